@@ -1,0 +1,58 @@
+"""DeepLabv3+ for TensorFlow 2 and Keras 3 (Chen et al., 2018, arXiv 1802.02611).
+
+Importing this package is cheap: TensorFlow is imported when something that needs it is first used
+(PEP 562).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public name -> the module that defines it. The same list as the imports below, which are there
+# for type checkers and editors.
+_PUBLIC = {
+    "BACKBONES": "deeplab.models",
+    "ModelConfig": "deeplab.models",
+    "build_model": "deeplab.models",
+    "deeplab_v3_plus": "deeplab.models",
+    "intermediates": "deeplab.models",
+    "DATASETS": "deeplab.data",
+    "DataConfig": "deeplab.data",
+    "DeepLabError": "deeplab.errors",
+    "OptimizerConfig": "deeplab.training",
+    "ScheduleConfig": "deeplab.training",
+    "TrainConfig": "deeplab.training",
+    "evaluate": "deeplab.evaluation",
+    "export": "deeplab.export",
+    "import_weights": "deeplab.interop",
+    "load_model": "deeplab.run_folder",
+    "predict": "deeplab.evaluation",
+    "train": "deeplab.training",
+}
+
+__all__ = [*_PUBLIC]
+
+if TYPE_CHECKING:
+    from deeplab.data import DATASETS, DataConfig
+    from deeplab.errors import DeepLabError
+    from deeplab.evaluation import evaluate, predict
+    from deeplab.export import export
+    from deeplab.interop import import_weights
+    from deeplab.models import BACKBONES, ModelConfig, build_model, deeplab_v3_plus, intermediates
+    from deeplab.run_folder import load_model
+    from deeplab.training import OptimizerConfig, ScheduleConfig, TrainConfig, train
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'deeplab' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

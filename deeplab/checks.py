@@ -1,0 +1,83 @@
+"""Checks of setting values, for frozen dataclasses that a configuration file fills.
+
+A configuration file checks no types: a quoted number arrives as text, `True` passes for 1. Each
+function returns the value, so that it can stand in an assignment, and raises a `DeepLabError` that
+names the setting, the value and what it should be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from deeplab.errors import DeepLabError, unknown_name
+
+
+def integer(name: str, value: object, *, minimum: int | None = None) -> int:
+    """A whole number (not a bool, not text), at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise DeepLabError(f"{name} must be a whole number, not {value!r}")
+    if minimum is not None and value < minimum:
+        raise DeepLabError(f"{name} must be at least {minimum}, not {value}")
+    return value
+
+
+def number(
+    name: str,
+    value: object,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """A finite number, at least `minimum`, at most `maximum`, above `above` and below `below`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise DeepLabError(f"{name} must be a number, not {value!r}")
+    if minimum is not None and value < minimum:
+        raise DeepLabError(f"{name} must be at least {minimum}, not {value}")
+    if maximum is not None and value > maximum:
+        raise DeepLabError(f"{name} must be at most {maximum}, not {value}")
+    if above is not None and value <= above:
+        raise DeepLabError(f"{name} must be above {above}, not {value}")
+    if below is not None and value >= below:
+        raise DeepLabError(f"{name} must be below {below}, not {value}")
+    return value
+
+
+def flag(name: str, value: object) -> bool:
+    """True or False, nothing that merely looks like it."""
+    if not isinstance(value, bool):
+        raise DeepLabError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
+def text(name: str, value: object) -> str:
+    """A text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise DeepLabError(f"{name} must be a text, not {value!r}")
+    return value
+
+
+def one_of(name: str, value: object, names: Iterable[str]) -> str:
+    """One of the given names."""
+    names = list(names)
+    if not isinstance(value, str) or value not in names:
+        raise unknown_name(name, value, names)
+    return value
+
+
+def one_of_numbers(name: str, value: object, numbers: Iterable[int]) -> int:
+    """One of the given whole numbers."""
+    numbers = list(numbers)
+    if isinstance(value, bool) or not isinstance(value, int) or value not in numbers:
+        choices = ", ".join(map(str, numbers))
+        raise DeepLabError(f"{name} must be one of the numbers {choices}, not {value!r}")
+    return value
+
+
+def integers(name: str, value: object, *, minimum: int | None = None) -> tuple[int, ...]:
+    """A sequence of whole numbers, as a tuple."""
+    if not isinstance(value, tuple | list):
+        raise DeepLabError(f"{name} must be a list of whole numbers, not {value!r}")
+    return tuple(integer(name, item, minimum=minimum) for item in value)

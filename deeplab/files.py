@@ -1,0 +1,139 @@
+"""Writing files so that nobody ever sees half of one.
+
+Everything is written under a temporary name in the folder of the target and renamed when it is
+complete: a reader finds the old content or the new one, and a crash leaves the old one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from deeplab.errors import DeepLabError
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replaces the content of `path` atomically.
+
+    Raises:
+        DeepLabError: if the folder cannot be written.
+    """
+    target = Path(path)
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise DeepLabError(f"cannot write {target}: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; what a run leaves is as readable as any other file.
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except OSError as error:
+        _remove(temporary)
+        raise DeepLabError(f"cannot write {target}: {error.strerror}") from error
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Replaces the content of `path` by UTF-8 text, atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def make_directory(path: str | os.PathLike[str]) -> Path:
+    """Makes a folder and its parents; an existing one is fine.
+
+    Raises:
+        DeepLabError: if it cannot be made or written to.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeepLabError(f"cannot make the folder {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise DeepLabError(f"cannot write to the folder {folder}: permission denied")
+    return folder
+
+
+@contextlib.contextmanager
+def new_directory(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives a temporary folder beside `target` and renames it to `target` at the end.
+
+    An existing target is replaced as a whole. After an error nothing is left of the temporary
+    folder, nor of parents that were made for it.
+
+    Raises:
+        DeepLabError: if the place cannot be written.
+    """
+    final = Path(target)
+    made = _missing_parents(final.parent)
+    try:
+        make_directory(final.parent)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+        os.chmod(temporary, 0o777 & ~_umask())
+    except OSError as error:
+        remove_empty(made)
+        raise DeepLabError(f"cannot write {final}: {error.strerror}") from error
+    try:
+        yield temporary
+        _replace_directory(temporary, final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        remove_empty(made)
+        raise
+
+
+def _replace_directory(temporary: Path, final: Path) -> None:
+    if not final.exists():
+        os.rename(temporary, final)
+        return
+    # A full folder cannot be renamed over another: the old one steps aside first.
+    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.old.", dir=final.parent))
+    os.rename(final, aside / "old")
+    try:
+        os.rename(temporary, final)
+    except BaseException:
+        os.rename(aside / "old", final)
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside)
+
+
+def missing_folders(path: str | os.PathLike[str]) -> list[Path]:
+    """The folders of `path`, innermost first, that do not exist yet (for `remove_empty`)."""
+    return _missing_parents(Path(path).absolute())
+
+
+def remove_empty(folders: list[Path]) -> None:
+    """Removes those of the folders that are empty, in the order given."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _missing_parents(folder: Path) -> list[Path]:
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    return missing
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)

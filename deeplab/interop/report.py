@@ -1,0 +1,26 @@
+"""What happened to every variable when foreign weights were loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportReport:
+    """The outcome of an import, by the names of the source.
+
+    Attributes:
+        source: kind and place of the weights.
+        loaded: variables that were read into the model, with their shapes.
+        missing: variables of the model that the source lacks.
+        unused: variables of the source that the model does not have.
+        ignored: variables that no network has, such as optimizer slots.
+    """
+
+    source: str
+    loaded: Shapes
+    missing: Shapes
+    unused: Shapes
+    ignored: Shapes

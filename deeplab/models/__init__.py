@@ -1,0 +1,30 @@
+"""The network: backbones, ASPP, decoder. Knows nothing of data sets, files or training."""
+
+from deeplab.models.backbones import BACKBONES, Backbone
+from deeplab.models.config import OUTPUT_STRIDES, ModelConfig
+from deeplab.models.deeplab_v3_plus import (
+    DeepLabModel,
+    at_output_stride,
+    build_model,
+    deeplab_v3_plus,
+    intermediates,
+    with_num_classes,
+)
+from deeplab.models.resize import resize_bilinear
+from deeplab.models.variables import decayed_variables, variables_by_path
+
+__all__ = [
+    "BACKBONES",
+    "OUTPUT_STRIDES",
+    "Backbone",
+    "DeepLabModel",
+    "ModelConfig",
+    "at_output_stride",
+    "build_model",
+    "decayed_variables",
+    "deeplab_v3_plus",
+    "intermediates",
+    "resize_bilinear",
+    "variables_by_path",
+    "with_num_classes",
+]

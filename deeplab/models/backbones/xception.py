@@ -1,0 +1,154 @@
+"""Modified Aligned Xception (DeepLabv3+ section 3.2, figure 4).
+
+Conventions: every strided convolution is separable and pads by a fixed amount; a module has three
+separable convolutions, of which the last one carries the stride. Two styles of module: in all but
+the last block ReLU stands before each separable convolution and none inside or after it; in the
+last block ReLU stands after the depthwise and after the pointwise batch norm.
+
+Source of depths and strides: core/xception.py of the original.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal, NamedTuple
+
+import keras
+
+from deeplab.models import layers
+from deeplab.models.atrous import atrous_units
+from deeplab.models.backbones.features import Backbone, Features
+from deeplab.models.batch_norm import BatchNormSettings
+from deeplab.models.layers import Tensor
+
+
+class Block(NamedTuple):
+    """A row of the network: `units` equal modules; the last of them carries the stride."""
+
+    scope: str
+    depths: tuple[int, int, int]
+    skip: Literal["conv", "sum", "none"]
+    units: int
+    stride: int
+    relu_inside: bool = False
+
+
+_EXIT_FLOW = (
+    Block("exit_flow.block1", (728, 1024, 1024), "conv", 1, 2),
+    Block("exit_flow.block2", (1536, 1536, 2048), "none", 1, 1, relu_inside=True),
+)
+_ENTRY_FLOW = (
+    Block("entry_flow.block1", (128, 128, 128), "conv", 1, 2),
+    Block("entry_flow.block2", (256, 256, 256), "conv", 1, 2),
+    Block("entry_flow.block3", (728, 728, 728), "conv", 1, 2),
+)
+_ENTRY_FLOW_71 = (
+    Block("entry_flow.block1", (128, 128, 128), "conv", 1, 2),
+    Block("entry_flow.block2", (256, 256, 256), "conv", 1, 1),
+    Block("entry_flow.block3", (256, 256, 256), "conv", 1, 2),
+    Block("entry_flow.block4", (728, 728, 728), "conv", 1, 1),
+    Block("entry_flow.block5", (728, 728, 728), "conv", 1, 2),
+)
+
+
+def _middle_flow(units: int) -> tuple[Block, ...]:
+    return (Block("middle_flow.block1", (728, 728, 728), "sum", units, 1),)
+
+
+_INITIALIZER = layers.truncated_normal(0.09)
+
+
+def xception(
+    x: Tensor,
+    *,
+    blocks: tuple[Block, ...],
+    low_level_scope: str,
+    output_stride: int,
+    norm: BatchNormSettings,
+) -> Features:
+    """An Xception without its classifier.
+
+    Args:
+        x: image scaled to [-1,1], [B,H,W,3].
+        blocks: the rows of the network.
+        low_level_scope: the block whose second separable convolution (before the stride and
+            without ReLU) is the low-level feature.
+        output_stride: 8, 16 or 32.
+        norm: batch norm of all layers.
+
+    Returns:
+        low_level [B,H/4,W/4,256], high_level [B,H/output_stride,W/output_stride,2048].
+    """
+    stem = partial(
+        layers.conv_bn,
+        padding="fixed",
+        activation=layers.relu,
+        norm=norm,
+        initializer=_INITIALIZER,
+    )
+    x = stem(x, 32, 3, stride=2, name="backbone.entry_flow.conv1_1")  # [B,H/2,W/2,32]
+    x = stem(x, 64, 3, name="backbone.entry_flow.conv1_2")
+
+    rows = [(block, unit) for block in blocks for unit in range(1, block.units + 1)]
+    nominal = [block.stride if unit == block.units else 1 for block, unit in rows]
+    schedule = atrous_units(nominal, output_stride=output_stride, stem_stride=2)
+    features: Features = {}
+    for (block, unit), (stride, rate) in zip(rows, schedule, strict=True):
+        name = f"backbone.{block.scope}.unit_{unit}"
+        x, before_stride = _module(x, block, stride=stride, rate=rate, norm=norm, name=name)
+        if block.scope == low_level_scope:
+            features["low_level"] = before_stride
+    features["high_level"] = x
+    return features
+
+
+def _module(
+    x: Tensor, block: Block, *, stride: int, rate: int, norm: BatchNormSettings, name: str
+) -> tuple[Tensor, Tensor]:
+    """Three separable convolutions and a shortcut; also returns the output of the second."""
+    residual = before_stride = x
+    for index, depth in enumerate(block.depths, start=1):
+        path = f"{name}.separable_conv{index}"
+        if not block.relu_inside:
+            residual = layers.relu(residual, path)
+        residual = layers.separable_conv_bn(
+            residual,
+            depth,
+            3,
+            stride=stride if index == 3 else 1,
+            rate=rate,
+            padding="fixed",
+            activation=layers.relu if block.relu_inside else None,
+            norm=norm,
+            depthwise_initializer=_INITIALIZER,
+            pointwise_initializer=_INITIALIZER,
+            name=path,
+        )
+        if index == 2:
+            before_stride = residual
+    if block.skip == "none":
+        return residual, before_stride
+    if block.skip == "conv":
+        x = layers.conv_bn(
+            x,
+            block.depths[-1],
+            1,
+            stride=stride,
+            activation=None,
+            norm=norm,
+            initializer=_INITIALIZER,
+            name=f"{name}.shortcut",
+        )
+    return keras.layers.Add(name=f"{name}.sum")([residual, x]), before_stride
+
+
+def _backbone(blocks: tuple[Block, ...], low_level_scope: str) -> Backbone:
+    return Backbone(
+        build=partial(xception, blocks=blocks, low_level_scope=low_level_scope),
+        norm=BatchNormSettings(epsilon=1e-3, momentum=0.9997),
+    )
+
+
+XCEPTION_41 = _backbone(_ENTRY_FLOW + _middle_flow(8) + _EXIT_FLOW, "entry_flow.block2")
+XCEPTION_65 = _backbone(_ENTRY_FLOW + _middle_flow(16) + _EXIT_FLOW, "entry_flow.block2")
+XCEPTION_71 = _backbone(_ENTRY_FLOW_71 + _middle_flow(16) + _EXIT_FLOW, "entry_flow.block3")

@@ -1,0 +1,45 @@
+"""Fixtures for all tests: quiet TensorFlow, two logical CPUs, the optional reference data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--run-slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    import tensorflow as tf
+
+    # Must happen before the first operation: tests of replicas need two devices.
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--run-slow"):
+        return
+    skip = pytest.mark.skip(reason="slow: needs --run-slow")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def reference_data() -> Path:
+    """The folder with outputs of the original code, real weights and real images."""
+    path = Path(os.environ.get("DEEPLAB_REFERENCE_DATA", ROOT.parent / "shared"))
+    if path.is_dir():
+        return path
+    if os.environ.get("DEEPLAB_REQUIRE_REFERENCE") == "1":
+        pytest.fail(f"DEEPLAB_REQUIRE_REFERENCE=1, but there is no reference data at {path}")
+    pytest.skip(f"no reference data at {path} (set DEEPLAB_REFERENCE_DATA)")
