@@ -1,0 +1,37 @@
+"""What lies in a model folder: model.json, checkpoints, the lock."""
+
+from deeplab.run_folder.checkpoints import (
+    BEST_FOLDER,
+    FOLDER as CHECKPOINT_FOLDER,
+    Checkpoint,
+    find_checkpoint,
+    list_checkpoints,
+    restore_checkpoint,
+    save_checkpoint,
+    stored_shapes,
+)
+from deeplab.run_folder.description import (
+    ModelDescription,
+    has_description,
+    read_description,
+    write_description,
+)
+from deeplab.run_folder.load import load_model
+from deeplab.run_folder.lock import exclusive
+
+__all__ = [
+    "BEST_FOLDER",
+    "CHECKPOINT_FOLDER",
+    "Checkpoint",
+    "ModelDescription",
+    "exclusive",
+    "find_checkpoint",
+    "has_description",
+    "list_checkpoints",
+    "load_model",
+    "read_description",
+    "restore_checkpoint",
+    "save_checkpoint",
+    "stored_shapes",
+    "write_description",
+]

@@ -1,0 +1,92 @@
+"""`model.json`: all that evaluation, prediction and export need to know of a model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deeplab import files
+from deeplab.errors import DeepLabError
+from deeplab.models import ModelConfig
+
+FORMAT_VERSION = 1
+FILE_NAME = "model.json"
+
+Color = tuple[int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelDescription:
+    """The content of `model.json`.
+
+    Attributes:
+        config: the network, with its class count.
+        class_names: one name a class, in order of class id.
+        colors: one colour a class, RGB 0..255.
+        ignore_label: label id that counts nowhere.
+        pad_value: colour (RGB, 0..255) to pad images with.
+        weights_source: where the first weights came from.
+        training: what training was told (the resolved settings, folders, determinism); None for
+            weights that were imported.
+    """
+
+    config: ModelConfig
+    class_names: tuple[str, ...]
+    colors: tuple[Color, ...]
+    ignore_label: int
+    pad_value: tuple[float, float, float]
+    weights_source: str
+    training: Mapping[str, Any] | None = None
+
+    def to_json(self) -> str:
+        """Text of the file."""
+        values = {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
+        return json.dumps(values, indent=2) + "\n"
+
+
+def write_description(model_dir: str | Path, description: ModelDescription) -> None:
+    """Writes `model.json`, atomically."""
+    files.write_text(Path(model_dir) / FILE_NAME, description.to_json())
+
+
+def has_description(model_dir: str | Path) -> bool:
+    """Whether a folder holds a model."""
+    return (Path(model_dir) / FILE_NAME).is_file()
+
+
+def read_description(model_dir: str | Path) -> ModelDescription:
+    """Reads `model.json`.
+
+    Raises:
+        DeepLabError: if the folder or the file is missing, damaged or of a newer format.
+    """
+    path = Path(model_dir) / FILE_NAME
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        what = "has no model.json" if Path(model_dir).is_dir() else "does not exist"
+        raise DeepLabError(f"{model_dir} is not a model folder: it {what}") from error
+    except (OSError, ValueError) as error:
+        raise DeepLabError(f"{path} cannot be read: {error}") from error
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if version != FORMAT_VERSION:
+        raise DeepLabError(
+            f"{path} has format version {version!r}; this version reads {FORMAT_VERSION}"
+        )
+    try:
+        return ModelDescription(
+            config=ModelConfig.from_dict(values["config"]),
+            class_names=tuple(values["class_names"]),
+            colors=tuple((r, g, b) for r, g, b in values["colors"]),
+            ignore_label=values["ignore_label"],
+            pad_value=tuple(values["pad_value"]),
+            weights_source=values["weights_source"],
+            training=values["training"],
+        )
+    except DeepLabError as error:
+        raise DeepLabError(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise DeepLabError(f"{path} is damaged: {error!r}") from error

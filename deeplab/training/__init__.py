@@ -1,0 +1,6 @@
+"""Training: strategy, step, losses, optimizers and schedules, logging."""
+
+from deeplab.training.config import OptimizerConfig, ScheduleConfig, TrainConfig
+from deeplab.training.train import train
+
+__all__ = ["OptimizerConfig", "ScheduleConfig", "TrainConfig", "train"]

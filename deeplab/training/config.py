@@ -1,0 +1,124 @@
+"""What training is told: plain data that a configuration file fills."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from deeplab import checks
+from deeplab.data import DataConfig
+from deeplab.errors import DeepLabError
+from deeplab.models import ModelConfig
+
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("poly",)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """How gradients become updates.
+
+    Attributes:
+        kind: "sgd", momentum with the learning rate outside the accumulator as in TensorFlow 1; or
+            "adamw".
+        base_learning_rate: where the schedule starts.
+        momentum: of sgd; beta_1 of adamw stays 0.9.
+        weight_decay: on kernels of dense convolutions only. With sgd it is the factor c of the term
+            c * sum(w^2) / 2 in the loss, as in the original (4e-5); with adamw it is decoupled.
+    """
+
+    kind: str = "sgd"
+    base_learning_rate: float = 0.007
+    momentum: float = 0.9
+    weight_decay: float = 4e-5
+
+    def __post_init__(self) -> None:
+        """Checks every value."""
+        checks.one_of("optimizer", self.kind, OPTIMIZERS)
+        checks.number("base_learning_rate", self.base_learning_rate, minimum=0)
+        checks.number("momentum", self.momentum, minimum=0, below=1)
+        checks.number("weight_decay", self.weight_decay, minimum=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduleConfig:
+    """How the learning rate moves.
+
+    Attributes:
+        kind: "poly": (base - end) * (1 - step / steps)^power + end (DeepLabv3 section 4.1).
+        power: exponent of poly.
+        end_learning_rate: learning rate after the last step.
+        warmup_steps: steps at the beginning in which the rate rises linearly; the schedule proper
+            starts after them.
+        warmup_start_learning_rate: where the rise begins.
+    """
+
+    kind: str = "poly"
+    power: float = 0.9
+    end_learning_rate: float = 0.0
+    warmup_steps: int = 0
+    warmup_start_learning_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks every value."""
+        checks.one_of("schedule", self.kind, SCHEDULES)
+        checks.number("power", self.power, minimum=0)
+        checks.number("end_learning_rate", self.end_learning_rate, minimum=0)
+        checks.integer("warmup_steps", self.warmup_steps, minimum=0)
+        checks.number("warmup_start_learning_rate", self.warmup_start_learning_rate, minimum=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """A training run.
+
+    Attributes:
+        model: the network; its class count may be left to the data set.
+        data: data set, crop and augmentation.
+        optimizer: kind, learning rate, decay.
+        schedule: of the learning rate.
+        train_steps: steps in all.
+        global_batch_size: images a step, over all replicas.
+        checkpoint_steps: steps between checkpoints; there is always one at the end.
+        eval_steps: steps between evaluations on the evaluation split, and one at the end; 0: never.
+        keep_checkpoints: how many of the newest checkpoints stay.
+        log_steps: steps between entries in history.json and TensorBoard.
+        seed: of initial weights, order of the data, augmentation and dropout.
+    """
+
+    model: ModelConfig
+    data: DataConfig
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    train_steps: int = 30_000
+    global_batch_size: int = 16
+    checkpoint_steps: int = 1_000
+    eval_steps: int = 0
+    keep_checkpoints: int = 3
+    log_steps: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks every value."""
+        for name, kind in (
+            ("model", ModelConfig),
+            ("data", DataConfig),
+            ("optimizer", OptimizerConfig),
+            ("schedule", ScheduleConfig),
+        ):
+            if not isinstance(getattr(self, name), kind):
+                raise DeepLabError(f"{name} must be a {kind.__name__}, not {getattr(self, name)!r}")
+        for name in ("train_steps", "global_batch_size", "checkpoint_steps", "keep_checkpoints"):
+            checks.integer(name, getattr(self, name), minimum=1)
+        checks.integer("log_steps", self.log_steps, minimum=1)
+        checks.integer("eval_steps", self.eval_steps, minimum=0)
+        checks.integer("seed", self.seed, minimum=0)
+        if self.schedule.warmup_steps >= self.train_steps:
+            raise DeepLabError(
+                f"warmup_steps {self.schedule.warmup_steps} must be below train_steps "
+                f"{self.train_steps}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,37 @@
+"""Losses over labelled pixels."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+
+def softmax_cross_entropy(
+    labels: tf.Tensor, logits: tf.Tensor, *, ignore_label: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sum of the cross entropy over the valid pixels, and their number.
+
+    The mean is left to the caller, who alone can count the pixels of the whole batch: dividing on
+    each replica would weigh a pixel by how many others its replica happens to have.
+
+    Args:
+        labels: class ids, int32 [B,H,W].
+        logits: float32 [B,H,W,C].
+        ignore_label: label of the pixels that do not count.
+
+    Returns:
+        float32 scalars. Ignored pixels get no gradient.
+
+    Source: `add_softmax_cross_entropy_loss_for_each_scale` in the original's utils/train_utils.py.
+    """
+    valid = labels != ignore_label
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=tf.where(valid, labels, 0), logits=logits
+    )
+    losses = tf.where(valid, losses, 0.0)
+    return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(valid, tf.float32))
+
+
+def l2_penalty(variables: list[keras.Variable]) -> tf.Tensor:
+    """sum(w^2) / 2 over all variables, as the original's weight decay; float32 scalar."""
+    return tf.add_n([tf.nn.l2_loss(tf.convert_to_tensor(variable)) for variable in variables])

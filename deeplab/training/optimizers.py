@@ -1,0 +1,183 @@
+"""Update rules, and the optimizer that applies one to all weights on all replicas.
+
+Our own instead of Keras' for two reasons: momentum must be TensorFlow 1's, with the learning rate
+outside the accumulator, since the published models were trained with it; and gradients are summed
+over replicas once, where Keras would sum them again for each use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import keras
+import tensorflow as tf
+
+from deeplab.models import decayed_variables, variables_by_path
+from deeplab.training.config import OptimizerConfig
+
+Schedule = Callable[[tf.Tensor], tf.Tensor]
+Slots = Sequence[tf.Variable]
+
+
+class UpdateRule(Protocol):
+    """How one variable follows from its gradient."""
+
+    slot_names: tuple[str, ...]
+
+    def update(
+        self,
+        variable: tf.Variable,
+        gradient: tf.Tensor,
+        slots: Slots,
+        *,
+        learning_rate: tf.Tensor,
+        step: tf.Tensor,
+        decayed: bool,
+    ) -> None:
+        """Assigns the variable and its slots; `step` counts from 1."""
+
+
+class Momentum:
+    """accumulator = momentum * accumulator + gradient; variable -= learning rate * accumulator."""
+
+    slot_names = ("momentum",)
+
+    def __init__(self, config: OptimizerConfig) -> None:
+        """Weight decay is in the loss, as in the original, and not here."""
+        self._momentum = config.momentum
+
+    def update(
+        self,
+        variable: tf.Variable,
+        gradient: tf.Tensor,
+        slots: Slots,
+        *,
+        learning_rate: tf.Tensor,
+        step: tf.Tensor,
+        decayed: bool,
+    ) -> None:
+        """See `UpdateRule`."""
+        (accumulator,) = slots
+        accumulator.assign(self._momentum * accumulator + gradient)
+        variable.assign_sub(learning_rate * accumulator)
+
+
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101)."""
+
+    slot_names = ("first_moment", "second_moment")
+    _beta_1, _beta_2, _epsilon = 0.9, 0.999, 1e-7
+
+    def __init__(self, config: OptimizerConfig) -> None:
+        """Takes the weight decay."""
+        self._weight_decay = config.weight_decay
+
+    def update(
+        self,
+        variable: tf.Variable,
+        gradient: tf.Tensor,
+        slots: Slots,
+        *,
+        learning_rate: tf.Tensor,
+        step: tf.Tensor,
+        decayed: bool,
+    ) -> None:
+        """See `UpdateRule`."""
+        first, second = slots
+        first.assign(self._beta_1 * first + (1.0 - self._beta_1) * gradient)
+        second.assign(self._beta_2 * second + (1.0 - self._beta_2) * tf.square(gradient))
+        count = tf.cast(step, tf.float32)
+        scale = tf.sqrt(1.0 - self._beta_2**count) / (1.0 - self._beta_1**count)
+        change = learning_rate * scale * first / (tf.sqrt(second) + self._epsilon)
+        if decayed:
+            change += learning_rate * self._weight_decay * variable
+        variable.assign_sub(change)
+
+
+RULES: dict[str, Callable[[OptimizerConfig], UpdateRule]] = {"sgd": Momentum, "adamw": AdamW}
+
+
+class Optimizer:
+    """Applies an update rule to the trainable weights of a model. Make it in the strategy's scope.
+
+    Attributes:
+        step: steps done, int64 scalar; the learning rate depends on it.
+    """
+
+    def __init__(self, config: OptimizerConfig, schedule: Schedule, model: keras.Model) -> None:
+        """Makes the step and, for each trainable weight, the slots of the rule."""
+        self._rule = RULES[config.kind](config)
+        self._schedule = schedule
+        decayed = {id(variable) for variable in decayed_variables(model)}
+        self.step = tf.Variable(
+            0,
+            dtype=tf.int64,
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+        self._rows: list[tuple[keras.Variable, list[tf.Variable], bool]] = []
+        self._slots: dict[str, tf.Variable] = {}
+        for path, variable in variables_by_path(model).items():
+            if not variable.trainable:
+                continue
+            slots = [tf.Variable(tf.zeros(variable.shape), trainable=False) for _ in self._rule.slot_names]
+            self._rows.append((variable, slots, id(variable) in decayed))
+            for name, slot in zip(self._rule.slot_names, slots, strict=True):
+                self._slots[f"{path}/{name}"] = slot
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """The weights that it updates, in the order of the gradients for `apply`."""
+        return [variable for variable, _, _ in self._rows]
+
+    def variables_by_path(self) -> dict[str, tf.Variable]:
+        """Step and slots by stable path, for checkpoints."""
+        return {"step": self.step, **self._slots}
+
+    def learning_rate(self) -> tf.Tensor:
+        """The learning rate of the next step, float32 scalar."""
+        return tf.cast(self._schedule(self.step), tf.float32)
+
+    def apply(self, gradients: Sequence[tf.Tensor]) -> None:
+        """Updates all weights; call it on every replica with the same, summed gradients."""
+        learning_rate = self.learning_rate()
+        step = self.step + 1
+        replicas = tf.distribute.get_replica_context()
+        replicas.merge_call(self._apply, args=(list(gradients), learning_rate, step))
+        self.step.assign_add(1)
+
+    def _apply(
+        self,
+        strategy: tf.distribute.Strategy,
+        gradients: Sequence[Any],
+        learning_rate: Any,
+        step: Any,
+    ) -> None:
+        for (variable, slots, decayed), gradient in zip(self._rows, gradients, strict=True):
+
+            def update(
+                variable: tf.Variable,
+                gradient: tf.Tensor,
+                learning_rate: tf.Tensor,
+                step: tf.Tensor,
+                *slots: tf.Variable,
+                decayed: bool = decayed,
+            ) -> None:
+                self._rule.update(
+                    variable,
+                    gradient,
+                    slots,
+                    learning_rate=learning_rate,
+                    step=step,
+                    decayed=decayed,
+                )
+
+            strategy.extended.update(
+                variable.value, update, args=(gradient, learning_rate, step, *slots), group=False
+            )
+
+
+def loss_weight_decay(config: OptimizerConfig) -> float:
+    """The factor of the L2 term in the loss: sgd couples the decay, adamw does not."""
+    return config.weight_decay if config.kind == "sgd" else 0.0

@@ -1,0 +1,214 @@
+"""`train`: from settings to a trained model in a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from deeplab import files
+from deeplab.data import PreparedDataset, load_dataset, training_batches
+from deeplab.errors import DeepLabError
+from deeplab.models import BACKBONES, DeepLabModel, ModelConfig, build_model, with_num_classes
+from deeplab.run_folder import (
+    CHECKPOINT_FOLDER,
+    Checkpoint,
+    ModelDescription,
+    exclusive,
+    has_description,
+    list_checkpoints,
+    read_description,
+    restore_checkpoint,
+    write_description,
+)
+from deeplab.training.config import TrainConfig
+from deeplab.training.loop import Run, run_loop
+from deeplab.training.optimizers import Optimizer
+from deeplab.training.resume import check_resumable
+from deeplab.training.schedules import SCHEDULES
+from deeplab.training.starting_point import initialize_from
+from deeplab.training.strategies import make_strategy
+
+_IMPORT_REPORT = "import.json"
+
+
+def train(
+    config: TrainConfig,
+    *,
+    model_dir: str | Path,
+    data_dir: str | None = None,
+    source_dir: str | None = None,
+    strategy: str = "auto",
+    init_from: str | None = None,
+    deterministic: bool = False,
+    recorded_files: Mapping[str, str] | None = None,
+) -> None:
+    """Trains a model, or continues the run that `model_dir` holds.
+
+    Args:
+        config: all settings of the run.
+        model_dir: where everything of the run goes.
+        data_dir: prepared data sets; None: as the run had it, else TFDS' default.
+        source_dir: raw files of the data set; None: as the run had it.
+        strategy: see `make_strategy`.
+        init_from: another model folder whose weights to start from; without effect once the run
+            has a checkpoint of its own.
+        deterministic: repeatable to the bit on this machine, and slower.
+        recorded_files: texts to keep in the folder, by file name; the texts that they replace are
+            kept as NAME.<step>.EXTENSION.
+
+    Raises:
+        DeepLabError: for anything that cannot be used, and when the loss is no longer finite.
+    """
+    model_dir = Path(model_dir).absolute()
+    if (model_dir / _IMPORT_REPORT).exists():
+        raise DeepLabError(
+            f"{model_dir} holds imported weights; train in another folder with "
+            f"--init_from={model_dir}"
+        )
+    saved = read_description(model_dir).training if has_description(model_dir) else None
+    if saved is not None:
+        data_dir = data_dir or saved["data_dir"]
+        source_dir = source_dir or saved["source_dir"]
+    threads = _be_deterministic(config.seed) if deterministic else None
+    tf_strategy, line = make_strategy(strategy)
+    print(line, flush=True)
+    with _own_folder(model_dir), exclusive(model_dir):
+        dataset = load_dataset(config.data.dataset, data_dir=data_dir, source_dir=source_dir)
+        model_config = with_num_classes(
+            config.model, dataset.num_classes, source=f"the data set {dataset.name!r}"
+        )
+        settings = _settings(config, model_config, dataset, threads)
+        pad_value = BACKBONES[model_config.backbone].pad_value
+        # Made before anything is written: a split or a batch size that does not fit fails here.
+        training_batches(
+            dataset,
+            config.data,
+            global_batch_size=config.global_batch_size,
+            pad_value=pad_value,
+            seed=config.seed,
+            replicas_per_worker=tf_strategy.num_replicas_in_sync,
+        )
+        latest = _latest(model_dir)
+        if saved is not None and latest is not None:
+            folders = {"data_dir": settings["data_dir"], "source_dir": settings["source_dir"]}
+            wanted = {**settings, "data_dir": saved["data_dir"], "source_dir": saved["source_dir"]}
+            for line in check_resumable(saved, wanted, model_dir=str(model_dir)):
+                print(f"changed: {line}", flush=True)
+            settings = {**wanted, **folders}
+            if latest.step >= config.train_steps:
+                print(f"{model_dir} has been trained for {latest.step} steps: nothing to do")
+                return
+
+        keras.utils.set_random_seed(config.seed)
+        with tf_strategy.scope():
+            model = build_model(model_config)
+            schedule = SCHEDULES[config.schedule.kind](
+                config.schedule,
+                base_learning_rate=config.optimizer.base_learning_rate,
+                train_steps=config.train_steps,
+            )
+            optimizer = Optimizer(config.optimizer, schedule, model)
+        run = Run(config, model_dir, dataset, model, optimizer, tf_strategy, pad_value)
+        source = _load_weights(run, latest, init_from)
+        _write_settings(run, model, settings, source, recorded_files or {}, latest)
+        run_loop(run)
+
+
+def _be_deterministic(seed: int) -> int:
+    """Switches TensorFlow to repeatable operations; returns the number of threads."""
+    threads = os.cpu_count() or 1
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError as error:
+        raise DeepLabError(
+            "deterministic training must be set up before anything else of TensorFlow runs in "
+            "this process"
+        ) from error
+    return threads
+
+
+def _settings(
+    config: TrainConfig,
+    model_config: ModelConfig,
+    dataset: PreparedDataset,
+    threads: int | None,
+) -> dict[str, Any]:
+    return {
+        **config.to_dict(),
+        "model": model_config.to_dict(),
+        "class_names": list(dataset.class_names),
+        "data_dir": dataset.data_dir,
+        "source_dir": dataset.source_dir,
+        "deterministic_threads": threads,
+    }
+
+
+@contextlib.contextmanager
+def _own_folder(model_dir: Path) -> Iterator[None]:
+    """Makes the folder; takes it away again after an error if there is no model in it."""
+    made = files.missing_folders(model_dir)
+    files.make_directory(model_dir)
+    try:
+        yield
+    except BaseException:
+        if made and not has_description(model_dir):
+            shutil.rmtree(model_dir, ignore_errors=True)
+            files.remove_empty(made)
+        raise
+
+
+def _latest(model_dir: Path) -> Checkpoint | None:
+    found = list_checkpoints(model_dir / CHECKPOINT_FOLDER)
+    return found[-1] if found else None
+
+
+def _load_weights(run: Run, latest: Checkpoint | None, init_from: str | None) -> str:
+    """Resumes, or starts from another model, or from scratch; says which."""
+    if latest is not None:
+        restore_checkpoint(latest, run.checkpoint_groups())
+        print(f"resuming from step {latest.step}", flush=True)
+        if init_from:
+            print(f"--init_from={init_from} has no effect on a run that is resumed", flush=True)
+        return read_description(run.model_dir).weights_source
+    if init_from:
+        source = initialize_from(run.model, init_from)
+    else:
+        source = f"random initial values of seed {run.config.seed}"
+    print(f"weights: {source}", flush=True)
+    return source
+
+
+def _write_settings(
+    run: Run,
+    model: DeepLabModel,
+    settings: Mapping[str, Any],
+    source: str,
+    recorded_files: Mapping[str, str],
+    latest: Checkpoint | None,
+) -> None:
+    description = ModelDescription(
+        config=model.model_config,
+        class_names=run.dataset.class_names,
+        colors=run.dataset.colors,
+        ignore_label=run.dataset.ignore_label,
+        pad_value=run.pad_value,
+        weights_source=source,
+        training=settings,
+    )
+    for name, text in recorded_files.items():
+        path = run.model_dir / name
+        if path.exists() and path.read_text(encoding="utf-8") != text:
+            step = latest.step if latest else 0
+            os.replace(path, path.with_name(f"{path.stem}.{step}{path.suffix}"))
+        files.write_text(path, text)
+    write_description(run.model_dir, description)
