@@ -103,13 +103,9 @@ def load_checkpoint(model: DeepLabModel, prefix: str) -> ImportReport:
     ignored = {name for name in values if _NOT_OF_THE_NETWORK.search(name)}
     report = ImportReport(
         source=f"tf1 {prefix}",
-        loaded={
-            name: values[name].shape for path, name in names.items() if name in values
-        },
+        loaded={name: values[name].shape for path, name in names.items() if name in values},
         missing={
-            name: tuple(variables[path].shape)
-            for path, name in names.items()
-            if name not in values
+            name: tuple(variables[path].shape) for path, name in names.items() if name not in values
         },
         unused={
             name: value.shape

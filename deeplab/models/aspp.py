@@ -39,9 +39,7 @@ def aspp(
     Returns:
         [B,h,w,channels].
     """
-    dense = partial(
-        layers.conv_bn, activation=layers.relu, norm=norm, initializer="glorot_uniform"
-    )
+    dense = partial(layers.conv_bn, activation=layers.relu, norm=norm, initializer="glorot_uniform")
     branches = []
     if image_pooling:
         pooled = keras.layers.GlobalAveragePooling2D(keepdims=True, name="aspp.image_pooling.mean")

@@ -93,9 +93,7 @@ class BatchNorm(keras.layers.Layer):
         # Two passes: a sum of squares would cancel where the mean is large against the spread.
         squares = replicas.all_reduce("SUM", tf.reduce_sum((x - mean) ** 2, axis=(0, 1, 2)))
         variance = squares / count
-        outputs = tf.nn.batch_normalization(
-            x, mean, variance, self.beta, self.gamma, self.epsilon
-        )
+        outputs = tf.nn.batch_normalization(x, mean, variance, self.beta, self.gamma, self.epsilon)
         return tf.cast(outputs, inputs.dtype), mean, squares / tf.maximum(count - 1.0, 1.0)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

@@ -62,9 +62,7 @@ def build_model(config: ModelConfig) -> DeepLabModel:
 
     images = keras.Input((None, None, 3), name="images")
     x = keras.layers.Rescaling(backbone.scale, backbone.offset, name="normalise")(images)
-    widths = (
-        {"depth_multiplier": config.depth_multiplier} if backbone.has_depth_multiplier else {}
-    )
+    widths = {"depth_multiplier": config.depth_multiplier} if backbone.has_depth_multiplier else {}
     features = backbone.build(x, output_stride=config.output_stride, norm=backbone_norm, **widths)
     x = aspp(
         features["high_level"],

@@ -155,8 +155,10 @@ def stored_shapes(checkpoint: Checkpoint) -> dict[tuple[str, str], tuple[int, ..
 def _trackable(groups: Groups) -> tf.train.Checkpoint:
     return tf.train.Checkpoint(
         **{
-            group: {path: getattr(v, "value", v) if isinstance(v, keras.Variable) else v
-                    for path, v in variables.items()}
+            group: {
+                path: getattr(v, "value", v) if isinstance(v, keras.Variable) else v
+                for path, v in variables.items()
+            }
             for group, variables in groups.items()
         }
     )

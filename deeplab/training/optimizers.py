@@ -121,7 +121,10 @@ class Optimizer:
         for path, variable in variables_by_path(model).items():
             if not variable.trainable:
                 continue
-            slots = [tf.Variable(tf.zeros(variable.shape), trainable=False) for _ in self._rule.slot_names]
+            slots = [
+                tf.Variable(tf.zeros(variable.shape), trainable=False)
+                for _ in self._rule.slot_names
+            ]
             self._rows.append((variable, slots, id(variable) in decayed))
             for name, slot in zip(self._rule.slot_names, slots, strict=True):
                 self._slots[f"{path}/{name}"] = slot
