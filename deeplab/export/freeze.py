@@ -123,8 +123,16 @@ def _const_node(name: str, value: np.ndarray) -> tf.compat.v1.NodeDef:
 
 
 def _needed(graph: tf.compat.v1.GraphDef, output: str) -> tf.compat.v1.GraphDef:
-    """The nodes that the output depends on: the kernels before folding are not among them."""
+    """The nodes that the output depends on: the kernels before folding are not among them.
+
+    Control inputs go: nothing in the graph has an effect, and they would hold on to the reading of
+    every variable.
+    """
     nodes = {node.name: node for node in graph.node}
+    for node in nodes.values():
+        data_inputs = [name for name in node.input if not name.startswith("^")]
+        del node.input[:]
+        node.input.extend(data_inputs)
     found, waiting = set(), [output]
     while waiting:
         name = waiting.pop()
