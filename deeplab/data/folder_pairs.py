@@ -1,0 +1,86 @@
+"""Images and masks of two folders, without preparing anything: for a quick evaluation."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from deeplab.data.builders.folder import encoded_pair
+from deeplab.data.classes import IGNORE_LABEL
+from deeplab.data.decode import decode_image, decode_label
+from deeplab.data.index_masks import IdRule
+from deeplab.data.source import Pair, pair_files
+
+_THREADS = 2
+
+
+class FolderPairs:
+    """Batches of one image each, in the order of their names; it can be iterated repeatedly.
+
+    A batch is what `evaluation_batches` gives: {"image": float32 [1, H, W, 3] RGB 0..255, "label":
+    int32 [1, H, W], "id": string [1]}. A file that cannot be used raises DeepLabError when its
+    turn comes.
+
+    Attributes:
+        pairs: what was found.
+    """
+
+    def __init__(self, pairs: tuple[Pair, ...], rule: IdRule, ignore_label: int) -> None:
+        """Binds the pairs to the ids that their masks may hold."""
+        self.pairs = pairs
+        self._rule = rule
+        self._ignore_label = ignore_label
+
+    def __len__(self) -> int:
+        """The number of images, and of batches."""
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[dict[str, tf.Tensor]]:
+        """Reads the pairs, a few ahead."""
+        rest = iter(self.pairs)
+        with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+            ahead = [pool.submit(self._batch, p) for p in itertools.islice(rest, 2 * _THREADS)]
+            while ahead:
+                yield ahead.pop(0).result()
+                ahead += [pool.submit(self._batch, pair) for pair in itertools.islice(rest, 1)]
+
+    def _batch(self, pair: Pair) -> dict[str, tf.Tensor]:
+        features, _ = encoded_pair(pair, self._rule)
+        label = decode_label(features["label"])
+        if self._ignore_label != self._rule.ignore_label:
+            label = tf.where(label == self._rule.ignore_label, self._ignore_label, label)
+        return {
+            "image": tf.cast(decode_image(features["image"]), tf.float32)[None],
+            "label": label[None],
+            "id": tf.constant([pair.id]),
+        }
+
+
+def folder_pairs(
+    images: str | os.PathLike[str],
+    labels: str | os.PathLike[str],
+    *,
+    num_classes: int,
+    ignore_label: int = IGNORE_LABEL,
+) -> FolderPairs:
+    """Pairs the images and index masks (grey or palette PNG) of two folders.
+
+    They are paired by their path relative to the folder, without extension.
+
+    Args:
+        images: folder with .jpg, .jpeg or .png files.
+        labels: folder with .png files.
+        num_classes: ids of classes are 0..num_classes-1.
+        ignore_label: the id of ignored pixels, in the masks and in the batches.
+
+    Raises:
+        DeepLabError: if a folder is missing, there are no images, or some have no partner.
+    """
+    return FolderPairs(
+        pair_files(Path(images), Path(labels)), IdRule(num_classes, ignore_label), ignore_label
+    )

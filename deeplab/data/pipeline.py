@@ -1,0 +1,271 @@
+"""Batches for training and evaluation.
+
+An element is {"image": float32 [B, H, W, 3] RGB 0..255, "label": int32 [B, H, W], "id": string
+[B]}. The training stream is one global sequence of elements that depends on the seed alone: the
+k-th element's image and augmentation are functions of (seed, k), so that neither threads nor
+workers nor replicas nor the step at which it starts can change it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from deeplab.data.datasets import DATASETS
+from deeplab.data.decode import decode_image, decode_label, label_size_key
+from deeplab.data.prepared import PreparedDataset
+from deeplab.data.transforms import augment_pair
+from deeplab.errors import DeepLabError, unknown_name
+
+_MAX_SEED = 2**31 - 1
+
+# What the two uses of the seed are told apart by.
+_ORDER, _AUGMENTATION = 0, 1
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which data, and how it is augmented. Defaults of the augmentation are the original's.
+
+    Attributes:
+        dataset: a key of `DATASETS`.
+        crop_size: height and width of training images in pixels, or one number for both.
+        train_split: the split to train on; None: the data set's.
+        eval_split: the split to evaluate on; None: the data set's.
+        min_scale: least factor of the random scale, above 0.
+        max_scale: greatest factor.
+        scale_step: distance of the factors; 0: any factor between the two.
+        flip_probability: how often images are mirrored, 0..1.
+        eval_batch_size: greatest number of images of a batch at evaluation.
+
+    Raises:
+        DeepLabError: on construction, if a value has the wrong type or is out of range.
+    """
+
+    dataset: str = "shapes"
+    crop_size: int | tuple[int, int] = 513
+    train_split: str | None = None
+    eval_split: str | None = None
+    min_scale: float = 0.5
+    max_scale: float = 2.0
+    scale_step: float = 0.25
+    flip_probability: float = 0.5
+    eval_batch_size: int = 1
+
+    def __post_init__(self) -> None:
+        """Checks types too: a gin file can bind anything to anything."""
+        if not isinstance(self.dataset, str) or self.dataset not in DATASETS:
+            raise unknown_name("data set", self.dataset, DATASETS)
+        if isinstance(self.crop_size, list):  # JSON and gin have lists
+            object.__setattr__(self, "crop_size", tuple(self.crop_size))
+        sides = self.crop_size if isinstance(self.crop_size, tuple) else (self.crop_size,) * 2
+        if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+            raise DeepLabError(
+                f"crop_size must be a positive integer or (height, width), not {self.crop_size!r}"
+            )
+        for name in ("train_split", "eval_split"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value):
+                raise DeepLabError(f"{name} must be the name of a split or None, not {value!r}")
+        for name in ("min_scale", "max_scale", "scale_step", "flip_probability"):
+            value = getattr(self, name)
+            if type(value) not in (int, float):
+                raise DeepLabError(f"{name} must be a number, not {value!r}")
+        if not 0 < self.min_scale <= self.max_scale < float("inf"):
+            raise DeepLabError(
+                "min_scale and max_scale must be above 0 and in this order, not "
+                f"{self.min_scale!r} and {self.max_scale!r}"
+            )
+        if not 0 <= self.scale_step < float("inf"):
+            raise DeepLabError(f"scale_step must be 0 or greater, not {self.scale_step!r}")
+        if not 0 <= self.flip_probability <= 1:
+            raise DeepLabError(f"flip_probability must be 0..1, not {self.flip_probability!r}")
+        if type(self.eval_batch_size) is not int or self.eval_batch_size < 1:
+            raise DeepLabError(
+                f"eval_batch_size must be a positive integer, not {self.eval_batch_size!r}"
+            )
+
+    @property
+    def crop_height_width(self) -> tuple[int, int]:
+        """The crop size as (height, width)."""
+        if isinstance(self.crop_size, tuple):
+            return self.crop_size
+        return self.crop_size, self.crop_size
+
+
+def training_batches(
+    dataset: PreparedDataset,
+    config: DataConfig,
+    *,
+    global_batch_size: int,
+    pad_value: tuple[float, float, float],
+    seed: int,
+    start_step: int = 0,
+    worker_index: int = 0,
+    num_workers: int = 1,
+    replicas_per_worker: int = 1,
+    num_parallel_calls: int = tf.data.AUTOTUNE,
+) -> tf.data.Dataset:
+    """An endless stream of this worker's training batches, one per replica.
+
+    Every epoch has its own permutation of the whole split. Starting at a later step costs
+    nothing: records are read by their number.
+
+    Args:
+        dataset: the prepared data.
+        config: split, crop size and augmentation.
+        global_batch_size: images of a step on all replicas of all workers together.
+        pad_value: what small images are padded with, RGB 0..255 (the backbone states it).
+        seed: 0..2**31-1; with the element's number it alone decides about order and augmentation.
+        start_step: steps that are already done.
+        worker_index: 0..num_workers-1.
+        num_workers: how many processes share a step.
+        replicas_per_worker: consecutive batches go to consecutive replicas of this worker.
+        num_parallel_calls: images that are prepared at the same time.
+
+    Returns:
+        Batches of global_batch_size / (num_workers * replicas_per_worker) images.
+
+    Raises:
+        DeepLabError: if the split is unknown, the batch size is not divisible by the number of
+            replicas, or a number is out of range.
+    """
+    replicas = num_workers * replicas_per_worker
+    _check_positive("global_batch_size", global_batch_size)
+    if global_batch_size % replicas:
+        raise DeepLabError(
+            f"the global batch size {global_batch_size} is not divisible by {replicas} replicas"
+        )
+    if type(seed) is not int or not 0 <= seed <= _MAX_SEED:
+        raise DeepLabError(f"the seed must be an integer of 0..{_MAX_SEED}, not {seed!r}")
+    if not 0 <= worker_index < num_workers:
+        raise DeepLabError(f"worker_index must be 0..{num_workers - 1}, not {worker_index}")
+    split = dataset.find_split(config.train_split, dataset.train_split)
+    read = dataset.reader(split)
+    augmentation_seed = _folded(seed, _AUGMENTATION)
+
+    def make_element(position: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+        record = read(index)
+        image, label = augment_pair(
+            decode_image(record["image"]),
+            decode_label(record["label"]),
+            tf.random.experimental.stateless_fold_in(augmentation_seed, position),
+            crop_size=config.crop_height_width,
+            scale_range=(config.min_scale, config.max_scale),
+            scale_step=config.scale_step,
+            flip_probability=config.flip_probability,
+            pad_value=pad_value,
+            ignore_label=dataset.ignore_label,
+        )
+        return {"image": image, "label": label, "id": record["id"]}
+
+    share = global_batch_size // num_workers
+    order = training_order(dataset.splits[split], seed, start=start_step * global_batch_size)
+    if num_workers > 1:
+        order = order.filter(
+            lambda position, _: position % global_batch_size // share == worker_index
+        )
+    batches = order.map(
+        make_element, num_parallel_calls=num_parallel_calls, deterministic=True
+    ).batch(global_batch_size // replicas, drop_remainder=True)
+    return _finished(batches)
+
+
+def training_order(num_images: int, seed: int, *, start: int = 0) -> tf.data.Dataset:
+    """The endless global sequence of images: a permutation per epoch.
+
+    Args:
+        num_images: images of the split.
+        seed: as of `training_batches`.
+        start: position to start at.
+
+    Returns:
+        Pairs of int64 scalars: the position in the sequence (start, start + 1, ...), and the
+        number of the record that belongs there.
+    """
+    order_seed = _folded(seed, _ORDER)
+
+    def epoch_order(epoch: tf.Tensor) -> tf.data.Dataset:
+        epoch_seed = tf.random.experimental.stateless_fold_in(order_seed, epoch)
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(num_images, dtype=tf.int64), epoch_seed, alg="philox"
+        )
+        return tf.data.Dataset.from_tensor_slices(order)
+
+    epochs = tf.data.Dataset.range(start // num_images, tf.int64.max)
+    indices = epochs.flat_map(epoch_order).skip(start % num_images)
+    return tf.data.Dataset.zip(tf.data.Dataset.range(start, tf.int64.max), indices)
+
+
+def evaluation_batches(
+    dataset: PreparedDataset, config: DataConfig | int, split: str | None = None
+) -> tf.data.Dataset:
+    """Every image of a split once, unscaled; only images of equal size share a batch.
+
+    Args:
+        dataset: the prepared data.
+        config: gives split and batch size; or the batch size itself.
+        split: the split, if not that of the config or else the data set's.
+
+    Returns:
+        A finite data set. With batches of one image they come in the fixed order of the records;
+        larger ones are in the order in which they fill up, and the rest at the end.
+
+    Raises:
+        DeepLabError: if the split is unknown or the batch size not positive.
+    """
+    batch_size = config.eval_batch_size if isinstance(config, DataConfig) else config
+    _check_positive("the batch size", batch_size)
+    if split is None and isinstance(config, DataConfig):
+        split = config.eval_split
+    records = dataset.records(dataset.find_split(split, dataset.eval_split))
+    if batch_size == 1:
+        return _finished(_decoded(records, _decode_record).batch(1))
+    groups = records.group_by_window(
+        key_func=lambda record: label_size_key(record["label"]),
+        reduce_func=lambda key, same_size: same_size.batch(batch_size),
+        window_size=batch_size,
+    )
+    return _finished(_decoded(groups, _decode_batch))
+
+
+def _decode_record(record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return {
+        "image": tf.cast(decode_image(record["image"]), tf.float32),
+        "label": decode_label(record["label"]),
+        "id": record["id"],
+    }
+
+
+def _decode_batch(records: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    signature = {
+        "image": tf.TensorSpec([None, None, 3], tf.float32),
+        "label": tf.TensorSpec([None, None], tf.int32),
+        "id": tf.TensorSpec([], tf.string),
+    }
+    return tf.map_fn(_decode_record, records, fn_output_signature=signature)
+
+
+def _decoded(
+    records: tf.data.Dataset, decode: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
+) -> tf.data.Dataset:
+    return records.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _finished(batches: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    # Every worker makes its own share of the stream; tf.distribute must not split it again.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+def _folded(seed: int, use: int) -> tf.Tensor:
+    return tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), use)
+
+
+def _check_positive(name: str, value: int) -> None:
+    if type(value) is not int or value < 1:
+        raise DeepLabError(f"{name} must be a positive integer, not {value!r}")

@@ -1,0 +1,195 @@
+"""What a source of images and masks holds: pairs, splits, classes, and a fingerprint of it all."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from deeplab.data.classes import ClassList
+from deeplab.errors import DeepLabError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+LABEL_SUFFIXES = (".png",)
+
+# Names that mean the same split, the usual one first.
+_SYNONYMS = (("train", "training"), ("val", "validation"), ("test", "testing"))
+SPLIT_NAMES = frozenset(name for names in _SYNONYMS for name in names)
+
+# Share of the images that become the evaluation split when the source does not say.
+_VAL_SHARE = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """An image and its mask.
+
+    Attributes:
+        id: names the image wherever it is spoken of; unique within a split.
+        image: path of the image.
+        label: path of the mask.
+    """
+
+    id: str
+    image: Path
+    label: Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Raw files that a data set is prepared from. They are only ever read.
+
+    Attributes:
+        path: the folder or list that the user named.
+        classes: its class list.
+        splits: at least one split, none empty.
+        note: what the user should be told about how it was read, or "".
+    """
+
+    path: Path
+    classes: ClassList
+    splits: Mapping[str, tuple[Pair, ...]]
+    note: str = ""
+
+    def fingerprint(self) -> str:
+        """A key of the class list, the splits and every file's path, size and time.
+
+        A repaired mask gives another key, so that the old prepared copy is never used again.
+        """
+        digest = hashlib.sha256(json.dumps(dataclasses.astuple(self.classes)).encode())
+        base = self.path if self.path.is_dir() else self.path.parent
+        for split, pairs in self.splits.items():
+            for pair in pairs:
+                row = [split, pair.id]
+                for file in (pair.image, pair.label):
+                    state = _stat(file)
+                    row += [
+                        os.path.relpath(file, base),
+                        str(state.st_size),
+                        str(state.st_mtime_ns),
+                    ]
+                digest.update(json.dumps(row).encode())
+        return digest.hexdigest()[:20]
+
+
+def find_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    """Files below a folder by their relative path without extension, in that order.
+
+    Hidden files and other suffixes are passed over.
+
+    Raises:
+        DeepLabError: if the folder is missing or unreadable, or if two files differ in the
+            extension only.
+    """
+    if not folder.is_dir():
+        raise DeepLabError(f"no folder {folder}")
+
+    def fail(error: OSError) -> None:
+        raise DeepLabError(f"cannot read {error.filename}: {error.strerror}") from error
+
+    found: dict[str, Path] = {}
+    for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(place, name)
+            if name.startswith(".") or path.suffix.lower() not in suffixes:
+                continue
+            key = path.relative_to(folder).with_suffix("").as_posix()
+            if key in found:
+                raise DeepLabError(f"{found[key]} and {path} have the same name: keep one of them")
+            found[key] = path
+    return dict(sorted(found.items()))
+
+
+def pair_files(images: Path, labels: Path) -> tuple[Pair, ...]:
+    """Pairs all images and masks of two folders by relative path without extension.
+
+    Raises:
+        DeepLabError: if there are no images, or one has no mask, or a mask no image.
+    """
+    image_files = find_files(images, IMAGE_SUFFIXES)
+    label_files = find_files(labels, LABEL_SUFFIXES)
+    if not image_files:
+        raise DeepLabError(f"no images in {images} ({', '.join(IMAGE_SUFFIXES)})")
+    missing = sorted(image_files.keys() - label_files.keys())
+    if missing:
+        raise DeepLabError(
+            f"{len(missing)} of {len(image_files)} images in {images} have no mask: expected "
+            f"{labels / missing[0]}.png for {image_files[missing[0]].name}"
+        )
+    surplus = sorted(label_files.keys() - image_files.keys())
+    if surplus:
+        raise DeepLabError(
+            f"{len(surplus)} of {len(label_files)} masks in {labels} have no image, the first is "
+            f"{label_files[surplus[0]]}; images are {', '.join(IMAGE_SUFFIXES)}"
+        )
+    return tuple(Pair(key, path, label_files[key]) for key, path in image_files.items())
+
+
+def split_by_hash(pairs: Iterable[Pair]) -> tuple[dict[str, tuple[Pair, ...]], str]:
+    """Splits 90/10 by a hash of the id: the same whatever else is in the folder.
+
+    Returns:
+        "train" and "val", at least one image in each, and a note that says so.
+
+    Raises:
+        DeepLabError: if there are fewer than two images.
+    """
+    by_share = sorted(pairs, key=lambda pair: _share(pair.id))
+    if len(by_share) < 2:
+        raise DeepLabError(
+            f"{len(by_share)} image cannot be split into training and validation: add images, or "
+            "say with split folders or lists what it is for"
+        )
+    count = sum(_share(pair.id) < _VAL_SHARE for pair in by_share)
+    count = min(max(count, 1), len(by_share) - 1)
+    val = sorted(by_share[:count], key=lambda pair: pair.id)
+    train = sorted(by_share[count:], key=lambda pair: pair.id)
+    note = (
+        f"no split folders or lists: {len(train)} images for training and {len(val)} for "
+        "validation, by a hash of the name"
+    )
+    return {"train": tuple(train), "val": tuple(val)}, note
+
+
+def split_order(name: str) -> tuple[int, str]:
+    """Sort key: training, validation, test, then the others by name."""
+    for position, names in enumerate(_SYNONYMS):
+        if name in names:
+            return position, name
+    return len(_SYNONYMS), name
+
+
+def find_split(name: str, splits: Iterable[str]) -> str | None:
+    """The split of that name, or of one that means the same ("val" and "validation")."""
+    available = tuple(splits)
+    if name in available:
+        return name
+    names = next((names for names in _SYNONYMS if name in names), ())
+    return next((other for other in names if other in available), None)
+
+
+def check_split_name(name: str, where: Path) -> None:
+    """Refuses names that TFDS cannot store.
+
+    Raises:
+        DeepLabError: if the name has other characters than letters, digits, "_", or is "all".
+    """
+    if not name.isascii() or not name.replace("_", "a").isalnum() or name.lower() == "all":
+        raise DeepLabError(
+            f"{where}: {name!r} cannot name a split: letters, digits and _ only, and not 'all'"
+        )
+
+
+def _share(name: str) -> float:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
+
+
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise DeepLabError(f"cannot read {path}: {error.strerror}") from error

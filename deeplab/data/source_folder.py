@@ -1,0 +1,150 @@
+"""Reading the layouts of source folders: `folder`, and SegNet's for CamVid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from deeplab.data.classes import ClassList, read_classes
+from deeplab.data.source import (
+    IMAGE_SUFFIXES,
+    LABEL_SUFFIXES,
+    SPLIT_NAMES,
+    Pair,
+    Source,
+    check_split_name,
+    find_files,
+    pair_files,
+    split_by_hash,
+    split_order,
+)
+from deeplab.errors import DeepLabError
+
+LAYOUT = (
+    "images/[SPLIT/]NAME.jpg|jpeg|png, labels/[SPLIT/]NAME.png, and classes.json or classes.txt"
+)
+
+
+def existing_folder(path: Path) -> Path:
+    """The folder itself.
+
+    Raises:
+        DeepLabError: if it is missing, no folder, or empty.
+    """
+    if not path.exists():
+        raise DeepLabError(f"the source folder {path} does not exist")
+    if not path.is_dir():
+        raise DeepLabError(f"{path} is not a folder")
+    try:
+        empty = next(path.iterdir(), None) is None
+    except OSError as error:
+        raise DeepLabError(f"cannot read {path}: {error.strerror}") from error
+    if empty:
+        raise DeepLabError(f"the source folder {path} is empty")
+    return path
+
+
+def scan_folder(path: Path) -> Source:
+    """Reads `images/`, `labels/`, the class list and the splits of a folder.
+
+    Splits are those of `splits/NAME.txt` (then only images that are listed need a mask), else the
+    folders below `images/` if one of them is named as a split, else 90/10 by a hash of the name.
+
+    Raises:
+        DeepLabError: if something is missing, or does not fit together.
+    """
+    existing_folder(path)
+    images, labels = path / "images", path / "labels"
+    for part in (images, labels):
+        if not part.is_dir():
+            raise DeepLabError(f"the source folder {path} has no {part.name}/; expected {LAYOUT}")
+    classes = read_classes(path)
+    lists = sorted((path / "splits").glob("*.txt"))
+    if lists:
+        return Source(path, classes, *_listed_splits(images, labels, lists))
+    pairs = pair_files(images, labels)
+    by_folder = _folder_splits(pairs, images)
+    if by_folder:
+        return Source(path, classes, by_folder)
+    return Source(path, classes, *split_by_hash(pairs))
+
+
+def scan_segnet(path: Path, classes: ClassList, splits: Sequence[str]) -> Source:
+    """Reads SegNet's layout: `train/` with images beside `trainannot/` with masks, and so on.
+
+    Args:
+        path: the folder that holds these folders.
+        classes: the class list, which the layout does not carry.
+        splits: names of the splits, each a folder.
+
+    Raises:
+        DeepLabError: if images and masks do not pair.
+    """
+    return Source(
+        path,
+        classes,
+        {split: pair_files(path / split, path / f"{split}annot") for split in splits},
+    )
+
+
+def _folder_splits(pairs: Sequence[Pair], images: Path) -> dict[str, tuple[Pair, ...]] | None:
+    tops = {pair.id: pair.id.split("/")[0] if "/" in pair.id else None for pair in pairs}
+    if not SPLIT_NAMES.intersection(top for top in tops.values() if top):
+        return None
+    groups: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        top = tops[pair.id]
+        if top is None:
+            raise DeepLabError(
+                f"{pair.image} lies beside the split folders of {images}: put it into one of them"
+            )
+        groups.setdefault(top, []).append(pair)
+    for split in groups:
+        check_split_name(split, images)
+    return {split: tuple(groups[split]) for split in sorted(groups, key=split_order)}
+
+
+def _listed_splits(
+    images: Path, labels: Path, lists: Sequence[Path]
+) -> tuple[dict[str, tuple[Pair, ...]], str]:
+    image_files = find_files(images, IMAGE_SUFFIXES)
+    label_files = find_files(labels, LABEL_SUFFIXES)
+    splits = {}
+    for file in sorted(lists, key=lambda file: split_order(file.stem)):
+        check_split_name(file.stem, file)
+        splits[file.stem] = tuple(
+            _listed_pair(name, file, image_files, label_files) for name in _read_names(file)
+        )
+    used = {pair.id for pairs in splits.values() for pair in pairs}
+    unused = len(image_files) - len(used)
+    return splits, f"{unused} of {len(image_files)} images are in no split list" if unused else ""
+
+
+def _read_names(file: Path) -> list[str]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeepLabError(f"cannot read {file}: {error}") from error
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise DeepLabError(f"the split list {file} is empty")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DeepLabError(f"the split list {file} names {name!r} twice")
+        seen.add(name)
+    return names
+
+
+def _listed_pair(
+    name: str, file: Path, images: Mapping[str, Path], labels: Mapping[str, Path]
+) -> Pair:
+    # Lists are found with and without the extension of the image.
+    key = name
+    if key not in images and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+        key = Path(name).with_suffix("").as_posix()
+    if key not in images:
+        raise DeepLabError(f"{file} names {name!r}, but images/ has no {key}.jpg, .jpeg or .png")
+    if key not in labels:
+        raise DeepLabError(f"{file} names {name!r}, but labels/ has no {key}.png")
+    return Pair(key, images[key], labels[key])

@@ -1,0 +1,115 @@
+"""Reading a CSV or JSONL list of images and masks."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from deeplab.data.classes import read_classes
+from deeplab.data.source import (
+    IMAGE_SUFFIXES,
+    LABEL_SUFFIXES,
+    Pair,
+    Source,
+    check_split_name,
+    split_by_hash,
+    split_order,
+)
+from deeplab.errors import DeepLabError
+
+_COLUMNS = ("image", "label", "split")
+
+
+def scan_list(path: Path) -> Source:
+    """Reads a list with the columns image, label and optionally split.
+
+    Args:
+        path: a .csv file with a header, or a .jsonl file with an object a line. Paths in it are
+            relative to its folder, where classes.json or classes.txt is expected too. Without the
+            column split the images are split 90/10 by a hash of the name.
+
+    Raises:
+        DeepLabError: if the list is unreadable or empty, or names files that do not exist.
+    """
+    if not path.is_file():
+        raise DeepLabError(f"the list {path} does not exist")
+    classes = read_classes(path.parent)
+    rows: list[tuple[Pair, str]] = []
+    seen: dict[tuple[str, str], int] = {}
+    for number, row in _rows(path):
+        where = f"{path}, line {number}"
+        image = _file(row, "image", path, where, IMAGE_SUFFIXES)
+        label = _file(row, "label", path, where, LABEL_SUFFIXES)
+        split = row.get("split", "")
+        pair = Pair(Path(row["image"]).with_suffix("").as_posix(), image, label)
+        if (split, pair.id) in seen:
+            raise DeepLabError(
+                f"{where}: {row['image']} is listed already in line {seen[split, pair.id]}"
+            )
+        seen[split, pair.id] = number
+        rows.append((pair, split))
+    if not rows:
+        raise DeepLabError(f"the list {path} is empty")
+    if not any(split for _, split in rows):
+        return Source(path, classes, *split_by_hash(pair for pair, _ in rows))
+    groups: dict[str, list[Pair]] = {}
+    for pair, split in rows:
+        if not split:
+            raise DeepLabError(f"{path}: {pair.id} has no split, others have one")
+        check_split_name(split, path)
+        groups.setdefault(split, []).append(pair)
+    splits = sorted(groups, key=split_order)
+    return Source(path, classes, {split: tuple(groups[split]) for split in splits})
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yields (line number, columns that are filled)."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeepLabError(f"cannot read {path}: {error}") from error
+    lines = text.splitlines()
+    if path.suffix.lower() == ".jsonl":
+        yield from _json_rows(path, lines)
+        return
+    reader = csv.DictReader(lines)
+    missing = {"image", "label"}.difference(reader.fieldnames or ())
+    if missing:
+        raise DeepLabError(
+            f"{path}: the first line must name the columns image, label and optionally split; "
+            f"it is {lines[0] if lines else ''!r}"
+        )
+    for row in reader:
+        yield reader.line_num, {key: row[key].strip() for key in _COLUMNS if row.get(key)}
+
+
+def _json_rows(path: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DeepLabError(f"{path}, line {number} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise DeepLabError(f'{path}, line {number}: expected {{"image": ..., "label": ...}}')
+        values = {key: row[key] for key in _COLUMNS if row.get(key) not in (None, "")}
+        for key, value in values.items():
+            if not isinstance(value, str):
+                raise DeepLabError(f"{path}, line {number}: {key} is {value!r}, expected text")
+        yield number, values
+
+
+def _file(
+    row: dict[str, str], column: str, path: Path, where: str, suffixes: tuple[str, ...]
+) -> Path:
+    if column not in row:
+        raise DeepLabError(f"{where}: no {column}")
+    file = path.parent / row[column]
+    if file.suffix.lower() not in suffixes:
+        raise DeepLabError(f"{where}: the {column} {row[column]} is not {' or '.join(suffixes)}")
+    if not file.is_file():
+        raise DeepLabError(f"{where}: the {column} {file} does not exist")
+    return file

@@ -1,0 +1,135 @@
+"""Finding and reading the images that `predict` is pointed at."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from deeplab.data.index_masks import UNREADABLE
+from deeplab.errors import DeepLabError
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """An image file and the name of its results.
+
+    Attributes:
+        path: the file.
+        relative: its path below the folder that was searched, without extension.
+    """
+
+    path: Path
+    relative: Path
+
+
+def find_images(inputs: Sequence[str | Path], *, excluded: Path | None = None) -> list[Input]:
+    """The images that files, folders and glob patterns name, in order, none twice.
+
+    A folder is searched with all folders below it. A file that is named itself is taken whatever
+    its extension. The results of a pattern are named from its first part without a wildcard.
+
+    Args:
+        inputs: paths and patterns; `~` is the home folder.
+        excluded: a folder that is not searched, the one that results are written to.
+
+    Raises:
+        DeepLabError: if one of the inputs holds no image.
+    """
+    found: dict[tuple[Path, Path], Input] = {}
+    for given in inputs:
+        text = os.path.expanduser(given)
+        images = list(_images_of(text, excluded))
+        if not images:
+            raise DeepLabError(f"no images in {given}: looked for {', '.join(IMAGE_SUFFIXES)}")
+        for image in images:
+            found.setdefault((image.path.resolve(), image.relative), image)
+    return list(found.values())
+
+
+def _images_of(text: str, excluded: Path | None) -> Iterator[Input]:
+    path = Path(text)
+    # A file may have brackets in its name: what exists is no pattern.
+    if path.is_dir():
+        yield from _below(path, _walk(path), excluded)
+    elif path.exists():
+        yield Input(path, Path(path.stem))
+    elif glob.has_magic(text):
+        for match in sorted(map(Path, glob.iglob(text, recursive=True))):
+            files = _walk(match) if match.is_dir() else [match]
+            yield from _below(_fixed_part(path), files, excluded)
+    else:
+        raise DeepLabError(f"there is no file or folder {text}")
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below a folder, hidden ones left out, in a fixed order."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _below(base: Path, files: Iterable[Path], excluded: Path | None) -> Iterator[Input]:
+    """Those of the files that are images, named from `base`.
+
+    Results in a folder below `base` are no inputs of the next run; if they are to lie among the
+    images themselves, there is no folder to leave out.
+    """
+    if excluded is not None:
+        excluded = excluded.resolve()
+        if base.resolve() not in excluded.parents:
+            excluded = None
+    for file in files:
+        if file.suffix.lower() in IMAGE_SUFFIXES and (
+            excluded is None or excluded not in file.resolve().parents
+        ):
+            yield Input(file, file.relative_to(base).with_suffix(""))
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The folders of a pattern before its first wildcard."""
+    fixed = Path()
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part):
+            break
+        fixed /= part
+    return fixed
+
+
+def read_rgb(path: str | Path) -> npt.NDArray[np.uint8]:
+    """Reads an image as people see it, uint8 [H, W, 3].
+
+    The orientation of EXIF is applied; grey, palette and CMYK images are converted, transparency
+    is dropped, 16 bits a channel become 8, and of an animation the first picture counts.
+
+    Raises:
+        DeepLabError: if it is unreadable, truncated, or of floating-point numbers.
+    """
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion clips at 255
+                wide = np.clip(np.asarray(image, np.int64), 0, 65535)
+                image = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+            elif image.mode == "F":
+                raise DeepLabError(
+                    "its pixels are floating-point numbers, whose white is not known"
+                )
+            elif image.mode == "P":
+                # Straight to RGB, Pillow warns about palettes with transparency.
+                image = image.convert("RGBA")
+            return np.asarray(image.convert("RGB"))
+    except DeepLabError:
+        raise
+    except UnidentifiedImageError as error:
+        raise DeepLabError("not an image of a known format") from error
+    except UNREADABLE as error:
+        raise DeepLabError(str(error) or type(error).__name__) from error

@@ -1,0 +1,158 @@
+"""From images to probabilities and class ids: several scales, mirrored copies, padding.
+
+A network is anything that maps images float32 [B, H, W, 3] (RGB, 0..255, any H and W) to logits
+float32 [B, H, W, C]: a Keras model, or a signature of an exported one.
+
+Averaging over scales and mirrored copies follows the original (predict_labels_multi_scale in
+model.py): every copy's logits are resized to the image, softmax, mean over the copies. All resizes
+map corner to corner (align_corners), like those inside the network. One difference: for scales
+below 1 the original first resizes the logits to the grid that the full-size image would have.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import keras
+import tensorflow as tf
+
+from deeplab.errors import DeepLabError
+from deeplab.evaluation.argmax import resized_argmax
+from deeplab.models import DeepLabModel, resize_bilinear
+
+Network = Callable[[tf.Tensor], tf.Tensor]
+
+_ANY_IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32)
+
+
+def label_function(
+    network: Network, *, eval_scales: Sequence[float] = (1.0,), flip: bool = False
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Compiles a network into images -> class ids.
+
+    It is traced once and runs at any size: keep it for as long as the network is used.
+
+    Args:
+        network: images -> logits, see the module's text.
+        eval_scales: sizes at which each image is seen, as factors of its own; above 0.
+        flip: whether each of them is seen mirrored as well.
+
+    Returns:
+        A function of float32 [B, H, W, 3], 0..255 -> int32 [B, H, W].
+
+    Raises:
+        DeepLabError: if the scales are not positive numbers.
+    """
+    check_scales(eval_scales)
+    if tuple(eval_scales) != (1.0,) or flip:
+        mean_probabilities = _mean_probabilities(network, eval_scales, flip)
+
+        def labels(images: tf.Tensor) -> tf.Tensor:
+            return tf.argmax(mean_probabilities(images), axis=-1, output_type=tf.int32)
+
+    else:
+        # One copy needs no softmax, which changes no argmax.
+        network = _at_any_resolution(network)
+
+        def labels(images: tf.Tensor) -> tf.Tensor:
+            height, width = tf.unstack(tf.shape(images)[1:3])
+            return resized_argmax(network(images), height, width)
+
+    return tf.function(labels, input_signature=[_ANY_IMAGES])
+
+
+def probability_function(
+    network: Network, *, eval_scales: Sequence[float] = (1.0,), flip: bool = False
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Compiles a network into images -> class probabilities, float32 [B, H, W, C].
+
+    Arguments and errors are those of `label_function`.
+    """
+    check_scales(eval_scales)
+    return tf.function(
+        _mean_probabilities(network, eval_scales, flip), input_signature=[_ANY_IMAGES]
+    )
+
+
+def check_scales(eval_scales: Sequence[float]) -> None:
+    """Raises a DeepLabError unless the scales are one or more positive numbers."""
+    if not eval_scales or not all(math.isfinite(scale) and scale > 0 for scale in eval_scales):
+        raise DeepLabError(
+            f"eval_scales must be one or more numbers above 0, got {list(eval_scales)}"
+        )
+
+
+def _mean_probabilities(
+    network: Network, eval_scales: Sequence[float], flip: bool
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    copies = list(itertools.product(eval_scales, (False, True) if flip else (False,)))
+    network = _at_any_resolution(network)
+
+    def probabilities(images: tf.Tensor) -> tf.Tensor:
+        height, width = tf.unstack(tf.shape(images)[1:3])
+        total = tf.zeros([])
+        for scale, mirrored in copies:
+            # The copies wait for each other: all at once would hold every one's activations.
+            with tf.control_dependencies([total]):
+                copy = tf.identity(images)
+            if scale != 1:
+                copy = resize_bilinear(copy, _scaled(height, scale), _scaled(width, scale))
+            if mirrored:
+                copy = tf.reverse(copy, [2])
+            logits = network(copy)
+            if mirrored:
+                logits = tf.reverse(logits, [2])
+            total += tf.nn.softmax(resize_bilinear(logits, height, width))
+        return total / len(copies)
+
+    return probabilities
+
+
+def _at_any_resolution(network: Network) -> Network:
+    """A network whose logits may be smaller than the image, if it has such logits.
+
+    So they are resized once, from the grid of the features to that of the image, instead of to
+    the size at which the network sees the image and back.
+    """
+    if isinstance(network, DeepLabModel):
+        return keras.Model(network.input, network.endpoints["logits_low_resolution"])
+    return network
+
+
+def _scaled(size: tf.Tensor, scale: float) -> tf.Tensor:
+    """The original's scale_dimension, int((size - 1) * scale + 1), in double precision."""
+    return tf.cast((tf.cast(size, tf.float64) - 1.0) * scale + 1.0, tf.int32)
+
+
+def padded(
+    predict_labels: Callable[[tf.Tensor], tf.Tensor],
+    size: tuple[int, int],
+    pad_value: Sequence[float],
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Makes a label function see every image in one size, as the original's evaluation does.
+
+    Args:
+        predict_labels: float32 [B, H, W, 3] -> int32 [B, H, W].
+        size: height and width that images are padded to, at the bottom and the right; pixels.
+        pad_value: the colour of the padding, RGB 0..255 (the backbone's).
+
+    Returns:
+        A function of the same kind: what it predicts is cropped back to the image. It raises a
+        DeepLabError if an image is larger than `size`.
+    """
+    color = tf.constant(pad_value, tf.float32)
+
+    def predict_padded(images: tf.Tensor) -> tf.Tensor:
+        height, width = images.shape[1:3]
+        if height > size[0] or width > size[1]:
+            raise DeepLabError(
+                f"an image of {height}x{width} pixels (height x width) is larger than pad_to "
+                f"{size[0]}x{size[1]}"
+            )
+        paddings = [[0, 0], [0, size[0] - height], [0, size[1] - width], [0, 0]]
+        # Padding by a colour is padding its difference from that colour by zeros.
+        return predict_labels(tf.pad(images - color, paddings) + color)[:, :height, :width]
+
+    return predict_padded

@@ -1,0 +1,208 @@
+"""Counts of labels against predictions, and the rates that follow from them.
+
+Everything is derived from int64 confusion matrices [num_classes, num_classes], rows labels and
+columns predictions: one over all labelled pixels, one per boundary band. Rates are fractions 0..1;
+a rate without any pixel to take it over is NaN in arrays and None (null) in the metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deeplab.errors import DeepLabError
+from deeplab.evaluation.boundary import boundary_distance
+
+BOUNDARY_WIDTHS = (1, 2, 3, 5, 10)
+
+Integers = npt.NDArray[np.integer]
+Counts = npt.NDArray[np.int64]
+Rates = npt.NDArray[np.float64]
+
+
+class Tally:
+    """Adds up the confusion matrices of images, over everything and per boundary band."""
+
+    def __init__(
+        self, num_classes: int, ignore_label: int, widths: Sequence[int] = BOUNDARY_WIDTHS
+    ) -> None:
+        """Starts at zero.
+
+        Args:
+            num_classes: number of classes; label and prediction ids are below it.
+            ignore_label: the label id of pixels that are not counted.
+            widths: boundary band widths, pixels, ascending.
+        """
+        if list(widths) != sorted(set(widths)) or not widths:
+            raise ValueError(f"widths must be ascending, got {tuple(widths)}")
+        self.num_classes = num_classes
+        self.ignore_label = ignore_label
+        self.widths = tuple(widths)
+        self._seen: set[str] = set()
+        # Rings between successive widths, the last one being the inside of the objects.
+        self._rings = np.zeros((len(widths) + 1, num_classes, num_classes), np.int64)
+
+    @property
+    def num_images(self) -> int:
+        """How many images were added."""
+        return len(self._seen)
+
+    @property
+    def matrix(self) -> Counts:
+        """The confusion matrix over all labelled pixels, int64 [C, C]."""
+        return self._rings.sum(axis=0)
+
+    @property
+    def band_matrices(self) -> dict[int, Counts]:
+        """Band width in pixels -> the confusion matrix inside that band, int64 [C, C]."""
+        nested = np.cumsum(self._rings[:-1], axis=0)
+        return dict(zip(self.widths, nested, strict=True))
+
+    def add(self, image_id: str, labels: Integers, predictions: Integers) -> Counts:
+        """Counts one image.
+
+        Args:
+            image_id: its name, for error messages; each image is counted once.
+            labels: [H, W], class ids and `ignore_label`.
+            predictions: [H, W], class ids.
+
+        Returns:
+            The image's own confusion matrix, int64 [C, C].
+
+        Raises:
+            DeepLabError: if an id is not a class, the shapes differ or the image came before.
+        """
+        if image_id in self._seen:
+            raise DeepLabError(f"image {image_id} came twice: every image is counted once")
+        valid = self._validate(image_id, labels, predictions)
+        distance = boundary_distance(labels, self.widths[-1])[valid]
+        ring = np.searchsorted(self.widths, distance)  # [pixels], 0..len(widths)
+        pairs = labels[valid].astype(np.int64) * self.num_classes + predictions[valid]
+        squared = self.num_classes**2
+        counts = np.bincount(ring * squared + pairs, minlength=self._rings.size)
+        rings = counts.astype(np.int64).reshape(self._rings.shape)
+        self._rings += rings
+        self._seen.add(image_id)
+        return rings.sum(axis=0)
+
+    def _validate(
+        self, image_id: str, labels: Integers, predictions: Integers
+    ) -> npt.NDArray[np.bool_]:
+        """Which pixels count, bool [H, W]."""
+        if labels.shape != predictions.shape:
+            raise DeepLabError(
+                f"image {image_id}: the label is {labels.shape} pixels and the prediction "
+                f"{predictions.shape}"
+            )
+        valid = labels != self.ignore_label
+        for what, ids in (("label", labels[valid]), ("predicted", predictions)):
+            if ids.size and not 0 <= ids.min() <= ids.max() < self.num_classes:
+                unknown = np.unique(ids[(ids < 0) | (ids >= self.num_classes)])
+                raise DeepLabError(
+                    f"image {image_id}: {what} ids {_list_ids(unknown)} are not among the "
+                    f"{self.num_classes} classes (0..{self.num_classes - 1}; "
+                    f"{self.ignore_label} = ignore)"
+                )
+        return valid
+
+
+def confusion_matrix(
+    labels: Integers, predictions: Integers, num_classes: int, ignore_label: int
+) -> Counts:
+    """Counts one pair of images of any shape, int64 [C, C]: rows labels, columns predictions.
+
+    Raises:
+        DeepLabError: if an id is not a class.
+    """
+    flat = labels.reshape(1, -1), predictions.reshape(1, -1)
+    return Tally(num_classes, ignore_label).add("(unnamed)", *flat)
+
+
+def class_iou(matrix: Counts) -> Rates:
+    """Intersection over union per class, [C]; NaN where neither label nor prediction has it."""
+    hits = np.diagonal(matrix)
+    return _ratio(hits, matrix.sum(axis=1) + matrix.sum(axis=0) - hits)
+
+
+def class_accuracy(matrix: Counts) -> Rates:
+    """Share of each class' label pixels that are right, [C]; NaN where no label has it."""
+    return _ratio(np.diagonal(matrix), matrix.sum(axis=1))
+
+
+def class_share(matrix: Counts) -> Rates:
+    """Share of the labelled pixels that each class takes, [C]; NaN if nothing is labelled."""
+    return _ratio(matrix.sum(axis=1), matrix.sum())
+
+
+def pixel_accuracy(matrix: Counts) -> float:
+    """Share of the labelled pixels that are right; NaN if nothing is labelled."""
+    return float(_ratio(np.trace(matrix), matrix.sum()))
+
+
+def miou(matrix: Counts) -> float:
+    """Mean IoU over the classes with a non-empty union, as tf.metrics.mean_iou; else NaN."""
+    return _mean(class_iou(matrix))
+
+
+def summarize(tally: Tally, class_names: Sequence[str]) -> dict[str, Any]:
+    """The part of metrics.json that follows from the counts; plain numbers, lists and None.
+
+    Args:
+        tally: the counts.
+        class_names: one name per class id, all different.
+
+    Raises:
+        DeepLabError: if the names do not fit the classes.
+    """
+    if len(class_names) != tally.num_classes or len(set(class_names)) != len(class_names):
+        raise DeepLabError(
+            f"{tally.num_classes} classes need as many different names, got "
+            f"{len(class_names)} names ({len(set(class_names))} different)"
+        )
+    matrix = tally.matrix
+    iou = class_iou(matrix)
+    present = matrix.sum(axis=1) > 0
+    return {
+        "miou": _number(miou(matrix)),
+        "miou_present": _number(_mean(iou[present])),
+        "miou_all": float(np.mean(np.nan_to_num(iou))),
+        "pixel_accuracy": _number(pixel_accuracy(matrix)),
+        "mean_accuracy": _number(_mean(class_accuracy(matrix))),
+        "frequency_weighted_iou": _number(
+            float(np.sum((class_share(matrix) * iou)[present])) if present.any() else np.nan
+        ),
+        "per_class_iou": {
+            name: _number(value) for name, value in zip(class_names, iou, strict=True)
+        },
+        "confusion_matrix": matrix.tolist(),
+        "boundary_iou": {
+            str(width): _number(miou(band)) for width, band in tally.band_matrices.items()
+        },
+        "num_images": tally.num_images,
+    }
+
+
+def _ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> Rates:
+    """Part / whole in double precision, NaN where the whole is 0."""
+    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), whole)
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def _mean(rates: Rates) -> float:
+    """Mean of what is not NaN; NaN if nothing is left."""
+    known = rates[~np.isnan(rates)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _number(value: float) -> float | None:
+    """JSON knows no NaN: null says that there was nothing to measure."""
+    return None if np.isnan(value) else float(value)
+
+
+def _list_ids(ids: Integers, limit: int = 10) -> str:
+    """A readable list of ids, cut short after `limit`."""
+    listed = ", ".join(str(int(value)) for value in ids[:limit])
+    return f"{listed}, ..." if ids.size > limit else listed

@@ -1,0 +1,74 @@
+"""Running a network over labelled images and counting what it gets right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab.errors import DeepLabError
+from deeplab.evaluation.examples import Scored
+from deeplab.evaluation.metrics import Tally, pixel_accuracy, summarize
+from deeplab.progress import track
+
+
+def evaluate_model(
+    predict_labels: Callable[[tf.Tensor], tf.Tensor],
+    batches: Iterable[Mapping[str, tf.Tensor]],
+    *,
+    class_names: Sequence[str],
+    ignore_label: int,
+    num_images: int | None = None,
+    progress: bool = False,
+    on_image: Callable[[Scored], None] | None = None,
+) -> dict[str, Any]:
+    """Measures a network on labelled images.
+
+    Args:
+        predict_labels: images float32 [B, H, W, 3], 0..255 -> class ids int32 [B, H, W]; see
+            `label_function`. Compiled once, it can be measured again and again while the network
+            learns.
+        batches: finite, of "image" float32 [B, H, W, 3], "label" int32 [B, H, W] and "id" string
+            [B]. Images of a batch have one size, batches may differ.
+        class_names: one per class id.
+        ignore_label: the label id of pixels that do not count.
+        num_images: how many images will come; they are counted against it at the end.
+        progress: whether to show how far it is.
+        on_image: called with every image and its prediction.
+
+    Returns:
+        The part of metrics.json that follows from the predictions; see `summarize`.
+
+    Raises:
+        DeepLabError: if an id is not a class, an image comes twice, or there are fewer or more
+            images than `num_images`, or none.
+    """
+    tally = Tally(len(class_names), ignore_label)
+    with track("evaluating", num_images, unit="images", silent=not progress) as reporter:
+        for batch in batches:
+            ids = [raw.decode("utf-8", "replace") for raw in batch["id"].numpy()]
+            try:
+                predictions = predict_labels(batch["image"]).numpy()
+            except DeepLabError as error:
+                raise DeepLabError(f"image {ids[0]}: {error}") from error
+            labels = batch["label"].numpy()
+            for index, image_id in enumerate(ids):
+                counts = tally.add(image_id, labels[index], predictions[index])
+                if on_image is not None:
+                    pixels = np.clip(np.rint(batch["image"][index].numpy()), 0, 255)
+                    on_image(
+                        Scored(
+                            image_id,
+                            pixels.astype(np.uint8),
+                            labels[index],
+                            predictions[index],
+                            pixel_accuracy(counts),
+                        )
+                    )
+            reporter.advance(len(labels))
+    if not tally.num_images or num_images not in (None, tally.num_images):
+        expected = "at least one" if num_images is None else num_images
+        raise DeepLabError(f"{tally.num_images} images were evaluated, expected {expected}")
+    return summarize(tally, class_names)

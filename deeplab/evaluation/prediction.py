@@ -1,0 +1,228 @@
+"""`predict`: writes what a network sees in images, as masks and overlays."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import dataclasses
+import io
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from PIL import Image
+
+from deeplab.errors import DeepLabError
+from deeplab.evaluation.colors import Color, color_image, color_table, overlay
+from deeplab.evaluation.image_files import Input, find_images, read_rgb
+from deeplab.evaluation.inference import Network, check_scales, label_function
+from deeplab.evaluation.saved_model import open_saved_model
+from deeplab.files import make_directory, write_bytes
+from deeplab.progress import track
+from deeplab.run_folder import load_model, read_description
+
+SUFFIXES = ("_index.png", "_color.png", "_overlay.png")
+
+# Images that are read, or results that are written, while the network works on another one.
+_THREADS = 2
+_AHEAD = 2
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictSummary:
+    """What became of the images.
+
+    Attributes:
+        written: the files that were written.
+        failures: each image that could not be read, and why.
+    """
+
+    written: tuple[Path, ...]
+    failures: tuple[tuple[Path, str], ...]
+
+
+def predict(
+    *,
+    inputs: Sequence[str | Path],
+    output_dir: str | Path,
+    model_dir: str | Path | None = None,
+    saved_model: str | Path | None = None,
+    checkpoint: str = "latest",
+    output_stride: int | None = None,
+    eval_scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> PredictSummary:
+    """Segments images of any size.
+
+    For each image three files are written below `output_dir`, named by the image's path below the
+    input folder: `_index.png`, grey, the class ids (16 bit for more than 256 classes);
+    `_color.png`, in the colours of the classes; `_overlay.png`, these laid over the image. An
+    image that cannot be read is named on standard error and passed over.
+
+    Args:
+        inputs: image files, folders and glob patterns.
+        output_dir: where the results go; made when the first one is written.
+        model_dir: folder of the model; this or `saved_model`.
+        saved_model: folder of an exported SavedModel.
+        checkpoint: "latest", "best", or the prefix of a checkpoint; of `model_dir` only.
+        output_stride: 8, 16 or 32, None: as trained; of `model_dir` only.
+        eval_scales: sizes at which each image is seen, as factors of its own; the probabilities
+            are averaged.
+        flip: whether each of them is seen mirrored as well.
+        overwrite: whether results that exist are replaced.
+        progress: whether to show how far it is on standard output.
+
+    Returns:
+        Which files were written and which images could not be read.
+
+    Raises:
+        DeepLabError: before anything is written: if there are no images, results would collide,
+            exist already or replace an image, or the model cannot be used.
+    """
+    check_scales(eval_scales)
+    output_dir = Path(output_dir).expanduser()
+    images = find_images(inputs, excluded=output_dir)
+    _check_targets(images, output_dir, overwrite)
+    network, colors = _open(model_dir, saved_model, checkpoint, output_stride)
+    predict_labels = label_function(network, eval_scales=eval_scales, flip=flip)
+
+    written: list[Path] = []
+    failures: list[tuple[Path, str]] = []
+    with (
+        concurrent.futures.ThreadPoolExecutor(_THREADS) as pool,
+        track("predicting", len(images), unit="images", silent=not progress) as reporter,
+    ):
+
+        def results() -> Iterator[_Result]:
+            for image, pixels in _ahead(pool, _try_read, images):
+                if isinstance(pixels, DeepLabError):
+                    failures.append((image.path, str(pixels)))
+                    print(f"cannot read the image {image.path}: {pixels}", file=sys.stderr)
+                    reporter.advance()
+                    continue
+                batch = tf.cast(pixels[np.newaxis], tf.float32)
+                ids = predict_labels(batch)[0].numpy()
+                yield _Result(pixels, ids, colors, _targets(image, output_dir))
+
+        for paths in _ahead(pool, _write, results()):
+            written += paths
+            reporter.advance()
+    if progress:
+        done = len(images) - len(failures)
+        print(f"wrote {len(written)} files for {done} of {len(images)} images to {output_dir}")
+    return PredictSummary(tuple(written), tuple(failures))
+
+
+class _Result(NamedTuple):
+    """What is known of one image: RGB [H, W, 3], class ids [H, W], and where they go."""
+
+    pixels: npt.NDArray[np.uint8]
+    ids: npt.NDArray[np.int32]
+    colors: Sequence[Color]
+    targets: tuple[Path, Path, Path]
+
+
+def _ahead(
+    pool: concurrent.futures.Executor, function: Callable[[Given], Made], items: Iterable[Given]
+) -> Iterator[Made]:
+    """Like `map`, in order, with a few items under way in the pool."""
+    pending: collections.deque[concurrent.futures.Future[Made]] = collections.deque()
+    for item in items:
+        pending.append(pool.submit(function, item))
+        if len(pending) > _AHEAD:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _targets(image: Input, output_dir: Path) -> tuple[Path, Path, Path]:
+    # Not with_suffix: a name may hold dots of its own.
+    base = output_dir / image.relative
+    index, color, blended = (base.with_name(base.name + suffix) for suffix in SUFFIXES)
+    return index, color, blended
+
+
+def _check_targets(images: Sequence[Input], output_dir: Path, overwrite: bool) -> None:
+    """Refuses results that would collide, replace an image, or replace older results."""
+    sources = {image.path.resolve() for image in images}
+    owners: dict[Path, Path] = {}
+    existing = []
+    for image in images:
+        for target in _targets(image, output_dir):
+            other = owners.setdefault(target, image.path)
+            if other != image.path:
+                raise DeepLabError(f"{other} and {image.path} would both be written as {target}")
+            if target.resolve() in sources:
+                raise DeepLabError(
+                    f"the result {target} of {image.path} would replace an image; give another "
+                    "output_dir"
+                )
+            if target.exists():
+                existing.append(target)
+    if existing and not overwrite:
+        raise DeepLabError(
+            f"{len(existing)} results exist already, the first is {existing[0]}; use --overwrite "
+            "or another folder"
+        )
+
+
+def _try_read(image: Input) -> tuple[Input, npt.NDArray[np.uint8] | DeepLabError]:
+    """The pixels, or what is wrong with the file."""
+    try:
+        return image, read_rgb(image.path)
+    except DeepLabError as error:
+        return image, error
+
+
+def _write(result: _Result) -> tuple[Path, Path, Path]:
+    """Writes the three files of an image."""
+    index, color, blended = result.targets
+    make_directory(index.parent)
+    if len(result.colors) <= 256:
+        ids = result.ids.astype(np.uint8)
+        painted = Image.fromarray(ids)
+        painted.putpalette(color_table(result.colors).tobytes())
+    else:
+        ids = result.ids.astype(np.uint16)
+        painted = Image.fromarray(color_image(ids, result.colors))
+    write_bytes(index, _png(Image.fromarray(ids)))
+    write_bytes(color, _png(painted))
+    write_bytes(blended, _png(Image.fromarray(overlay(result.pixels, ids, result.colors))))
+    return result.targets
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def _open(
+    model_dir: str | Path | None,
+    saved_model: str | Path | None,
+    checkpoint: str,
+    output_stride: int | None,
+) -> tuple[Network, Sequence[Color]]:
+    """The network and the colours of its classes."""
+    if model_dir is not None and saved_model is None:
+        colors = read_description(model_dir).colors
+        return load_model(model_dir, output_stride=output_stride, checkpoint=checkpoint), colors
+    if saved_model is None or model_dir is not None:
+        raise DeepLabError("give a model_dir or a saved_model, one of the two")
+    if output_stride is not None:
+        raise DeepLabError(
+            f"output_stride {output_stride} needs a model_dir: a saved_model has the one it was "
+            "exported with"
+        )
+    if checkpoint != "latest":
+        raise DeepLabError(f"checkpoint {checkpoint} needs a model_dir: a saved_model is one")
+    return open_saved_model(saved_model)

@@ -1,0 +1,150 @@
+"""`evaluate`: measures the model of a folder and files the result there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deeplab.data import DataConfig
+from deeplab.errors import DeepLabError
+from deeplab.evaluation.examples import ExampleCollector
+from deeplab.evaluation.inference import check_scales, label_function, padded
+from deeplab.evaluation.labelled_images import from_data_set, from_folders
+from deeplab.evaluation.model_evaluation import evaluate_model
+from deeplab.evaluation.report import render_report
+from deeplab.evaluation.table import render_table
+from deeplab.files import new_directory
+from deeplab.run_folder import find_checkpoint, load_model, read_description
+
+
+def evaluate(
+    *,
+    model_dir: str | Path,
+    checkpoint: str = "latest",
+    split: str | None = None,
+    output_stride: int | None = None,
+    eval_scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    images: str | Path | None = None,
+    labels: str | Path | None = None,
+    pad_to: tuple[int, int] | None = None,
+    data: DataConfig | None = None,
+    name: str | None = None,
+    data_dir: str | Path | None = None,
+    source_dir: str | Path | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Measures a model on labelled images; writes metrics.json and report.html.
+
+    The images are those of a data set, the one the model was trained with unless `data` names
+    another, or those of two folders. The result goes to MODEL_DIR/eval/NAME/, where it replaces
+    an older one as a whole.
+
+    Args:
+        model_dir: folder of the model.
+        checkpoint: "latest", "best", or the prefix of a checkpoint.
+        split: of the data set; None: its evaluation split.
+        output_stride: 8, 16 or 32; None: as trained.
+        eval_scales: sizes at which each image is seen, as factors of its own; the probabilities
+            are averaged.
+        flip: whether each of them is seen mirrored as well.
+        images: folder of images to measure on instead of a data set; `labels` belongs to it.
+        labels: folder of index masks, of the same relative names.
+        pad_to: height and width in pixels that every image is padded to, at the bottom and the
+            right and with the backbone's pad value, as the original evaluates; None: as it is.
+        data: settings of a data set; None: as trained.
+        name: the folder of the result; None: made of data set, split and settings.
+        data_dir: prepared data sets; None: as trained.
+        source_dir: raw files of the data set; None: as trained.
+        progress: whether to show how far it is, and the table at the end, on standard output.
+
+    Returns:
+        What metrics.json holds.
+
+    Raises:
+        DeepLabError: if the model, the data or a setting cannot be used.
+    """
+    check_scales(eval_scales)
+    if name is not None and (not name or name.startswith(".") or Path(name).name != name):
+        raise DeepLabError(f"name {name!r} must be the name of a folder, without separators")
+    description = read_description(model_dir)
+    stored = find_checkpoint(model_dir, checkpoint)
+    if images is not None or labels is not None:
+        if images is None or labels is None:
+            raise DeepLabError(
+                "images and labels are two folders that belong together; one is missing"
+            )
+        if split is not None or data is not None:
+            raise DeepLabError(
+                "images and labels take the place of a data set: give no split of one"
+            )
+        source = from_folders(description, images, labels)
+    else:
+        source = from_data_set(description, data, split, data_dir=data_dir, source_dir=source_dir)
+    model = load_model(model_dir, output_stride=output_stride, checkpoint=checkpoint)
+    predict_labels = label_function(model, eval_scales=eval_scales, flip=flip)
+    if pad_to is not None:
+        predict_labels = padded(predict_labels, pad_to, description.pad_value)
+    examples = ExampleCollector()
+    metrics = evaluate_model(
+        predict_labels,
+        source.batches,
+        class_names=description.class_names,
+        ignore_label=source.ignore_label,
+        num_images=source.num_images,
+        progress=progress,
+        on_image=examples.add,
+    )
+    stride = model.model_config.output_stride
+    metrics |= {
+        "checkpoint_step": stored.step,
+        "output_stride": stride,
+        "eval_scales": [float(scale) for scale in eval_scales],
+        "flip": flip,
+        "dataset": source.dataset,
+        "split": source.split,
+    }
+    if name is None:
+        name = result_name(metrics, trained_stride=description.config.output_stride)
+    report = render_report(
+        metrics,
+        examples,
+        title=f"{Path(model_dir).resolve().name}: {name}",
+        class_colors=description.colors,
+        ignore_label=source.ignore_label,
+    )
+    folder = Path(model_dir) / "eval" / name
+    with new_directory(folder) as temporary:
+        (temporary / "metrics.json").write_text(metrics_json(metrics), encoding="utf-8")
+        (temporary / "report.html").write_text(report, encoding="utf-8")
+    if progress:
+        print(f"{render_table(metrics)}\nwrote {folder / 'metrics.json'} and report.html")
+    return metrics
+
+
+def result_name(metrics: Mapping[str, Any], *, trained_stride: int) -> str:
+    """The folder of a result: dataset-split[-osN][-ms][-flip], or images[...] for folders."""
+    data = "images" if metrics["dataset"] is None else f"{metrics['dataset']}-{metrics['split']}"
+    parts = [data]
+    if metrics["output_stride"] != trained_stride:
+        parts.append(f"os{metrics['output_stride']}")
+    if metrics["eval_scales"] != [1.0]:
+        parts.append("ms")
+    if metrics["flip"]:
+        parts.append("flip")
+    return "-".join(parts)
+
+
+def metrics_json(metrics: Mapping[str, Any]) -> str:
+    """The text of metrics.json: a line per entry, and one per row of the confusion matrix."""
+    entries = []
+    for key, value in metrics.items():
+        if key == "confusion_matrix":
+            rows = ",\n    ".join(json.dumps(row) for row in value)
+            text = f"[\n    {rows}\n  ]"
+        else:
+            text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        entries.append(f"  {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(entries) + "\n}\n"

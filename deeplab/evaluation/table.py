@@ -1,0 +1,76 @@
+"""The result of an evaluation as text for a terminal, 80 columns wide."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import rich.box
+import rich.console
+import rich.table
+import rich.text
+
+from deeplab.evaluation.metrics import class_accuracy, class_share
+
+WIDTH = 80
+
+
+def render_table(metrics: Mapping[str, Any]) -> str:
+    """Per-class results and headline numbers, without colours, ending with a newline.
+
+    Args:
+        metrics: what metrics.json holds.
+    """
+    matrix = np.asarray(metrics["confusion_matrix"], np.int64)
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_edge=False, expand=True)
+    table.add_column("id", justify="right")
+    table.add_column("class", ratio=1, no_wrap=True, overflow="ellipsis")
+    for heading in ("IoU", "accuracy", "pixels"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    rows = zip(
+        metrics["per_class_iou"].items(), class_accuracy(matrix), class_share(matrix), strict=True
+    )
+    for class_id, ((name, iou), accuracy, share) in enumerate(rows):
+        # As Text: a class name is no markup.
+        table.add_row(
+            str(class_id),
+            rich.text.Text(name),
+            rate(iou),
+            rate(accuracy),
+            percentage(share),
+        )
+    console = rich.console.Console(
+        file=io.StringIO(), width=WIDTH, color_system=None, legacy_windows=False
+    )
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    return "\n".join([*lines, "", headline(metrics), boundary_line(metrics), ""])
+
+
+def headline(metrics: Mapping[str, Any]) -> str:
+    """The numbers of the whole evaluation in one line."""
+    return (
+        f"mIoU {rate(metrics['miou'])}  "
+        f"pixel accuracy {rate(metrics['pixel_accuracy'])}  "
+        f"mean accuracy {rate(metrics['mean_accuracy'])}  "
+        f"{metrics['num_images']} images"
+    )
+
+
+def boundary_line(metrics: Mapping[str, Any]) -> str:
+    """The mIoU of the boundary bands in one line."""
+    bands = [f"{width} px {rate(iou)}" for width, iou in metrics["boundary_iou"].items()]
+    return "  ".join(["boundary mIoU", *bands])
+
+
+def rate(value: float | None) -> str:
+    """A fraction 0..1 with four digits; a dash if there was nothing to measure."""
+    return "-" if value is None or np.isnan(value) else f"{value:.4f}"
+
+
+def percentage(value: float | None) -> str:
+    """A fraction 0..1 as percent; a dash if there was nothing to measure."""
+    return "-" if value is None or np.isnan(value) else f"{100 * value:.2f} %"

@@ -1,0 +1,161 @@
+"""How far a long piece of work is: a bar on a terminal, plain lines elsewhere.
+
+    with track("evaluating", total=500, unit="images") as progress:
+        for batch in batches:
+            ...
+            progress.advance(len(batch), note="loss 0.31")
+
+Everything goes to standard output, so that standard error holds nothing but complaints.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import rich.console
+import rich.progress
+
+LINE_SECONDS = 10.0
+
+
+class Progress(Protocol):
+    """What the work reports to."""
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Says that `count` more units are done; `note` is shown beside, e.g. "loss 0.31"."""
+
+    def message(self, text: str) -> None:
+        """Prints a line on standard output without disturbing the bar."""
+
+
+@contextlib.contextmanager
+def track(
+    description: str,
+    total: int | None,
+    *,
+    unit: str = "steps",
+    start: int = 0,
+    silent: bool = False,
+) -> Iterator[Progress]:
+    """Reports on a piece of work for as long as the context lasts.
+
+    Args:
+        description: what is done, e.g. "evaluating".
+        total: how many units there are, or None if nobody knows.
+        unit: what is counted, in the plural.
+        start: units already done before (a resumed run); they do not enter the rate.
+        silent: report nothing (messages are still printed).
+    """
+    if silent:
+        yield _Silent()
+        return
+    console = rich.console.Console()
+    if not sys.stdout.isatty() or console.is_dumb_terminal:
+        lines = _Lines(description, total, unit, start)
+        yield lines
+        lines.finish()
+        return
+    bar = rich.progress.Progress(
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(bar_width=None),
+        rich.progress.MofNCompleteColumn(),
+        _RateColumn(),
+        rich.progress.TimeRemainingColumn(),
+        rich.progress.TextColumn("{task.fields[note]}", markup=False),
+        console=console,
+        # What is redirected ends up on the console, i.e. on standard output.
+        redirect_stderr=sys.stderr.isatty(),
+    )
+    with bar:
+        yield _Bar(bar, bar.add_task(description, total=total, completed=start, unit=unit, note=""))
+
+
+class _Silent:
+    def advance(self, count: int = 1, note: str = "") -> None:
+        pass
+
+    def message(self, text: str) -> None:
+        print(text, flush=True)
+
+
+class _Bar:
+    def __init__(self, bar: rich.progress.Progress, task: rich.progress.TaskID) -> None:
+        self._bar = bar
+        self._task = task
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self._bar.update(self._task, advance=count, note=note)
+
+    def message(self, text: str) -> None:
+        self._bar.console.print(text, markup=False, highlight=False)
+
+
+class _RateColumn(rich.progress.ProgressColumn):
+    def render(self, task: rich.progress.Task) -> rich.progress.Text:
+        speed = task.finished_speed or task.speed
+        return rich.progress.Text(_rate(speed, task.fields["unit"]) if speed else "", style="cyan")
+
+
+class _Lines:
+    """Prints a line when `LINE_SECONDS` have passed since the last one, and one at the end."""
+
+    def __init__(
+        self,
+        description: str,
+        total: int | None,
+        unit: str,
+        start: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._description = description
+        self._total = total
+        self._unit = unit
+        self._start = start
+        self._clock = clock
+        self._done = self._printed = start
+        self._note = ""
+        self._began = self._last_line = clock()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self._done += count
+        self._note = note
+        if self._clock() - self._last_line >= LINE_SECONDS:
+            self._print()
+
+    def message(self, text: str) -> None:
+        print(text, flush=True)
+
+    def finish(self) -> None:
+        if self._done > self._printed:
+            self._print()
+
+    def _print(self) -> None:
+        now = self._clock()
+        self._last_line = now
+        self._printed = self._done
+        count = f"{self._done}" if self._total is None else f"{self._done}/{self._total}"
+        parts = [f"{self._description} {count} {self._unit}"]
+        speed = (self._done - self._start) / max(now - self._began, 1e-9)
+        parts.append(_rate(speed, self._unit))
+        if self._total is not None and self._done < self._total:
+            parts.append(f"{_duration((self._total - self._done) / speed)} left")
+        if self._note:
+            parts.append(self._note)
+        print(", ".join(parts), flush=True)
+
+
+def _rate(speed: float, unit: str) -> str:
+    """Units a second, or seconds a unit when they are slow."""
+    if speed >= 1:
+        return f"{speed:.1f} {unit}/s"
+    return f"{1 / speed:.1f} s/{unit.removesuffix('s')}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

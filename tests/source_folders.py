@@ -1,0 +1,52 @@
+"""Small source folders, made for tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+
+def random_image(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def random_mask(
+    height: int, width: int, ids: Sequence[int] = (0, 1, 2, 255), seed: int = 0
+) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(seed).choice(np.array(ids, np.uint8), (height, width))
+
+
+def save(path: Path, pixels: npt.NDArray[np.generic]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def make_folder(
+    root: Path,
+    sizes: Mapping[str, tuple[int, int]],
+    *,
+    classes: Sequence[str] | None = ("background", "cat", "dog"),
+    ignore: int | None = None,
+    ids: Sequence[int] = (0, 1, 2, 255),
+    suffix: str = ".png",
+) -> Path:
+    """A `folder` source with an image and a mask per name -> (height, width)."""
+    for seed, (name, (height, width)) in enumerate(sizes.items()):
+        save(root / "images" / f"{name}{suffix}", random_image(height, width, seed))
+        save(root / "labels" / f"{name}.png", random_mask(height, width, ids, seed))
+    if classes is not None:
+        content: dict[str, object] = {"classes": list(classes), "made by": "a test"}
+        if ignore is not None:
+            content["ignore"] = ignore
+        (root / "classes.json").write_text(json.dumps(content))
+    return root
+
+
+def numbered(count: int, size: tuple[int, int] = (12, 16)) -> dict[str, tuple[int, int]]:
+    return {f"picture{index:02d}": size for index in range(count)}

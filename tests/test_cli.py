@@ -1,0 +1,314 @@
+"""The command line: help, exit codes, one line for each mistake, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from absl import flags
+
+from deeplab import export as library_export
+from deeplab.cli import export, quiet, shared_flags, train
+from deeplab.cli import main as cli
+from deeplab.cli.command import Command, UsageError
+from deeplab.errors import DeepLabError, Terminated
+from deeplab.training import strategies
+
+RUN = "--gin_file=runs/shapes_mobilenet_v2.gin"
+
+
+@pytest.fixture
+def fake_command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], int]], None]:
+    """Adds a command "fake" without flags that does what it is given."""
+
+    def add(work: Callable[[], int]) -> None:
+        command = Command("fake", "Fake.", "deeplab fake", lambda values: None, lambda _: work())
+        monkeypatch.setitem(cli.COMMANDS, "fake", command)
+
+    return add
+
+
+def complaint(arguments: list[str], code: int, capfd: pytest.CaptureFixture[str]) -> str:
+    """Runs a bad command line that must end with `code`; returns its one line on stderr."""
+    assert cli.main(arguments) == code
+    output, errors = capfd.readouterr()
+    assert output == ""
+    assert errors.startswith("deeplab: ")
+    assert errors.count("\n") == 1
+    return errors
+
+
+# Help
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    output, errors = capsys.readouterr()
+    assert all(command.summary in output for command in cli.COMMANDS.values())
+    assert errors == ""
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_of_a_command_has_its_flags_alone_and_an_example(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = cli.COMMANDS[name]
+    assert cli.main([*name.split(), "--help"]) == 0
+    output, errors = capsys.readouterr()
+    listed = {
+        line.split()[0].removeprefix("--").removeprefix("[no]")
+        for line in output.splitlines()
+        if line.startswith("  --")
+    }
+    assert listed == set(command.flag_values())
+    assert command.example in output
+    assert errors == ""
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_the_example_of_a_command_is_a_good_command_line(name: str) -> None:
+    command = cli.COMMANDS[name]
+    words = shlex.split(command.example)
+    assert words[: 1 + len(name.split())] == ["deeplab", *name.split()]
+    command.parse(words[1 + len(name.split()) :])
+
+
+def test_choices_are_those_of_the_library() -> None:
+    assert tuple(train.STRATEGIES) == strategies.STRATEGIES
+    assert tuple(export.FORMATS) == library_export.FORMATS
+
+
+def test_help_imports_nothing_slow() -> None:
+    code = (
+        "import sys; from deeplab.cli.main import main;"
+        "main(['--help']); main(['train', '--help']);"
+        "print(sorted({'tensorflow', 'keras', 'numpy', 'gin', 'rich'} & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+# Bad command lines: exit code 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("", "no command"),
+        ("trian", "unknown command 'trian'; did you mean 'train'?"),
+        ("--model_dir=x", "unknown flag '--model_dir=x'"),
+        ("dataset", "unknown command 'dataset'"),
+        ("dataset prepar", "did you mean 'dataset prepare'?"),
+        ("train --gin_fil=x", "unknown flag '--gin_fil'; did you mean '--gin_file'?"),
+        ("train --gin_file=x --model_dir=y surplus", "unexpected argument 'surplus'"),
+        ("train --gin_file=x --model_dir=y --strategy=mirored", "did you mean 'mirrored'?"),
+        ("train --gin_file=x --model_dir=y --dry_run=maybe", "--dry_run=maybe: expected true"),
+        ("train --gin_file=x --model_dir=y --v=high", "--v=high: expected a whole number"),
+        ("train --gin_file=x --model_dir=", "flag --model_dir is empty"),
+        ("train --gin_file=x --model_dir", "missing value for flag --model_dir"),
+        ("train --gin_file=x", "missing flag --model_dir"),
+        ("train", "missing flag --gin_file"),
+        ("train --model_dir=there/is/no/run", "missing flag --gin_file: there is no run to resume"),
+        ("evaluate", "missing flag --model_dir"),
+        ("evaluate --model_dir=x --images=y", "flag --images needs --labels"),
+        ("evaluate --model_dir=x --output_stride=12", "choices: 8, 16, 32"),
+        ("evaluate --model_dir=x --pad_to=1,2,3", "--pad_to=1,2,3: expected N or H,W"),
+        ("evaluate --model_dir=x --eval_scales=1,0", "'0' is not a positive number"),
+        ("predict --input=x --output_dir=y", "missing flag --model_dir or --saved_model"),
+        ("predict --input=x --output_dir=y --model_dir=a --saved_model=b", "give only one"),
+        ("export --model_dir=x", "missing flag --export_dir"),
+        ("export --model_dir=x --export_dir=y --format=onyx", "choices: saved_model"),
+        ("dataset prepare", "missing flag --gin_file"),
+    ],
+)
+def test_a_bad_command_line(
+    arguments: str,
+    expected: str,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert expected in complaint(arguments.split(), 2, capfd)
+    assert not any(tmp_path.iterdir())
+
+
+# Bad content: exit code 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("--gin_file=runs/shape_mobilenet_v2.gin", "did you mean 'runs/shapes_mobilenet_v2.gin'?"),
+        ("--gin_bindings=TRAIN_STEP=3", "did you mean 'TRAIN_STEPS'?"),
+        ("--gin_bindings=BACKBONE='xcep_65'", "did you mean 'xception_65'?"),
+        ("--gin_bindings=BACKBONE=xception_65", "quotes: BACKBONE='xception_65'"),
+        ("--gin_bindings=DATASET='shape'", "did you mean 'shapes'?"),
+        ("--gin_bindings=OUTPUT_STRIDE='8'", "not '8'"),
+        ("--gin_bindings=OUTPUT_STRIDE=12", "not 12"),
+        ("--gin_bindings=ModelConfig.decodr=True", "did you mean 'decoder'?"),
+    ],
+)
+def test_a_bad_configuration(
+    flag: str, expected: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    model_dir = tmp_path / "new" / "run"
+    assert expected in complaint(["train", RUN, flag, f"--model_dir={model_dir}"], 1, capfd)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "export"])
+def test_an_output_folder_that_cannot_be_written(
+    command: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    flag = {
+        "train": [RUN, f"--model_dir={file}/run"],
+        "predict": ["--model_dir=x", "--input=y", f"--output_dir={file}/masks"],
+        "export": ["--model_dir=x", f"--export_dir={file}/export"],
+    }
+    assert str(file) in complaint([command, *flag[command]], 1, capfd)
+
+
+def test_dry_run_prints_the_configuration_and_creates_nothing(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["train", RUN, "--gin_bindings=TRAIN_STEPS=61", "--dry_run", "--model_dir=new"]
+    assert cli.main(arguments) == 0
+    output, errors = capfd.readouterr()
+    assert "TRAIN_STEPS = 61" in output
+    assert "ModelConfig.decoder_channels = 256" in output
+    assert errors == ""
+    assert not any(tmp_path.iterdir())
+
+
+def test_another_keras_backend_is_refused(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert "KERAS_BACKEND=jax" in complaint(["train", RUN, "--dry_run"], 1, capfd)
+
+
+@pytest.mark.slow
+def test_a_fresh_process_prints_one_line_on_bad_input(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "deeplab", "train", RUN, "--gin_bindings=BACKBONE='x'", "--dry_run"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"},
+    )
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("deeplab: unknown backbone 'x'")
+    assert result.stderr.count("\n") == 1
+
+
+# Failures and signals
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "expected"),
+    [
+        (DeepLabError("mask a.png: bad"), 1, "deeplab: mask a.png: bad\n"),
+        (DeepLabError("two\n  lines"), 1, "deeplab: two lines\n"),
+        (FileNotFoundError(2, "No such file", "a"), 1, "deeplab: [Errno 2] No such file: 'a'\n"),
+        (KeyError("x"), 1, "deeplab: KeyError: 'x' (--v=1 shows the traceback)\n"),
+        (UsageError("bad flag"), 2, "deeplab: bad flag\n"),
+        (KeyboardInterrupt(), 130, "deeplab: interrupted\n"),
+        (Terminated(), 143, "deeplab: terminated\n"),
+    ],
+)
+def test_exit_codes(
+    error: BaseException,
+    code: int,
+    expected: str,
+    fake_command: Callable[[Callable[[], int]], None],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def work() -> int:
+        raise error
+
+    fake_command(work)
+    assert cli.main(["fake"]) == code
+    assert capfd.readouterr().err == expected
+
+
+def test_only_v_shows_the_traceback(
+    fake_command: Callable[[Callable[[], int]], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> int:
+        raise DeepLabError("bad")
+
+    fake_command(work)
+    assert cli.main(["fake", "--v=1"]) == 1
+    errors = capfd.readouterr().err
+    assert "Traceback" in errors
+    assert errors.endswith("deeplab: bad\n")
+
+
+def test_sigterm_ends_with_143_and_lets_the_work_clean_up(
+    fake_command: Callable[[Callable[[], int]], None],
+) -> None:
+    saved = []
+
+    def work() -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            saved.append(True)
+        return 0
+
+    before = signal.getsignal(signal.SIGTERM)
+    fake_command(work)
+    assert cli.main(["fake"]) == 143
+    assert saved == [True]
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    command = f"{shlex.quote(sys.executable)} -m deeplab train --help | true"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert result.stderr == ""
+
+
+# Pieces
+
+
+def test_stderr_is_held_back_and_shown_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with quiet.stderr_held_back():
+        os.write(2, b"greetings\n")
+    assert capfd.readouterr().err == ""
+    with pytest.raises(KeyError), quiet.stderr_held_back():
+        os.write(2, b"the reason\n")
+        raise KeyError
+    assert capfd.readouterr().err == "the reason\n"
+
+
+def test_eval_scales_with_commas_and_repeated() -> None:
+    values = flags.FlagValues()
+    shared_flags.define_inference(values)
+    values(["x", "--eval_scales=0.5,0.75", "--eval_scales=1"])
+    assert shared_flags.eval_scales(values) == (0.5, 0.75, 1.0)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("513", (513, 513)), ("361,481", (361, 481))])
+def test_size(text: str, expected: tuple[int, int]) -> None:
+    assert shared_flags.size(text, "--pad_to") == expected
+
+
+def test_a_path_is_absolute_and_knows_the_home() -> None:
+    assert shared_flags.path("~/x") == str(Path.home() / "x")
+    assert shared_flags.path("x") == str(Path.cwd() / "x")
+    assert shared_flags.optional_path(None) is None

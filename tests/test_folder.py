@@ -1,0 +1,372 @@
+"""The data set `folder`: layouts, splits, preparation, and everything that can be wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from source_folders import make_folder, numbered, random_image, random_mask, save
+
+from deeplab.data import PreparedDataset, load_dataset
+from deeplab.data.builders.folder import encoded_pair
+from deeplab.data.decode import decode_image, decode_label
+from deeplab.data.index_masks import IdRule
+from deeplab.data.source import Pair, split_by_hash
+from deeplab.errors import DeepLabError
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise AssertionError(f"network used: {arguments}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+def load(source: Path, data_dir: Path) -> PreparedDataset:
+    return load_dataset("folder", data_dir=str(data_dir), source_dir=str(source))
+
+
+def ids_of(dataset: PreparedDataset, split: str) -> list[str]:
+    return [record["id"].numpy().decode() for record in dataset.records(split)]
+
+
+def refused(source: Path, tmp_path: Path, message: str) -> None:
+    """Preparing fails with the message and leaves nothing, not even the data folder."""
+    data_dir = tmp_path / "not" / "yet"
+    with pytest.raises(DeepLabError, match=message) as caught:
+        load(source, data_dir)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "not").exists()
+
+
+def test_split_folders(tmp_path: Path) -> None:
+    source = make_folder(
+        tmp_path / "source",
+        {"val/b": (8, 9), "val/sub/a": (6, 5), "train/c": (7, 7), "train/d": (7, 7)},
+    )
+    dataset = load(source, tmp_path / "data")
+    assert dataset.splits == {"train": 2, "val": 2}
+    assert list(dataset.splits) == ["train", "val"]
+    assert (dataset.train_split, dataset.eval_split) == ("train", "val")
+    assert ids_of(dataset, "val") == ids_of(dataset, "validation") == ["val/b", "val/sub/a"]
+    assert dataset.class_names == ("background", "cat", "dog")
+    assert dataset.colors == ((0, 0, 0), (128, 0, 0), (0, 128, 0))
+    assert (dataset.num_classes, dataset.ignore_label) == (3, 255)
+    assert (dataset.source_dir, dataset.data_dir) == (str(source), str(tmp_path / "data"))
+    with pytest.raises(DeepLabError, match=r"unknown split .*'vla'.*choices: train, val"):
+        dataset.records("vla")
+
+
+def test_names_of_splits_that_mean_the_same(tmp_path: Path) -> None:
+    sizes = {"training/a": (8, 9), "validation/b": (8, 9), "extra/c": (8, 9)}
+    dataset = load(make_folder(tmp_path / "source", sizes), tmp_path / "data")
+    assert list(dataset.splits) == ["training", "validation", "extra"]
+    assert (dataset.train_split, dataset.eval_split) == ("training", "validation")
+
+
+def test_records_hold_the_images_and_masks(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (7, 5)}, suffix=".jpg")
+    dataset = load(source, tmp_path / "data")
+    (record,) = dataset.records("val")
+    assert record["image"].numpy() == (source / "images/val/b.jpg").read_bytes()
+    with Image.open(source / "labels/val/b.png") as mask:
+        np.testing.assert_array_equal(decode_label(record["label"]), np.asarray(mask))
+
+
+def test_split_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make_folder(tmp_path / "source", numbered(5))
+    # An image that no list names needs no mask.
+    (source / "labels/picture04.png").unlink()
+    (source / "splits").mkdir()
+    (source / "splits/train.txt").write_text("picture02\npicture00\n\n")
+    (source / "splits/val.txt").write_text("picture01.png\n")
+    (source / "splits/trainval.txt").write_text("picture01\npicture02\npicture00\n")
+    dataset = load(source, tmp_path / "data")
+    assert dataset.splits == {"train": 2, "val": 1, "trainval": 3}
+    assert ids_of(dataset, "train") == ["picture02", "picture00"]
+    assert "2 of 5 images are in no split list" in capsys.readouterr().out
+
+
+def test_without_splits_90_10_and_said_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = load(make_folder(tmp_path / "source", numbered(30)), tmp_path / "data")
+    assert sum(dataset.splits.values()) == 30
+    assert 1 <= dataset.splits["val"] <= 9
+    assert not set(ids_of(dataset, "train")) & set(ids_of(dataset, "val"))
+    assert f"{dataset.splits['val']} for validation, by a hash" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("count", range(2, 12))
+def test_the_split_by_hash_fills_both_sides_and_is_stable(count: int) -> None:
+    pairs = [Pair(f"x{index}", Path("a"), Path("b")) for index in range(400)]
+    splits, _ = split_by_hash(pairs[:count])
+    assert min(len(split) for split in splits.values()) >= 1
+    everything, _ = split_by_hash(pairs)
+    again, _ = split_by_hash(pairs[::2])
+    assert 20 <= len(everything["val"]) <= 60
+    assert set(again["val"]) == set(everything["val"]) & set(pairs[::2])
+
+
+def test_one_image_cannot_be_split(tmp_path: Path) -> None:
+    refused(make_folder(tmp_path / "source", numbered(1)), tmp_path, "cannot be split")
+
+
+def test_it_is_prepared_once_and_quietly(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (7, 5)})
+    before = sorted(path.stat().st_mtime_ns for path in source.rglob("*"))
+    load(source, tmp_path / "data")
+    captured = capfd.readouterr()
+    assert captured.out.splitlines() == [
+        f"preparing the data set folder in {tmp_path / 'data'} (once)"
+    ]
+    assert captured.err == ""
+    load(source, tmp_path / "data")
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+    assert sorted(path.stat().st_mtime_ns for path in source.rglob("*")) == before
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["folder"]
+
+
+def test_a_repaired_mask_is_not_shadowed(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (7, 5)})
+    load(source, tmp_path / "data")
+    repaired = np.full((7, 5), 2, np.uint8)
+    save(source / "labels/val/b.png", repaired)
+    (record,) = load(source, tmp_path / "data").records("val")
+    np.testing.assert_array_equal(decode_label(record["label"]), repaired)
+
+
+def test_another_class_list_is_another_copy(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (7, 5)})
+    load(source, tmp_path / "data")
+    (source / "classes.json").write_text(json.dumps({"classes": ["w", "x", "y", "z"]}))
+    assert load(source, tmp_path / "data").class_names == ("w", "x", "y", "z")
+
+
+def test_a_copied_source_needs_no_new_copy(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (7, 5)})
+    load(source, tmp_path / "data")
+    shutil.copytree(source, tmp_path / "moved")  # keeps the times
+    load(tmp_path / "moved", tmp_path / "data")
+    assert len(list((tmp_path / "data/folder").iterdir())) == 1
+
+
+def test_an_id_of_the_list_can_be_ignored(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (7, 5)}, ignore=0)
+    dataset = load(source, tmp_path / "data")
+    assert dataset.num_classes == 3
+    for split in ("train", "val"):
+        for record in dataset.records(split):
+            assert set(np.unique(decode_label(record["label"]))) <= {1, 2, 255}
+
+
+def test_more_than_255_classes(tmp_path: Path) -> None:
+    names = [f"class {index}" for index in range(300)]
+    source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (8, 9)}, classes=names)
+    mask = np.arange(72, dtype=np.uint16).reshape(8, 9) + 228
+    mask[0, 0] = 65535
+    save(source / "labels/val/b.png", mask)
+    dataset = load(source, tmp_path / "data")
+    assert (dataset.num_classes, dataset.ignore_label) == (300, 65535)
+    (record,) = dataset.records("val")
+    np.testing.assert_array_equal(decode_label(record["label"]), mask)
+
+
+def test_odd_images_are_converted(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (8, 9)})
+    grey = random_mask(8, 9, range(256))
+    save(source / "images/val/b.png", grey)
+    (record,) = load(source, tmp_path / "data").records("val")
+    decoded = decode_image(record["image"])
+    np.testing.assert_array_equal(decoded, np.repeat(grey[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_lists(tmp_path: Path, kind: str) -> None:
+    source = make_folder(tmp_path / "source", numbered(3))
+    rows = [
+        {"image": f"images/picture0{i}.png", "label": f"labels/picture0{i}.png", "split": split}
+        for i, split in enumerate(["val", "train", "train"])
+    ]
+    path = source / f"list.{kind}"
+    if kind == "csv":
+        lines = ["split,label,image,comment"]
+        lines += [f"{row['split']},{row['label']}, {row['image']},x" for row in rows]
+        path.write_text("\ufeff" + "\n".join(lines))
+    else:
+        path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n")
+    dataset = load(path, tmp_path / "data")
+    assert dataset.splits == {"train": 2, "val": 1}
+    assert ids_of(dataset, "train") == ["images/picture01", "images/picture02"]
+
+
+def test_a_list_without_splits(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", numbered(4))
+    lines = [f"images/picture0{i}.png,labels/picture0{i}.png" for i in range(4)]
+    (source / "list.csv").write_text("\n".join(["image,label", *lines]))
+    assert set(load(source / "list.csv", tmp_path / "data").splits) == {"train", "val"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "", "first line must name the columns"),
+        ("a.csv", "image,label\n", "is empty"),
+        ("a.csv", "picture,label\na,b\n", "first line must name the columns"),
+        ("a.csv", "image,label\nimages/no.png,labels/no.png\n", "line 2: .*does not exist"),
+        ("a.csv", "image,label\nimages/picture00.png\n", "line 2: no label"),
+        ("a.jsonl", "{", "line 1 is not JSON"),
+        ("a.jsonl", "[]", "line 1: expected"),
+        ("a.jsonl", '{"image": 3, "label": "x"}', "image is 3"),
+        ("a.jsonl", '{"image": "images/picture00.png", "label": "x.jpg"}', r"is not \.png"),
+    ],
+)
+def test_bad_lists(tmp_path: Path, name: str, text: str, message: str) -> None:
+    source = make_folder(tmp_path / "source", numbered(1))
+    (source / name).write_text(text)
+    refused(source / name, tmp_path, message)
+
+
+def test_no_source(tmp_path: Path) -> None:
+    with pytest.raises(DeepLabError, match=r"needs --source_dir"):
+        load_dataset("folder", data_dir=str(tmp_path / "data"))
+    refused(tmp_path / "missing", tmp_path, "missing does not exist")
+    refused(tmp_path / "missing.csv", tmp_path, r"missing\.csv does not exist")
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", tmp_path, "empty is empty")
+    (tmp_path / "file").write_text("")
+    refused(tmp_path / "file", tmp_path, "is not a folder")
+
+
+def test_parts_missing(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", numbered(3), classes=None)
+    refused(source, tmp_path, r"no classes\.json or classes\.txt")
+    (source / "classes.txt").write_text("a\nb\nc\n")
+    (source / "labels").rename(source / "masks")
+    refused(source, tmp_path, "has no labels/; expected images/")
+    (source / "labels").mkdir()
+    refused(source, tmp_path, r"3 of 3 images in .* have no mask: expected .*picture00\.png")
+    shutil.rmtree(source / "images")
+    (source / "images").mkdir()
+    refused(source, tmp_path, "no images in")
+
+
+def test_images_and_masks_that_do_not_pair(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", numbered(4))
+    (source / "images/picture02.png").unlink()
+    refused(source, tmp_path, r"1 of 4 masks in .* have no image, the first is .*picture02\.png")
+    save(source / "images/picture02.png", random_image(12, 16))
+    save(source / "images/picture02.jpg", random_image(12, 16))
+    refused(source, tmp_path, r"picture02.* have the same name")
+
+
+def test_bad_splits(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (8, 9), "c": (8, 9)})
+    refused(source, tmp_path, r"c\.png lies beside the split folders")
+    splits = source / "splits"
+    splits.mkdir()
+    (splits / "train.txt").write_text("train/a\nnothing\n")
+    refused(source, tmp_path, r"train\.txt names 'nothing'")
+    (splits / "train.txt").write_text("c\nc\n")
+    refused(source, tmp_path, "names 'c' twice")
+    (splits / "train.txt").write_text("\n")
+    refused(source, tmp_path, r"train\.txt is empty")
+    (splits / "train.txt").rename(splits / "my-split.txt")
+    refused(source, tmp_path, "'my-split' cannot name a split")
+
+
+def test_bad_files(tmp_path: Path) -> None:
+    def source(name: str) -> Path:
+        return make_folder(tmp_path / name, {"train/a": (8, 9), "val/b": (8, 9)})
+
+    size = source("size")
+    save(size / "labels/val/b.png", random_mask(9, 8))
+    refused(size, tmp_path, r"b\.png is 9x8 \(width x height\), its mask .*b\.png is 8x9")
+    ids = source("ids")
+    save(ids / "labels/val/b.png", random_mask(8, 9, (0, 7)))
+    refused(ids, tmp_path, r"labels/val/b\.png holds the ids 7, but the classes are 0\.\.2")
+    colours = source("colours")
+    save(colours / "labels/train/a.png", random_image(8, 9))
+    refused(colours, tmp_path, "expected an index mask")
+    cut = source("cut")
+    image = cut / "images/train/a.png"
+    image.write_bytes(image.read_bytes()[:-80])
+    refused(cut, tmp_path, r"cannot read the image .*a\.png")
+
+
+def test_binary_masks_stop_with_the_way_out(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", numbered(4), ids=(0, 255))
+    refused(source, tmp_path, "nothing but the ids 0, 255.*save it as 1")
+    # One such mask among others is fine.
+    save(source / "labels/picture03.png", random_mask(12, 16, (0, 1)))
+    assert sum(load(source, tmp_path / "data").splits.values()) == 4
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    good = make_folder(tmp_path / "good", {"train/a": (8, 9), "val/b": (8, 9)})
+    bad = make_folder(tmp_path / "bad", {"train/a": (8, 9), "val/b": (8, 9)}, ids=(0, 9))
+    data_dir = tmp_path / "data"
+    load(good, data_dir)
+    before = sorted(data_dir.rglob("*"))
+    with pytest.raises(DeepLabError):
+        load(bad, data_dir)
+    assert sorted(data_dir.rglob("*")) == before
+
+
+def test_a_data_dir_that_cannot_be_written(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (8, 9)})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DeepLabError, match="file"):
+        load(source, tmp_path / "file" / "data")
+
+
+def test_the_default_data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (8, 9)})
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "records"))
+    monkeypatch.chdir(tmp_path)
+    dataset = load_dataset("folder", source_dir="source")
+    assert dataset.data_dir == str(tmp_path / "records")
+    assert dataset.source_dir == os.fspath(source)
+
+
+def test_unknown_data_set(tmp_path: Path) -> None:
+    with pytest.raises(DeepLabError, match=r"'foldr'; did you mean 'folder'\?"):
+        load_dataset("foldr", data_dir=str(tmp_path / "data"))
+
+
+def test_voc_images(reference_data: Path, tmp_path: Path) -> None:
+    dataset = load(reference_data / "data" / "voc46", tmp_path / "data")
+    assert sum(dataset.splits.values()) == 46
+    assert dataset.num_classes == 21
+    assert dataset.class_names[20] == "tvmonitor" and dataset.colors[20] == (0, 64, 128)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(KeyboardInterrupt(), KeyboardInterrupt), (OSError(28, "No space left"), DeepLabError)],
+)
+def test_an_interrupted_preparation_leaves_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    raised: type[BaseException],
+) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (8, 9)})
+
+    def fail(pair: Pair, rule: IdRule) -> tuple[dict[str, object], frozenset[int]]:
+        if pair.id == "val/b":
+            raise error
+        return encoded_pair(pair, rule)
+
+    monkeypatch.setattr("deeplab.data.builders.folder.encoded_pair", fail)
+    with pytest.raises(raised):
+        load(source, tmp_path / "not" / "yet")
+    assert not (tmp_path / "not").exists()

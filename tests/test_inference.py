@@ -1,0 +1,147 @@
+"""Inference with tiny networks whose answer is known."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import deeplab
+from deeplab.errors import DeepLabError
+from deeplab.evaluation.argmax import argmax_in_strips, resized_argmax
+from deeplab.evaluation.inference import label_function, padded, probability_function
+from deeplab.models import resize_bilinear
+
+
+def colour_network(images: tf.Tensor) -> tf.Tensor:
+    """The strongest of red, green and blue."""
+    return images / 25.0
+
+
+def random_images(*shape: int, seed: int = 0) -> tf.Tensor:
+    pixels = np.random.default_rng(seed).uniform(0, 255, (*shape, 3))
+    return tf.constant(pixels, tf.float32)
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    keras.utils.set_random_seed(1)
+    return deeplab.deeplab_v3_plus("mobilenet_v2", num_classes=5, depth_multiplier=0.25)
+
+
+def test_labels_are_the_argmax_of_the_logits():
+    images = random_images(2, 7, 9)
+    labels = label_function(colour_network)(images)
+    assert labels.dtype == tf.int32
+    assert np.array_equal(labels, np.argmax(images, axis=-1))
+
+
+def test_labels_of_a_model_are_the_argmax_of_its_logits(model: keras.Model):
+    images = random_images(2, 65, 50)
+    assert np.array_equal(label_function(model)(images), np.argmax(model(images), axis=-1))
+
+
+def test_one_trace_serves_all_sizes():
+    traces = []
+
+    def network(images: tf.Tensor) -> tf.Tensor:
+        traces.append(1)
+        return images
+
+    predict_labels = label_function(network)
+    for shape in ((1, 4, 5), (2, 4, 5), (1, 9, 3)):
+        assert predict_labels(random_images(*shape)).shape == shape
+    assert len(traces) == 1
+
+
+def test_probabilities_of_one_copy_are_the_softmax():
+    images = random_images(1, 6, 5)
+    expected = tf.nn.softmax(colour_network(images))
+    np.testing.assert_allclose(probability_function(colour_network)(images), expected, atol=1e-6)
+
+
+def test_probabilities_are_the_mean_over_scales_and_mirrored_copies():
+    images = random_images(1, 9, 13)
+
+    def one(scale: float, mirrored: bool) -> tf.Tensor:
+        height, width = int(8 * scale + 1), int(12 * scale + 1)
+        copy = resize_bilinear(images, height, width)
+        copy = tf.reverse(copy, [2]) if mirrored else copy
+        # Not symmetric: it prefers red at the left.
+        copy += tf.reshape(tf.linspace(100.0, 0.0, width), [1, 1, -1, 1]) * [1.0, 0.0, 0.0]
+        logits = tf.reverse(copy, [2]) if mirrored else copy
+        return tf.nn.softmax(resize_bilinear(logits, 9, 13))
+
+    def network(copy: tf.Tensor) -> tf.Tensor:
+        width = tf.shape(copy)[2]
+        return copy + tf.reshape(tf.linspace(100.0, 0.0, width), [1, 1, -1, 1]) * [1.0, 0.0, 0.0]
+
+    scales = (0.5, 1.0, 1.75)
+    expected = sum(one(scale, flip) for scale in scales for flip in (False, True)) / 6
+    settings = {"eval_scales": scales, "flip": True}
+    result = probability_function(network, **settings)(images)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+    labels = label_function(network, **settings)(images)
+    assert np.array_equal(labels, np.argmax(expected, axis=-1))
+
+
+def test_flip_makes_the_result_mirror_with_the_image(model: keras.Model):
+    images = random_images(1, 33, 49)
+    probabilities = probability_function(model, flip=True)
+    there, back = probabilities(images), probabilities(tf.reverse(images, [2]))
+    np.testing.assert_allclose(there, tf.reverse(back, [2]), atol=1e-6)
+
+
+def test_scale_one_of_a_model_is_its_softmax(model: keras.Model):
+    images = random_images(1, 40, 33)
+    expected = tf.nn.softmax(model(images))
+    np.testing.assert_allclose(probability_function(model)(images), expected, atol=1e-6)
+
+
+def test_a_result_does_not_depend_on_batch_mates(model: keras.Model):
+    images = random_images(3, 33, 33)
+    probabilities = probability_function(model, eval_scales=(1.0, 1.5))
+    together = probabilities(images)
+    for index in range(3):
+        np.testing.assert_allclose(
+            together[index], probabilities(images[index : index + 1])[0], atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("eval_scales", [(), (0.0,), (1.0, -1.0), (float("nan"),)])
+def test_scales_must_be_positive(eval_scales: tuple[float, ...]):
+    with pytest.raises(DeepLabError, match="eval_scales must be one or more numbers above 0"):
+        label_function(colour_network, eval_scales=eval_scales)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 50), (33, 47), (129, 3)])
+@pytest.mark.parametrize("rows", [1, 7, 200])
+def test_strips_give_the_same_classes(size: tuple[int, int], rows: int):
+    logits = tf.random.stateless_normal([2, 9, 12, 6], [0, 1])
+    height, width = map(tf.constant, size)
+    expected = tf.argmax(resize_bilinear(logits, height, width), -1, output_type=tf.int32)
+    strips = tf.function(argmax_in_strips)(logits, height, width, tf.constant(rows))
+    assert np.array_equal(strips, expected)
+    assert np.array_equal(resized_argmax(logits, height, width), expected)
+
+
+def test_padding_surrounds_the_image_and_is_cropped_away():
+    seen = []
+
+    def predict_labels(images: tf.Tensor) -> tf.Tensor:
+        seen.append(images.numpy())
+        return tf.cast(images[..., 0], tf.int32)
+
+    images = random_images(1, 3, 4)
+    labels = padded(predict_labels, (5, 8), (10.0, 20.0, 30.0))(images)
+    assert np.array_equal(labels, tf.cast(images[..., 0], tf.int32))
+    assert seen[0].shape == (1, 5, 8, 3)
+    np.testing.assert_allclose(seen[0][:, :3, :4], images, atol=1e-4)
+    assert (seen[0][:, 3:] == (10, 20, 30)).all()
+    assert (seen[0][:, :, 4:] == (10, 20, 30)).all()
+
+
+def test_an_image_larger_than_the_padding_is_refused():
+    with pytest.raises(DeepLabError, match="6x4 pixels .* larger than pad_to 5x8"):
+        padded(label_function(colour_network), (5, 8), (0, 0, 0))(random_images(1, 6, 4))

@@ -1,0 +1,174 @@
+"""Shapes, types and names of the network, its settings, and its batch norm."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import deeplab
+from deeplab.models import decayed_variables, variables_by_path, with_num_classes
+from deeplab.models.batch_norm import BatchNorm
+from deeplab.models.resize import ResizeLike
+
+# All float variables, moving statistics included, with 21 classes, ASPP rates and decoder. The
+# Xceptions are the original's counts; MobileNetV2's has the atrous branches on top.
+PARAMETERS = {
+    "mobilenet_v2": 2_764_357,
+    "xception_41": 28_241_573,
+    "xception_65": 41_258_213,
+    "xception_71": 43_694_413,
+}
+
+
+@pytest.fixture(scope="module")
+def small_model() -> keras.Model:
+    return deeplab.deeplab_v3_plus("mobilenet_v2", num_classes=5, depth_multiplier=0.35)
+
+
+@pytest.mark.parametrize("backbone", sorted(deeplab.BACKBONES))
+def test_parameter_count(backbone: str) -> None:
+    model = deeplab.deeplab_v3_plus(backbone, num_classes=21)
+    assert model.count_params() == PARAMETERS[backbone]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 33), (64, 96), (65, 129), (100, 51)])
+def test_logits_have_the_size_of_the_images(
+    small_model: keras.Model, size: tuple[int, int]
+) -> None:
+    logits = small_model(np.zeros((2, *size, 3), np.float32))
+    assert logits.shape == (2, *size, 5)
+    assert logits.dtype == tf.float32
+
+
+def test_dynamic_size_in_one_graph(small_model: keras.Model) -> None:
+    spec = tf.TensorSpec([None, None, None, 3], tf.float32)
+    graph = tf.function(small_model, input_signature=[spec])
+    generator = np.random.default_rng(0)
+    for shape in ((1, 33, 47, 3), (2, 64, 40, 3)):
+        images = generator.uniform(0, 255, shape).astype(np.float32)
+        np.testing.assert_allclose(graph(images), small_model(images), atol=1e-4)
+
+
+def test_intermediates(small_model: keras.Model) -> None:
+    outputs = deeplab.intermediates(small_model)(np.zeros((1, 65, 65, 3), np.float32))
+    shapes = {name: tuple(value.shape[1:3]) for name, value in outputs.items()}
+    assert shapes == {
+        "low_level": (17, 17),
+        "high_level": (5, 5),
+        "aspp": (5, 5),
+        "decoder": (17, 17),
+        "logits_low_resolution": (17, 17),
+        "logits": (65, 65),
+    }
+
+
+def test_without_decoder() -> None:
+    model = deeplab.deeplab_v3_plus("mobilenet_v2", num_classes=2, decoder=False)
+    outputs = deeplab.intermediates(model)(np.zeros((1, 65, 65, 3), np.float32))
+    assert "decoder" not in outputs
+    assert outputs["logits_low_resolution"].shape == (1, 5, 5, 2)
+
+
+def test_image_result_does_not_depend_on_the_batch(small_model: keras.Model) -> None:
+    images = np.random.default_rng(1).uniform(0, 255, (3, 49, 65, 3)).astype(np.float32)
+    together = small_model(images).numpy()
+    alone = np.concatenate([small_model(image[None]) for image in images])
+    np.testing.assert_allclose(together, alone, atol=1e-4 * np.abs(alone).max())
+
+
+def test_variable_paths_are_stable(small_model: keras.Model) -> None:
+    paths = list(variables_by_path(small_model))
+    assert len(paths) == len(set(paths)) == len(small_model.weights)
+    for path in (
+        "backbone/conv/kernel",
+        "backbone/expanded_conv_1/expand/batch_norm/moving_variance",
+        "aspp/image_pooling/kernel",
+        "aspp/conv1/depthwise/kernel",
+        "aspp/projection/kernel",
+        "decoder/low_level_projection/batch_norm/beta",
+        "decoder/conv0/depthwise/kernel",
+        "logits/bias",
+    ):
+        assert path in paths
+    rest = {path.split("/")[0] for path in paths}
+    assert rest == {"backbone", "aspp", "decoder", "logits"}
+
+
+def test_weight_decay_spares_depthwise_kernels_and_batch_norm(small_model: keras.Model) -> None:
+    decayed = {id(variable) for variable in decayed_variables(small_model)}
+    for path, variable in variables_by_path(small_model).items():
+        expected = path.endswith("/kernel") and not path.endswith("depthwise/kernel")
+        assert (id(variable) in decayed) == expected, path
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"backbone": "xcepton_65"}, "did you mean 'xception_65'"),
+        ({"output_stride": "8"}, "output_stride must be one of the numbers 8, 16, 32, not '8'"),
+        ({"output_stride": 12}, "output_stride must be one of the numbers 8, 16, 32, not 12"),
+        ({"num_classes": 1}, "num_classes must be at least 2"),
+        ({"num_classes": True}, "num_classes must be a whole number"),
+        ({"atrous_rates": (6, "x")}, "atrous_rates must be a whole number, not 'x'"),
+        ({"atrous_rates": 6}, "atrous_rates must be a list"),
+        ({"dropout_rate": 1.0}, "dropout_rate must be below 1"),
+        ({"decoder": 1}, "decoder must be True or False"),
+        ({"depth_multiplier": 0.5}, "xception_65 has no depth_multiplier"),
+        ({"head_batch_norm_momentum": float("nan")}, "must be a number, not nan"),
+    ],
+)
+def test_wrong_settings(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(deeplab.DeepLabError, match=message):
+        deeplab.ModelConfig(**settings)
+
+
+def test_class_count_of_the_data_set() -> None:
+    config = deeplab.ModelConfig()
+    assert with_num_classes(config, 7, source="x").num_classes == 7
+    with pytest.raises(deeplab.DeepLabError, match="num_classes is 3, but x has 7 classes"):
+        with_num_classes(dataclasses.replace(config, num_classes=3), 7, source="x")
+    with pytest.raises(deeplab.DeepLabError, match="num_classes is None"):
+        deeplab.build_model(config)
+
+
+def test_settings_survive_json() -> None:
+    config = deeplab.ModelConfig("mobilenet_v2", num_classes=3, atrous_rates=(6, 12))
+    values = {**config.to_dict(), "atrous_rates": [6, 12]}
+    assert deeplab.ModelConfig.from_dict(values) == config
+    with pytest.raises(deeplab.DeepLabError, match="unknown model settings colour"):
+        deeplab.ModelConfig.from_dict({"colour": 1})
+
+
+def test_batch_norm_averages_the_unbiased_variance() -> None:
+    layer = BatchNorm(epsilon=1e-3, momentum=0.9)
+    x = np.array([1.0, 2.0, 4.0, 9.0], np.float32).reshape(1, 2, 2, 1)
+    y = layer(x, training=True).numpy().ravel()
+    np.testing.assert_allclose(y, (x.ravel() - 4.0) / np.sqrt(9.5 + 1e-3), rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_mean.numpy(), [0.1 * 4.0], rtol=1e-6)
+    # Biased 38 / 4, unbiased 38 / 3.
+    np.testing.assert_allclose(layer.moving_variance.numpy(), [0.9 + 0.1 * 38 / 3], rtol=1e-6)
+
+
+def test_batch_norm_of_a_single_value_stays_finite() -> None:
+    layer = BatchNorm(epsilon=1e-5, momentum=0.9)
+    layer(np.full((1, 1, 1, 3), 5.0, np.float32), training=True)
+    np.testing.assert_allclose(layer.moving_variance.numpy(), [0.9] * 3, rtol=1e-6)
+
+
+def test_batch_norm_at_inference() -> None:
+    layer = BatchNorm(epsilon=1e-3, momentum=0.9)
+    x = np.random.default_rng(0).normal(size=(2, 3, 3, 2)).astype(np.float32)
+    layer.build(x.shape)
+    for name, value in (("gamma", 2), ("beta", 1), ("moving_mean", 0.5), ("moving_variance", 4)):
+        getattr(layer, name).assign([value] * 2)
+    expected = 2 * (x - 0.5) / np.sqrt(4 + 1e-3) + 1
+    np.testing.assert_allclose(layer(x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_resize_aligns_corners() -> None:
+    x = np.array([[0.0, 3.0], [6.0, 9.0]], np.float32).reshape(1, 2, 2, 1)
+    like = np.zeros((1, 3, 4, 1), np.float32)
+    expected = [[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8, 9]]
+    np.testing.assert_allclose(ResizeLike()(x, like)[0, :, :, 0], expected, atol=1e-6)

@@ -1,0 +1,72 @@
+"""Progress: a bar on terminals, few plain lines elsewhere."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from deeplab import progress
+from deeplab.progress import track
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_plain_lines_come_every_ten_seconds_and_at_the_end(capsys: pytest.CaptureFixture[str]):
+    clock = Clock()
+    lines = progress._Lines("training", 100, "steps", 20, clock)
+    for _ in range(80):
+        clock.seconds += 0.5
+        lines.advance(note="loss 0.25")
+    lines.finish()
+    assert capsys.readouterr().out.splitlines() == [
+        "training 40/100 steps, 2.0 steps/s, 0:30 left, loss 0.25",
+        "training 60/100 steps, 2.0 steps/s, 0:20 left, loss 0.25",
+        "training 80/100 steps, 2.0 steps/s, 0:10 left, loss 0.25",
+        "training 100/100 steps, 2.0 steps/s, loss 0.25",
+    ]
+
+
+def test_slow_work_is_told_in_seconds_per_unit(capsys: pytest.CaptureFixture[str]):
+    clock = Clock()
+    lines = progress._Lines("training", 2000, "steps", 0, clock)
+    clock.seconds += 20
+    lines.advance(5)
+    assert capsys.readouterr().out == "training 5/2000 steps, 4.0 s/step, 2:13:00 left\n"
+
+
+def test_an_unknown_total(capsys: pytest.CaptureFixture[str]):
+    with track("reading", None, unit="files") as reporter:
+        reporter.advance(3)
+    assert capsys.readouterr().out.startswith("reading 3 files, ")
+
+
+def test_messages_are_lines_of_their_own_even_if_silent(capsys: pytest.CaptureFixture[str]):
+    with track("training", 3, silent=True) as reporter:
+        reporter.advance(3, note="loss 1")
+        reporter.message("step 3: mIoU 0.5")
+    assert capsys.readouterr() == ("step 3: mIoU 0.5\n", "")
+
+
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with track("training", 40, start=10) as reporter:
+        reporter.advance(30, note="loss [0.25]")
+        reporter.message("step 40: [saved]")
+    output = terminal.getvalue()
+    assert "training" in output and "40/40" in output and "loss [0.25]" in output
+    assert "step 40: [saved]\n" in output.replace("\r", "")
