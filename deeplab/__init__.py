@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from deeplab.keras_backend import require_channels_last, require_tensorflow
+
 __version__ = "0.1.0"
 
 # Public name -> the module that defines it. The same list as the imports below, which are there
@@ -33,22 +35,45 @@ _PUBLIC = {
     "train": "deeplab.training",
 }
 
-__all__ = [*_PUBLIC]
+__all__ = [
+    "BACKBONES",
+    "DATASETS",
+    "DataConfig",
+    "DeepLabError",
+    "ModelConfig",
+    "OptimizerConfig",
+    "ScheduleConfig",
+    "TrainConfig",
+    "build_model",
+    "deeplab_v3_plus",
+    "evaluate",
+    "export",
+    "import_weights",
+    "intermediates",
+    "load_model",
+    "predict",
+    "train",
+]
 
 if TYPE_CHECKING:
     from deeplab.data import DATASETS, DataConfig
     from deeplab.errors import DeepLabError
     from deeplab.evaluation import evaluate, predict
-    from deeplab.export import export
+    from deeplab.export.export import export
     from deeplab.interop import import_weights
-    from deeplab.models import BACKBONES, ModelConfig, build_model, deeplab_v3_plus, intermediates
+    from deeplab.models import BACKBONES, ModelConfig, build_model, intermediates
+    from deeplab.models.deeplab_v3_plus import deeplab_v3_plus
     from deeplab.run_folder import load_model
-    from deeplab.training import OptimizerConfig, ScheduleConfig, TrainConfig, train
+    from deeplab.training import OptimizerConfig, ScheduleConfig, TrainConfig
+    from deeplab.training.train import train
 
 
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'deeplab' has no attribute {name!r}")
+    if name != "DeepLabError":
+        require_tensorflow()
+        require_channels_last()
     value = getattr(importlib.import_module(_PUBLIC[name]), name)
     globals()[name] = value
     return value

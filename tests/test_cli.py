@@ -11,14 +11,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import pytest
 from absl import flags
 
-from deeplab import export as library_export
 from deeplab.cli import export, quiet, shared_flags, train
 from deeplab.cli import main as cli
 from deeplab.cli.command import Command, UsageError
 from deeplab.errors import DeepLabError, Terminated
+from deeplab.export import FORMATS as EXPORT_FORMATS
 from deeplab.training import strategies
 
 RUN = "--gin_file=runs/shapes_mobilenet_v2.gin"
@@ -82,7 +83,7 @@ def test_the_example_of_a_command_is_a_good_command_line(name: str) -> None:
 
 def test_choices_are_those_of_the_library() -> None:
     assert tuple(train.STRATEGIES) == strategies.STRATEGIES
-    assert tuple(export.FORMATS) == library_export.FORMATS
+    assert tuple(export.FORMATS) == EXPORT_FORMATS
 
 
 def test_help_imports_nothing_slow() -> None:
@@ -198,6 +199,13 @@ def test_another_keras_backend_is_refused(
 ) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert "KERAS_BACKEND=jax" in complaint(["train", RUN, "--dry_run"], 1, capfd)
+
+
+def test_channels_first_is_refused(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keras.config, "image_data_format", lambda: "channels_first")
+    assert "channels_first" in complaint(["train", RUN, "--dry_run"], 1, capfd)
 
 
 @pytest.mark.slow

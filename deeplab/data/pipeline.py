@@ -9,6 +9,7 @@ workers nor replicas nor the step at which it starts can change it.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -20,6 +21,8 @@ from deeplab.data.transforms import augment_pair
 from deeplab.errors import DeepLabError, unknown_name
 
 _MAX_SEED = 2**31 - 1
+_CORES = os.cpu_count() or 1
+_PREFETCHED = 2  # batches that are ready before they are asked for
 
 # What the two uses of the seed are told apart by.
 _ORDER, _AUGMENTATION = 0, 1
@@ -106,7 +109,7 @@ def training_batches(
     worker_index: int = 0,
     num_workers: int = 1,
     replicas_per_worker: int = 1,
-    num_parallel_calls: int = tf.data.AUTOTUNE,
+    num_parallel_calls: int | None = None,
 ) -> tf.data.Dataset:
     """An endless stream of this worker's training batches, one per replica.
 
@@ -123,7 +126,7 @@ def training_batches(
         worker_index: 0..num_workers-1.
         num_workers: how many processes share a step.
         replicas_per_worker: consecutive batches go to consecutive replicas of this worker.
-        num_parallel_calls: images that are prepared at the same time.
+        num_parallel_calls: images that are prepared at the same time; None: one a core.
 
     Returns:
         Batches of global_batch_size / (num_workers * replicas_per_worker) images.
@@ -168,7 +171,7 @@ def training_batches(
             lambda position, _: position % global_batch_size // share == worker_index
         )
     batches = order.map(
-        make_element, num_parallel_calls=num_parallel_calls, deterministic=True
+        make_element, num_parallel_calls=num_parallel_calls or _CORES, deterministic=True
     ).batch(global_batch_size // replicas, drop_remainder=True)
     return _finished(batches)
 
@@ -251,15 +254,18 @@ def _decode_batch(records: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 def _decoded(
     records: tf.data.Dataset, decode: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 ) -> tf.data.Dataset:
-    return records.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return records.map(decode, num_parallel_calls=_CORES, deterministic=True)
 
 
 def _finished(batches: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
+    # tf.data's tuner holds up the end of an iterator, and so of a run, by up to a minute; what it
+    # would tune is given.
+    options.autotune.enabled = False
     # Every worker makes its own share of the stream; tf.distribute must not split it again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+    return batches.prefetch(_PREFETCHED).with_options(options)
 
 
 def _folded(seed: int, use: int) -> tf.Tensor:

@@ -12,17 +12,17 @@ input (Xception and ResNet; `fixed_padding` of the original). They differ at eve
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import keras
 
 from deeplab.models.batch_norm import BatchNorm, BatchNormSettings
 
-Tensor = keras.KerasTensor
-Activation = Callable[[Tensor, str], Tensor]
-Padding = Literal["same", "fixed"]
+Tensor: TypeAlias = keras.KerasTensor
+Activation: TypeAlias = Callable[[Tensor, str], Tensor]
+Padding: TypeAlias = Literal["same", "fixed"]
 # A kernel initialiser by name or as a factory, since a Keras initialiser object may be used once.
-Initializer = str | Callable[[], keras.initializers.Initializer]
+Initializer: TypeAlias = str | Callable[[], keras.initializers.Initializer]
 
 
 def relu(x: Tensor, name: str) -> Tensor:

@@ -12,6 +12,7 @@ from deeplab.models import ModelConfig
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("poly",)
+_WEIGHT_DECAY = {"sgd": 4e-5, "adamw": 0.01}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,20 +25,27 @@ class OptimizerConfig:
         base_learning_rate: where the schedule starts.
         momentum: of sgd; beta_1 of adamw stays 0.9.
         weight_decay: on kernels of dense convolutions only. With sgd it is the factor c of the term
-            c * sum(w^2) / 2 in the loss, as in the original (4e-5); with adamw it is decoupled.
+            c * sum(w^2) / 2 in the loss; with adamw it is decoupled. None: 4e-5 with sgd, as in
+            the original, and 0.01 with adamw.
     """
 
     kind: str = "sgd"
     base_learning_rate: float = 0.007
     momentum: float = 0.9
-    weight_decay: float = 4e-5
+    weight_decay: float | None = None
 
     def __post_init__(self) -> None:
         """Checks every value."""
         checks.one_of("optimizer", self.kind, OPTIMIZERS)
         checks.number("base_learning_rate", self.base_learning_rate, minimum=0)
         checks.number("momentum", self.momentum, minimum=0, below=1)
-        checks.number("weight_decay", self.weight_decay, minimum=0)
+        if self.weight_decay is not None:
+            checks.number("weight_decay", self.weight_decay, minimum=0)
+
+    @property
+    def resolved_weight_decay(self) -> float:
+        """The weight decay, whoever decided it."""
+        return _WEIGHT_DECAY[self.kind] if self.weight_decay is None else self.weight_decay
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +57,7 @@ class ScheduleConfig:
         power: exponent of poly.
         end_learning_rate: learning rate after the last step.
         warmup_steps: steps at the beginning in which the rate rises linearly; the schedule proper
-            starts after them.
+            starts after them. A shorter run only rises.
         warmup_start_learning_rate: where the rise begins.
     """
 
@@ -113,11 +121,6 @@ class TrainConfig:
         checks.integer("log_steps", self.log_steps, minimum=1)
         checks.integer("eval_steps", self.eval_steps, minimum=0)
         checks.integer("seed", self.seed, minimum=0)
-        if self.schedule.warmup_steps >= self.train_steps:
-            raise DeepLabError(
-                f"warmup_steps {self.schedule.warmup_steps} must be below train_steps "
-                f"{self.train_steps}"
-            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -15,6 +15,7 @@ from deeplab.data import PreparedDataset, evaluation_batches, training_batches
 from deeplab.errors import DeepLabError, Terminated
 from deeplab.evaluation import evaluate_model, label_function
 from deeplab.evaluation.examples import ExampleCollector
+from deeplab.evaluation.table import headline
 from deeplab.models import DeepLabModel, variables_by_path
 from deeplab.progress import Progress, track
 from deeplab.run_folder import (
@@ -232,11 +233,9 @@ class _Evaluator:
         best = self._log.best_miou
         self._log.evaluation(step, metrics)
         self._log.panel(step, examples.random, run.dataset.colors, run.dataset.ignore_label)
-        progress.message(
-            f"step {step}: mIoU {metrics['miou']:.4f}, "
-            f"pixel accuracy {metrics['pixel_accuracy']:.4f}"
-        )
-        if best is None or metrics["miou"] > best:
+        progress.message(f"step {step}: {headline(metrics)}")
+        miou = metrics["miou"]
+        if miou is not None and (best is None or miou > best):
             folder = run.model_dir / CHECKPOINT_FOLDER / BEST_FOLDER
             save_checkpoint(folder, step, {"model": variables_by_path(run.model)}, keep=1)
         self._log.flush()

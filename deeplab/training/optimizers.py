@@ -23,7 +23,9 @@ Slots = Sequence[tf.Variable]
 class UpdateRule(Protocol):
     """How one variable follows from its gradient."""
 
-    slot_names: tuple[str, ...]
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        """What is remembered of a variable between steps, each of its shape."""
 
     def update(
         self,
@@ -71,7 +73,7 @@ class AdamW:
 
     def __init__(self, config: OptimizerConfig) -> None:
         """Takes the weight decay."""
-        self._weight_decay = config.weight_decay
+        self._weight_decay = config.resolved_weight_decay
 
     def update(
         self,
@@ -183,4 +185,4 @@ class Optimizer:
 
 def loss_weight_decay(config: OptimizerConfig) -> float:
     """The factor of the L2 term in the loss: sgd couples the decay, adamw does not."""
-    return config.weight_decay if config.kind == "sgd" else 0.0
+    return config.resolved_weight_decay if config.kind == "sgd" else 0.0

@@ -43,7 +43,8 @@ class RunLog:
     @property
     def best_miou(self) -> float | None:
         """The best mean IoU so far; None before the first evaluation."""
-        return max((row["miou"] for row in self._history["eval"]), default=None)
+        mious = [row["miou"] for row in self._history["eval"]]
+        return max((miou for miou in mious if miou is not None), default=None)
 
     def train(self, step: int, values: Mapping[str, float]) -> None:
         """Notes numbers of a training step."""
@@ -58,11 +59,10 @@ class RunLog:
         row = {name: metrics[name] for name in names}
         self._history["eval"].append({"step": step, **row})
         with self._eval.as_default(step=step):
-            for name, value in row.items():
-                tf.summary.scalar(name, value)
-            for name, iou in metrics["per_class_iou"].items():
-                if iou is not None:
-                    tf.summary.scalar(f"iou/{name}", iou)
+            ious = {f"iou/{name}": iou for name, iou in metrics["per_class_iou"].items()}
+            for name, value in {**row, **ious}.items():
+                if value is not None:
+                    tf.summary.scalar(name, value)
 
     def panel(
         self, step: int, examples: Sequence[Scored], colors: Sequence[Color], ignore_label: int

@@ -22,10 +22,11 @@ def poly(
     """
     base, end = base_learning_rate, config.end_learning_rate
     warmup, start = config.warmup_steps, config.warmup_start_learning_rate
+    poly_steps = max(train_steps - warmup, 1)
 
     def learning_rate(step: tf.Tensor) -> tf.Tensor:
         step = tf.cast(step, tf.float32)
-        left = 1.0 - tf.clip_by_value((step - warmup) / (train_steps - warmup), 0.0, 1.0)
+        left = 1.0 - tf.clip_by_value((step - warmup) / poly_steps, 0.0, 1.0)
         falling = (base - end) * left**config.power + end
         rising = start + (base - start) * step / max(warmup, 1)
         return tf.where(step < warmup, rising, falling)

@@ -86,7 +86,9 @@ def train(
         )
         settings = _settings(config, model_config, dataset, threads)
         pad_value = BACKBONES[model_config.backbone].pad_value
-        # Made before anything is written: a split or a batch size that does not fit fails here.
+        # Before anything is written: a split or a batch size that does not fit fails here.
+        if config.eval_steps:
+            dataset.find_split(config.data.eval_split, dataset.eval_split)
         training_batches(
             dataset,
             config.data,

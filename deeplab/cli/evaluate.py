@@ -1,0 +1,81 @@
+"""`deeplab evaluate`: measures a model on labelled images."""
+
+from __future__ import annotations
+
+from absl import flags
+
+from deeplab.cli import shared_flags
+from deeplab.cli.command import Command
+from deeplab.cli.quiet import import_tensorflow
+
+
+def _define(values: flags.FlagValues) -> None:
+    shared_flags.define_model_dir(values, "folder of the run")
+    shared_flags.define_checkpoint(values)
+    flags.DEFINE_string(
+        "split", None, "split of the data set; without it, its evaluation split", flag_values=values
+    )
+    shared_flags.define_output_stride(values)
+    shared_flags.define_inference(values)
+    flags.DEFINE_string(
+        "images",
+        None,
+        "folder of images to measure on, instead of the data set",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "labels", None, "folder of the index masks that belong to --images", flag_values=values
+    )
+    flags.DEFINE_string(
+        "pad_to",
+        None,
+        "N or H,W: pad each image at the bottom and right to this size, in pixels",
+        flag_values=values,
+    )
+    flags.DEFINE_multi_string(
+        "gin_file", [], "gin file of another data set than the run's", flag_values=values
+    )
+    flags.DEFINE_string(
+        "name",
+        None,
+        "folder of the results in MODEL_DIR/eval; without it, made of data set and settings",
+        flag_values=values,
+    )
+    shared_flags.define_data(values)
+
+
+def _run(values: flags.FlagValues) -> int:
+    shared_flags.require_together(values, "images", "labels")
+    eval_scales = shared_flags.eval_scales(values)
+    pad_to = None if values.pad_to is None else shared_flags.size(values.pad_to, "--pad_to")
+
+    import_tensorflow(verbose=values.v > 0)
+    from deeplab.configuration import read_data_config
+    from deeplab.evaluation import evaluate
+
+    evaluate(
+        model_dir=shared_flags.path(values.model_dir),
+        checkpoint=values.checkpoint,
+        split=values.split,
+        output_stride=shared_flags.output_stride(values),
+        eval_scales=eval_scales,
+        flip=values.flip,
+        images=shared_flags.optional_path(values.images),
+        labels=shared_flags.optional_path(values.labels),
+        pad_to=pad_to,
+        data=read_data_config(values.gin_file) if values.gin_file else None,
+        name=values.name,
+        data_dir=shared_flags.optional_path(values.data_dir),
+        source_dir=shared_flags.optional_path(values.source_dir),
+    )
+    return 0
+
+
+COMMAND = Command(
+    name="evaluate",
+    summary="Measures a model on labelled images: a table, metrics.json and report.html.",
+    example="deeplab evaluate --model_dir=models/shapes",
+    define=_define,
+    run=_run,
+    required=("model_dir",),
+)

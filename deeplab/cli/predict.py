@@ -1,0 +1,63 @@
+"""`deeplab predict`: writes masks and overlays of images."""
+
+from __future__ import annotations
+
+from absl import flags
+
+from deeplab.cli import shared_flags
+from deeplab.cli.command import Command
+from deeplab.cli.quiet import import_tensorflow
+
+
+def _define(values: flags.FlagValues) -> None:
+    shared_flags.define_model_dir(values, "folder of the run, or")
+    flags.DEFINE_string(
+        "saved_model", None, "folder of an exported model, instead", flag_values=values
+    )
+    shared_flags.define_checkpoint(values)
+    flags.DEFINE_multi_string(
+        "input", [], "an image, a folder of images, or a glob in quotes", flag_values=values
+    )
+    flags.DEFINE_string(
+        "output_dir",
+        None,
+        "folder of the results: NAME_index.png, NAME_color.png, NAME_overlay.png",
+        flag_values=values,
+    )
+    shared_flags.define_output_stride(values)
+    shared_flags.define_inference(values)
+    flags.DEFINE_boolean("overwrite", False, "replace results that exist", flag_values=values)
+
+
+def _run(values: flags.FlagValues) -> int:
+    shared_flags.require_one_of(values, ("model_dir", "saved_model"))
+    eval_scales = shared_flags.eval_scales(values)
+    output_dir = shared_flags.path(values.output_dir)
+    shared_flags.require_writable(output_dir)
+
+    import_tensorflow(verbose=values.v > 0)
+    from deeplab.evaluation import predict
+
+    summary = predict(
+        model_dir=shared_flags.optional_path(values.model_dir),
+        saved_model=shared_flags.optional_path(values.saved_model),
+        checkpoint=values.checkpoint,
+        inputs=values.input,
+        output_dir=output_dir,
+        output_stride=shared_flags.output_stride(values),
+        eval_scales=eval_scales,
+        flip=values.flip,
+        overwrite=values.overwrite,
+    )
+    # Each image that could not be read has been named by now.
+    return 1 if summary.failures else 0
+
+
+COMMAND = Command(
+    name="predict",
+    summary="Writes index masks, coloured masks and overlays of images.",
+    example="deeplab predict --model_dir=models/shapes --input=photos --output_dir=masks",
+    define=_define,
+    run=_run,
+    required=("input", "output_dir"),
+)

@@ -1,0 +1,68 @@
+"""Importing TensorFlow without its greetings.
+
+TensorFlow writes half a dozen lines to the terminal while it is imported, whatever its log level
+says, and the libraries above it log and warn. None of that is for the user of a command: what goes
+to stderr are the command's own errors and warnings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+
+from deeplab.keras_backend import require_channels_last, require_tensorflow
+
+
+def import_tensorflow(verbose: bool) -> None:
+    """Imports TensorFlow, Keras and TensorFlow Datasets, in silence unless `verbose`.
+
+    Raises:
+        DeepLabError: if Keras is set to another backend or layout than this package needs.
+    """
+    require_tensorflow()
+    if verbose:
+        _import()
+    else:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        warnings.simplefilter("ignore")
+        with stderr_held_back():
+            _import()
+        _silence_loggers()
+    require_channels_last()
+
+
+@contextlib.contextmanager
+def stderr_held_back() -> Iterator[None]:
+    """Keeps what is written to file descriptor 2, also by C++, and shows it only after an error."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        except Exception:  # not Ctrl-C or SIGTERM, of which there is nothing to explain
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            held_back.seek(0)
+            os.write(2, held_back.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+def _import() -> None:
+    import keras  # noqa: F401
+    import tensorflow  # noqa: F401
+    import tensorflow_datasets  # noqa: F401
+
+
+def _silence_loggers() -> None:
+    for name in ("absl", "tensorflow", "gin"):
+        logging.getLogger(name).setLevel(logging.ERROR)

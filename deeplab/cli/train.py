@@ -1,0 +1,95 @@
+"""`deeplab train`: trains a model, or resumes a run."""
+
+from __future__ import annotations
+
+import os
+
+from absl import flags
+
+from deeplab.cli import shared_flags
+from deeplab.cli.command import Command, UsageError
+from deeplab.cli.quiet import import_tensorflow
+
+# As in deeplab.training.strategies, which `--help` cannot wait for.
+STRATEGIES = ["auto", "one_device", "mirrored", "multi_worker", "tpu"]
+
+
+def _define(values: flags.FlagValues) -> None:
+    shared_flags.define_gin(values)
+    shared_flags.define_model_dir(
+        values,
+        "folder of the run; without --gin_file a run in it is resumed with its own config.gin",
+    )
+    shared_flags.define_data(values)
+    flags.DEFINE_enum("strategy", "auto", STRATEGIES, "what to run on", flag_values=values)
+    flags.DEFINE_string(
+        "init_from",
+        None,
+        "model_dir of another run, whose weights are the initial ones",
+        flag_values=values,
+    )
+    flags.DEFINE_boolean(
+        "deterministic",
+        False,
+        "repeatable to the bit on this machine; slower",
+        flag_values=values,
+    )
+    flags.DEFINE_boolean(
+        "dry_run", False, "check and print the configuration, create nothing", flag_values=values
+    )
+
+
+def _run(values: flags.FlagValues) -> int:
+    model_dir = shared_flags.optional_path(values.model_dir)
+    resumed_dir = None
+    if not values.gin_file:
+        resumed_dir = _run_to_resume(model_dir)
+    elif model_dir is None and not values.dry_run:
+        raise UsageError("missing flag --model_dir (deeplab train --help lists the flags)")
+    if model_dir is not None and not values.dry_run:
+        shared_flags.require_writable(model_dir)
+
+    import_tensorflow(verbose=values.v > 0)
+    from deeplab.configuration import read_configuration
+    from deeplab.training import train
+
+    configuration = read_configuration(
+        values.gin_file, values.gin_bindings, from_model_dir=resumed_dir
+    )
+    if values.dry_run or model_dir is None:
+        print(configuration.operative_text)
+        return 0
+    train(
+        configuration.train,
+        model_dir=model_dir,
+        data_dir=shared_flags.optional_path(values.data_dir),
+        source_dir=shared_flags.optional_path(values.source_dir),
+        strategy=values.strategy,
+        init_from=shared_flags.optional_path(values.init_from),
+        deterministic=values.deterministic,
+        recorded_files={
+            "config.gin": configuration.config_text,
+            "operative_config.gin": configuration.operative_text,
+        },
+    )
+    return 0
+
+
+def _run_to_resume(model_dir: str | None) -> str:
+    """The folder whose config.gin stands for the gin file that was not given."""
+    if model_dir is None:
+        raise UsageError("missing flag --gin_file (deeplab train --help lists the flags)")
+    if not os.path.isfile(os.path.join(model_dir, "config.gin")):
+        raise UsageError(
+            f"missing flag --gin_file: there is no run to resume in --model_dir={model_dir}"
+        )
+    return model_dir
+
+
+COMMAND = Command(
+    name="train",
+    summary="Trains a model, or resumes a run.",
+    example="deeplab train --gin_file=runs/shapes_mobilenet_v2.gin --model_dir=models/shapes",
+    define=_define,
+    run=_run,
+)
