@@ -1,8 +1,8 @@
 """The convolutions that everything else is made of: functions from tensor to tensor.
 
-Tensors are [B,H,W,C]. `name` is the path of the layer, joined by dots, since Keras allows no slash in
-a name; its variables are stored in checkpoints as `<path>/kernel`, `<path>/batch_norm/gamma` and so
-on, with slashes (`variables_by_path`).
+Tensors are [B,H,W,C]. `name` is the path of the layer, joined by dots, since Keras allows no slash
+in a name; its variables are stored in checkpoints as `<path>/kernel`, `<path>/batch_norm/gamma` and
+so on, with slashes (`variables_by_path`).
 
 Padding: with stride 1 always "same". With a stride, "same" pads as TensorFlow does (the MobileNets)
 and "fixed" pads (k - 1) // 2 pixels of zeros before and the rest after, whatever the size of the

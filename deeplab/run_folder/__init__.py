@@ -2,7 +2,7 @@
 
 from deeplab.run_folder.checkpoints import (
     BEST_FOLDER,
-    FOLDER as CHECKPOINT_FOLDER,
+    CHECKPOINT_FOLDER,
     Checkpoint,
     find_checkpoint,
     list_checkpoints,

@@ -19,7 +19,7 @@ import tensorflow as tf
 from deeplab import files
 from deeplab.errors import DeepLabError
 
-FOLDER = "checkpoints"
+CHECKPOINT_FOLDER = "checkpoints"
 BEST_FOLDER = "best"
 _PREFIX = re.compile(r"^ckpt-(\d+)$")
 
@@ -89,7 +89,7 @@ def find_checkpoint(model_dir: str | Path, checkpoint: str = "latest") -> Checkp
     Raises:
         DeepLabError: if there is none.
     """
-    folder = Path(model_dir) / FOLDER
+    folder = Path(model_dir) / CHECKPOINT_FOLDER
     if checkpoint in ("latest", "best"):
         found = list_checkpoints(folder / BEST_FOLDER if checkpoint == "best" else folder)
         if found:
