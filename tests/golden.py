@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -12,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 import deeplab
+from deeplab.interop.tf1_cell import read_cell
 
 
 class Golden(NamedTuple):
@@ -20,11 +23,6 @@ class Golden(NamedTuple):
     facts: dict[str, Any]
     arrays: dict[str, np.ndarray]
     folder: Path
-
-    def flag(self, name: str) -> list[str]:
-        """Values of a flag of the original, in order."""
-        prefix = f"--{name}="
-        return [f.removeprefix(prefix) for f in self.facts["flags"] if f.startswith(prefix)]
 
 
 def load_golden(reference: Path, name: str) -> Golden:
@@ -56,20 +54,90 @@ def input_images(golden: Golden, reference: Path) -> np.ndarray:
     return padded
 
 
-def model_settings(golden: Golden) -> dict[str, Any]:
-    """The settings of our model for a configuration."""
-    facts = golden.facts
+def model_settings(flags: Sequence[str], folder: Path) -> dict[str, Any]:
+    """The settings of our model for a command line of the original.
+
+    Args:
+        flags: one word a flag, as stored.
+        folder: what relative paths in flags are relative to.
+    """
+    given = _parsed(flags)
+
+    def last(name: str, default: str) -> str:
+        return given.get(name, [default])[-1]
+
+    def numbers(name: str) -> tuple[int, ...] | None:
+        texts = [text for value in given.get(name, ()) for text in value.split(",")]
+        return tuple(map(int, texts)) or None
+
+    def yes(name: str, default: bool) -> bool:
+        return last(name, str(default)).lower() in ("true", "1")
+
+    gate = None
+    if yes("aspp_with_squeeze_and_excitation", False):
+        gate = "hard_sigmoid" if yes("image_se_uses_qsigmoid", False) else "sigmoid"
+    options: dict[str, Any] = {}
+    if "divisible_by" in given:
+        options["divisible_by"] = int(last("divisible_by", ""))
+    if yes("nas_remove_os32_stride", False):
+        options["remove_stride_32"] = True
+    cell = last("dense_prediction_cell_json", "")
+    variant = last("model_variant", "mobilenet_v2")
     return {
-        "backbone": facts["model_options"]["model_variant"],
-        "num_classes": facts["num_classes"],
-        "output_stride": facts["output_stride"],
-        "atrous_rates": tuple(facts["atrous_rates"] or ()),
-        "decoder": bool(facts["model_options"]["decoder_output_stride"]),
-        "depth_multiplier": facts["model_options"]["depth_multiplier"],
-        "image_pooling": facts["model_options"]["add_image_level_feature"],
+        "backbone": re.sub("_v1|_seg|nas_", "", variant),
+        "num_classes": int(last("num_classes", "21")),
+        "output_stride": int(last("output_stride", "16")),
+        "atrous_rates": numbers("atrous_rates") or (),
+        "multi_grid": numbers("multi_grid"),
+        "depth_multiplier": float(last("depth_multiplier", "1")),
+        "bounded_activation": yes("use_bounded_activation", False),
+        "backbone_options": options,
+        "image_pooling": yes("add_image_level_feature", True),
+        "image_pooling_crop_size": numbers("image_pooling_crop_size"),
+        "image_pooling_stride": numbers("image_pooling_stride") or (1, 1),
+        "image_pooling_gate": gate,
+        "aspp": yes("aspp_with_batch_norm", True),
+        "aspp_channels": int(last("aspp_convs_filters", "256")),
+        "aspp_separable": yes("aspp_with_separable_conv", True),
+        "aspp_projection": yes("aspp_with_concat_projection", True),
+        "dense_prediction_cell": read_cell(str(folder / cell)) if cell else None,
+        "decoder": "decoder_output_stride" in given,
+        "decoder_strides": numbers("decoder_output_stride") or (4,),
+        "decoder_merge": "sum" if yes("decoder_use_sum_merge", False) else "concat",
+        "decoder_channels": int(last("decoder_filters", "256")),
+        "decoder_separable": yes("decoder_use_separable_conv", True),
+        "decoder_outputs_logits": yes("decoder_output_is_logits", False),
+        "logits_kernel_size": int(last("logits_kernel_size", "1")),
+        "image_pyramid": tuple(map(float, given.get("image_pyramid", ["1"]))),
+        "pyramid_merge": "mean" if last("merge_method", "max") == "avg" else "max",
     }
+
+
+def _parsed(flags: Sequence[str]) -> dict[str, list[str]]:
+    """The values of each flag; "--x" is true and "--nox" false."""
+    given: dict[str, list[str]] = {}
+    for flag in flags:
+        name, equals, value = flag.removeprefix("--").partition("=")
+        if not equals and name.startswith("no"):
+            name, value = name[2:], "false"
+        given.setdefault(name, []).append(value if equals else value or "true")
+    return given
+
+
+def image_size(flags: Sequence[str]) -> tuple[int, int]:
+    """Height and width of the images of a command line."""
+    height, width = _parsed(flags)["crop_size"]
+    return int(height), int(width)
+
+
+def eval_copies(flags: Sequence[str]) -> list[float]:
+    """The scale of every copy of the image that the evaluation of a command line looks at."""
+    given = _parsed(flags)
+    scales = [float(scale) for scale in given.get("inference_scales", ["1"])]
+    return scales * (2 if "add_flipped_images" in given else 1)
 
 
 def golden_model(golden: Golden) -> deeplab.models.DeepLabModel:
     """Our model of a configuration, with fresh weights."""
-    return deeplab.deeplab_v3_plus(**model_settings(golden))
+    settings = model_settings(golden.facts["flags"], golden.folder)
+    return deeplab.deeplab_v3_plus(**settings)

@@ -1,4 +1,8 @@
-"""The network gives the numbers of the original code, with the same weights."""
+"""The network gives the numbers of the original code, with the same weights.
+
+Of every stored configuration: names and shapes of the variables, their count, which of them are
+under weight decay, the logits at every scale, and the labels.
+"""
 
 from pathlib import Path
 
@@ -7,29 +11,69 @@ import pytest
 from golden import golden_model, input_images, load_golden, weight_rule
 
 import deeplab
+from deeplab.interop.tf1_names import original_names
+from deeplab.models import decayed_variables, variables_by_path
 
-CONFIGURATIONS = [
-    "mnv2_os16_129",
-    "mnv2_os16_even_128x160",
-    "mnv2_os16_dynamic_97x145",
-    "mnv2_os32_129",
-    "mnv2_dm05_os16_129",
-    "mnv2_dm05_os8_129",
+FAST = (
+    "edgetpu_slim_os16_129",
     "mnv2_dec4_ade20k_os16_129",
-    pytest.param("mnv2_os16_513_astronaut", marks=pytest.mark.slow),
-    pytest.param("xc41_os16_129", marks=pytest.mark.slow),
-    pytest.param("xc41_nodecoder_os16_129", marks=pytest.mark.slow),
-    pytest.param("xc41_noimage_os16_129", marks=pytest.mark.slow),
-    pytest.param("xc65_os16_129", marks=pytest.mark.slow),
-    pytest.param("xc65_os8_129", marks=pytest.mark.slow),
+    "mnv2_dm05_os8_129",
+    "mnv2_noupsample_os16_129",
+    "mnv2_os16_129",
+    "mnv2_os16_dynamic_97x145",
+    "mnv2_os16_even_128x160",
+    "mnv2_pyramid_max_os16_129",
+    "mnv3small_os16_257x385",
+    "r18_os16_129",
+    "xc41_v2style_os16_129",
+)
+SLOW = (
+    "edgetpu_os32_129",
+    "hnasnet_os8_129",
+    "hnasnet_rm32_os8_129",
+    "mnv2_dm05_os16_129",
+    "mnv2_ms_flip_os16_513_astronaut",
+    "mnv2_ms_os16_129",
+    "mnv2_os16_513_astronaut",
+    "mnv2_os16_513_chelsea",
+    "mnv2_os32_129",
+    "mnv3large_os32_257x385",
+    "mnv3large_os32_769",
+    "mnv3small_os32_1025x2049",
+    "mnv3small_os32_257x385",
+    "pnasnet_os16_129",
+    "r101beta_mg124_os16_129",
+    "r101beta_os16_129",
+    "r101beta_os8_129",
+    "r50_os16_129",
+    "r50beta_os16_129",
+    "r50beta_os8_129",
+    "xc41_nodecoder_os16_129",
+    "xc41_noimage_os16_129",
+    "xc41_os16_129",
+    "xc41_summerge_os16_129",
+    "xc65_bounded_os16_129",
+    "xc65_multigrid_os16_129",
+    "xc65_os16_129",
+    "xc65_os16_513_astronaut",
     "xc65_os16_even_128x160",
-    pytest.param("xc65_os16_513_astronaut", marks=pytest.mark.slow),
-]
+    "xc65_os8_129",
+    "xc71_dpc_os16_129x257",
+)
 # Largest difference of a logit over the standard deviation of the logits.
 TOLERANCE = 2e-3
+# Where labels differ, ours may be ahead by so much of the standard deviation of the logits.
+NEAR_TIE = 4e-3
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_stored_configuration_is_here(reference_data: Path) -> None:
+    stored = {path.stem for path in (reference_data / "golden").glob("*.json")}
+    assert stored == {*FAST, *SLOW}
+
+
+@pytest.mark.parametrize(
+    "name", [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+)
 def test_equals_the_original(
     name: str, reference_data: Path, tmp_path: Path, record_property: pytest.FixtureRequest
 ) -> None:
@@ -37,23 +81,37 @@ def test_equals_the_original(
     prefix = str(tmp_path / "model.ckpt")
     weight_rule(golden.folder).write_checkpoint(golden.folder / f"{name}.json", prefix)
     model = golden_model(golden)
-    report = deeplab.import_weights(model, source="tf1", path=prefix)
+
+    report = deeplab.import_weights(model, source="tf1", path=prefix)  # strict names and shapes
     assert list(report.ignored) == ["global_step"]
+    assert model.count_params() == golden.facts["parameter_count"]["all_float"]
+    names, decayed = original_names(model), {id(v) for v in decayed_variables(model)}
+    ours = {names[p] for p, variable in variables_by_path(model).items() if id(variable) in decayed}
+    assert ours == {v["name"] for v in golden.facts["variables"] if v.get("l2")}
 
+    stored = {key: array for key, array in golden.arrays.items() if "logits" in key}
+    if not stored:
+        return  # several passes: the evaluation protocol's, not the network's
     outputs = deeplab.intermediates(model)(input_images(golden, reference_data))
+    for key, expected in stored.items():
+        step = golden.facts["logits_stride_stored"]
+        logits = outputs["logits_low_resolution" if key == "logits" else key].numpy()
+        logits = logits[:, ::step, ::step]
+        assert logits.shape == expected.shape
+        difference = np.abs(logits - expected).max() / expected.std()
+        record_property(f"difference of {key}", float(difference))
+        assert difference < TOLERANCE, key
 
-    expected = golden.arrays["logits"]
-    logits = outputs["logits_low_resolution"].numpy()
-    difference = np.abs(logits - expected).max() / expected.std()
-    predictions = outputs["logits"].numpy().argmax(-1)
-    agreement = (predictions == golden.arrays["predictions"]).mean()
-    record_property("difference", float(difference))
-    record_property("agreement", float(agreement))
-    assert logits.shape == expected.shape
-    assert difference < TOLERANCE
+    upsampled = golden.facts["model_options"]["prediction_with_upsampled_logits"]
+    if "predictions" in golden.arrays and upsampled:
+        check_labels(outputs["logits"].numpy(), golden.arrays["predictions"], record_property)
+
+
+def check_labels(
+    logits: np.ndarray, expected: np.ndarray, record_property: pytest.FixtureRequest
+) -> None:
+    agreement = float((logits.argmax(-1) == expected).mean())
+    record_property("agreement", agreement)
     assert agreement >= 0.999
-
-
-def test_parameter_counts(reference_data: Path) -> None:
-    golden = load_golden(reference_data, "xc65_os16_129")
-    assert golden_model(golden).count_params() == golden.facts["parameter_count"]["all_float"]
+    at_expected = np.take_along_axis(logits, expected[..., None].astype(np.int64), -1)[..., 0]
+    assert (logits.max(-1) - at_expected).max() <= NEAR_TIE * logits.std()

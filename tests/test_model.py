@@ -8,18 +8,31 @@ import pytest
 import tensorflow as tf
 
 import deeplab
-from deeplab.models import decayed_variables, variables_by_path, with_num_classes
+from deeplab.models import decayed_variables, parameters, variables_by_path, with_num_classes
 from deeplab.models.batch_norm import BatchNorm
 from deeplab.models.resize import ResizeLike
 
-# All float variables, moving statistics included, with 21 classes, ASPP rates and decoder. The
-# Xceptions are the original's counts; MobileNetV2's has the atrous branches on top.
+# All float variables, moving statistics included, with 21 classes, ASPP rates and, where the backbone
+# has features for it, a decoder. Xceptions, ResNets with 50 and 101 layers and resnet_18: the
+# original's counts; tests of the stored configurations check the other backbones.
 PARAMETERS = {
+    "hnasnet": 7_823_205,
+    "mobilenet_edgetpu": 4_991_861,
     "mobilenet_v2": 2_764_357,
+    "mobilenet_v3_large": 0,
+    "mobilenet_v3_small": 0,
+    "pnasnet": 2_602_069,
+    "resnet_101": 45_811_205,
+    "resnet_101_beta": 45_935_365,
+    "resnet_18": 12_356_613,
+    "resnet_18_beta": 0,
+    "resnet_50": 26_766_853,
+    "resnet_50_beta": 26_891_013,
     "xception_41": 28_241_573,
     "xception_65": 41_258_213,
     "xception_71": 43_694_413,
 }
+QUICK = ("mobilenet_edgetpu", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small")
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +40,18 @@ def small_model() -> keras.Model:
     return deeplab.deeplab_v3_plus("mobilenet_v2", num_classes=5, depth_multiplier=0.35)
 
 
-@pytest.mark.parametrize("backbone", sorted(deeplab.BACKBONES))
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in sorted(deeplab.BACKBONES)
+    ],
+)
 def test_parameter_count(backbone: str) -> None:
-    model = deeplab.deeplab_v3_plus(backbone, num_classes=21)
+    output_stride = 8 if backbone == "hnasnet" else 16
+    model = deeplab.deeplab_v3_plus(backbone, num_classes=21, output_stride=output_stride)
     assert model.count_params() == PARAMETERS[backbone]
+    assert sum(parameters(model).values()) == PARAMETERS[backbone]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 33), (64, 96), (65, 129), (100, 51)])

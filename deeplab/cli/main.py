@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 import deeplab
-from deeplab.cli import dataset, evaluate, export, predict, train
+from deeplab.cli import dataset, evaluate, export, import_, info, predict, train
 from deeplab.cli.command import Command, UsageError
 from deeplab.errors import DeepLabError, Terminated
 
@@ -29,7 +29,9 @@ COMMANDS: dict[str, Command] = {
         evaluate.COMMAND,
         predict.COMMAND,
         export.COMMAND,
+        import_.COMMAND,
         dataset.PREPARE,
+        info.COMMAND,
     )
 }
 

@@ -87,7 +87,7 @@ def _metadata(
             "range": [0, 255],
             "size": "any",
             "pad_value": list(description.pad_value),
-            "inside_the_model": f"{backbone.scale:.10g} * image + {backbone.offset:.10g}",
+            "inside_the_model": backbone.normalisation,
         },
         "source": {
             "backbone": description.config.backbone,

@@ -17,6 +17,10 @@ class ImportReport:
         missing: variables of the model that the source lacks.
         unused: variables of the source that the model does not have.
         ignored: variables that no network has, such as optimizer slots.
+        notes: what a user should know of the weights, a sentence each.
+        batch_norm_folded: whether the source had its batch norm folded into the convolutions. The
+            layers then compute the same in inference, but not with the statistics of a batch: they
+            are to stay frozen in fine-tuning.
     """
 
     source: str
@@ -24,3 +28,5 @@ class ImportReport:
     missing: Shapes
     unused: Shapes
     ignored: Shapes
+    notes: tuple[str, ...] = ()
+    batch_norm_folded: bool = False

@@ -1,132 +1,144 @@
-"""Reads checkpoints of the original TensorFlow 1 code (research/deeplab).
+"""Reads checkpoints and frozen graphs of the original TensorFlow 1 code (research/deeplab).
 
-The name map is mechanical: our path of a variable gives the original's name. Source of the names:
-the scopes in core/xception.py, slim's mobilenet_v2.py, core/feature_extractor.py and model.py.
+The names of its variables are in `tf1_names`, its flags in `original_flags`.
 """
 
 from __future__ import annotations
 
-import re
+import dataclasses
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from deeplab.errors import DeepLabError
+from deeplab.evaluation.original_protocol import Prediction, original_prediction_function
+from deeplab.interop.loading import load
+from deeplab.interop.original_network import network_config, read_network_flags
 from deeplab.interop.report import ImportReport
-from deeplab.models import DeepLabModel, variables_by_path
-
-# What a training checkpoint holds besides the network.
-_NOT_OF_THE_NETWORK = re.compile(r"^global_step$|/(Momentum|Adam(_1)?|ExponentialMovingAverage)$")
-
-# Rules in order, (pattern of our path of a layer, the original's scope).
-_HEAD_SCOPES = (
-    (r"^aspp/image_pooling\b", "image_pooling"),
-    (r"^aspp/conv(\d+)/(depthwise|pointwise)\b", r"aspp\1_\2"),
-    (r"^aspp/conv(\d+)\b", r"aspp\1"),
-    (r"^aspp/projection\b", "concat_projection"),
-    (r"^decoder/low_level_projection\b", "decoder/feature_projection0"),
-    (r"^decoder/conv(\d+)/(depthwise|pointwise)\b", r"decoder/decoder_conv\1_\2"),
-    (r"^logits\b", "logits/semantic"),
-)
-_MOBILENET_V2_SCOPES = (
-    (r"^backbone/conv\b", "MobilenetV2/Conv"),
-    (r"^backbone/", "MobilenetV2/"),
-)
+from deeplab.interop.tf1_file import StoredVariables, open_variables
+from deeplab.interop.tf1_names import original_names
+from deeplab.interop.tf1_recognise import parts_to_load
+from deeplab.models import DeepLabModel, ModelConfig, build_model, variables_by_path
 
 
-def _xception_scopes(name: str) -> tuple[tuple[str, str], ...]:
-    module = rf"{name}/\1/xception_module"
-    return (
-        (r"^backbone/(\w+/block\d+/unit_\d+)/(separable_conv\d)/(\w+)", rf"{module}/\2_\3"),
-        (r"^backbone/(\w+/block\d+/unit_\d+)/shortcut\b", rf"{module}/shortcut"),
-        (r"^backbone/", f"{name}/"),
-    )
-
-
-_BACKBONE_SCOPES = {
-    "mobilenet_v2": _MOBILENET_V2_SCOPES,
-    "xception_41": _xception_scopes("xception_41"),
-    "xception_65": _xception_scopes("xception_65"),
-    "xception_71": _xception_scopes("xception_71"),
-}
-
-
-def original_names(model: DeepLabModel) -> dict[str, str]:
-    """Our path of each variable -> its name in a checkpoint of the original."""
-    scopes = _HEAD_SCOPES + _BACKBONE_SCOPES[model.model_config.backbone]
-    return {path: _original_name(path, scopes) for path in variables_by_path(model)}
-
-
-def _original_name(path: str, scopes: tuple[tuple[str, str], ...]) -> str:
-    name = path
-    for pattern, scope in scopes:
-        name, found = re.subn(pattern, scope, path, count=1)
-        if found:
-            break
-    name = name.replace("/batch_norm/", "/BatchNorm/")
-    if name.endswith("depthwise/kernel"):
-        return f"{name.removesuffix('kernel')}depthwise_weights"
-    return re.sub(r"/kernel$", "/weights", re.sub(r"/bias$", "/biases", name))
-
-
-def read_checkpoint(prefix: str) -> dict[str, np.ndarray]:
-    """All variables of a checkpoint in the V2 format, by name.
-
-    Args:
-        prefix: path without ".index"; a trailing ".index" is accepted.
-
-    Raises:
-        DeepLabError: if there is no readable checkpoint.
-    """
-    prefix = prefix.removesuffix(".index")
-    try:
-        reader = tf.train.load_checkpoint(prefix)
-        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-    except (ValueError, tf.errors.OpError) as error:
-        raise DeepLabError(
-            f"{prefix}: no readable TensorFlow checkpoint (expected {prefix}.index and its data)"
-        ) from error
-
-
-def load_checkpoint(model: DeepLabModel, prefix: str) -> ImportReport:
-    """Loads a checkpoint of the original into a model of the same architecture.
+def load_checkpoint(
+    model: DeepLabModel,
+    path: str,
+    *,
+    skip: Collection[str] = (),
+    backbone_only: bool = False,
+) -> ImportReport:
+    """Loads a checkpoint or a frozen graph of the original into a model of the same architecture.
 
     Nothing is assigned unless every variable of the model is there with its shape.
 
+    Args:
+        model: the model.
+        path: the prefix of the checkpoint, or a .pb file.
+        skip: parts that keep the values that they have, of `findings.PARTS`.
+        backbone_only: whether all but the backbone keeps its values, and whatever else the file
+            holds is ignored.
+
     Raises:
         DeepLabError: for a variable that is missing or has another shape, or a variable of the
-            checkpoint that the model has no place for.
+            file that the model has no place for.
     """
-    values = read_checkpoint(prefix)
+    return load_file(model, open_variables(path), skip=skip, backbone_only=backbone_only)
+
+
+def load_file(
+    model: DeepLabModel,
+    file: StoredVariables,
+    *,
+    skip: Collection[str] = (),
+    backbone_only: bool = False,
+) -> ImportReport:
+    """The same with an open file."""
     variables = variables_by_path(model)
-    names = original_names(model)
-    ignored = {name for name in values if _NOT_OF_THE_NETWORK.search(name)}
-    report = ImportReport(
-        source=f"tf1 {prefix}",
-        loaded={name: values[name].shape for path, name in names.items() if name in values},
-        missing={
-            name: tuple(variables[path].shape) for path, name in names.items() if name not in values
-        },
-        unused={
-            name: value.shape
-            for name, value in values.items()
-            if name not in ignored and name not in names.values()
-        },
-        ignored={name: values[name].shape for name in ignored},
+    return load(
+        {name: variables[path] for path, name in original_names(model).items()},
+        file.shapes,
+        file.read,
+        path=file.path,
+        source=f"tf1 {file.path}",
+        parts=parts_to_load(model, file, skip=skip, backbone_only=backbone_only),
+        expected=_summary(model.model_config),
     )
-    for kind in ("missing", "unused"):
-        if found := getattr(report, kind):
-            name, shape = next(iter(found.items()))
-            raise DeepLabError(
-                f"{prefix}: {len(found)} {kind} variables, the first is {name} {list(shape)}: "
-                f"this is not a checkpoint of {model.model_config}"
-            )
-    for path, name in names.items():
-        if tuple(variables[path].shape) != values[name].shape:
-            raise DeepLabError(
-                f"{prefix}: {name} has the shape {list(values[name].shape)}, "
-                f"the model needs {list(variables[path].shape)}"
-            )
-    for path, name in names.items():
-        variables[path].assign(values[name])
-    return report
+
+
+def _summary(config: ModelConfig) -> str:
+    """The backbone, and what is not as usual."""
+    settings = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.name != "backbone" and field.default is not dataclasses.MISSING
+    }
+    usual = {field.name: field.default for field in dataclasses.fields(config)}
+    different = [f"{name}={value}" for name, value in settings.items() if value != usual[name]]
+    return f"{config.backbone} with {', '.join(different)}"
+
+
+def model_from_flags(flags: str | Sequence[str], base_dir: str | Path = ".") -> DeepLabModel:
+    """The network that a command line of the original describes, with fresh weights.
+
+    Args:
+        flags: as typed for train.py, eval.py, vis.py or export_model.py, a line or its words.
+            Flags that are not given have the defaults of `original_network.DEFAULTS`. Flags of the
+            inference protocol change no network.
+        base_dir: what relative paths in the flags are relative to.
+
+    Returns:
+        images float32 [B,H,W,3], RGB, 0..255, to logits float32 [B,H,W,num_classes]. With
+        `crop_size` H and W are fixed, and so is the window of image pooling; without it they are
+        any, and image pooling is over the whole image.
+
+    Raises:
+        DeepLabError: for a flag that is unknown or that we cannot honour; the message names it.
+    """
+    network = read_network_flags(flags, base_dir).network
+    height_and_width = network.get("crop_size") or None
+    return build_model(network_config(network), image_size=height_and_width)
+
+
+def protocol_from_flags(flags: str | Sequence[str]) -> dict[str, Any]:
+    """How a command line of the original wants predictions made.
+
+    Returns:
+        Keyword arguments of `predict_labels`.
+
+    Raises:
+        DeepLabError: as `model_from_flags`.
+    """
+    protocol = read_network_flags(flags).protocol
+    return {
+        "eval_scales": protocol.get("eval_scales") or (1.0,),
+        "flip": protocol.get("add_flipped_images", False),
+        "upsample_logits": protocol.get("prediction_with_upsampled_logits", True),
+    }
+
+
+def predict_labels(
+    model: DeepLabModel,
+    images: tf.Tensor,
+    *,
+    eval_scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    upsample_logits: bool = True,
+) -> Prediction:
+    """Predicts in the original's order of steps; see `original_prediction_function`.
+
+    Args:
+        model: any network of this package.
+        images: float32 [B,H,W,3], 0..255.
+        eval_scales: sizes at which each image is seen, as factors of its own.
+        flip: whether each of them is seen mirrored as well.
+        upsample_logits: whether logits are resized before the argmax.
+
+    Returns:
+        labels int32 [B,H,W] and probabilities float32 [B,H,W,C].
+    """
+    predict = original_prediction_function(
+        model, eval_scales=eval_scales, flip=flip, upsample_logits=upsample_logits
+    )
+    return predict(tf.convert_to_tensor(images, tf.float32))

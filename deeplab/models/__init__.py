@@ -10,6 +10,7 @@ from deeplab.models.deeplab_v3_plus import (
     intermediates,
     with_num_classes,
 )
+from deeplab.models.multiply_adds import activation_bytes, multiply_adds, parameters
 from deeplab.models.resize import resize_bilinear
 from deeplab.models.variables import decayed_variables, variables_by_path
 
@@ -19,11 +20,14 @@ __all__ = [
     "Backbone",
     "DeepLabModel",
     "ModelConfig",
+    "activation_bytes",
     "at_output_stride",
     "build_model",
     "decayed_variables",
     "deeplab_v3_plus",
     "intermediates",
+    "multiply_adds",
+    "parameters",
     "resize_bilinear",
     "variables_by_path",
     "with_num_classes",

@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import keras
 
 from deeplab.models import layers
 from deeplab.models.batch_norm import BatchNormSettings
-from deeplab.models.layers import Tensor
+from deeplab.models.layers import Activation, Tensor
+from deeplab.models.pooling import WindowAverage
 from deeplab.models.resize import ResizeLike
 
 # Initialisers of the original's heads: core/feature_extractor.py and model.py.
 HEAD_DEPTHWISE_INITIALIZER = layers.truncated_normal(0.33)
 HEAD_POINTWISE_INITIALIZER = layers.truncated_normal(0.06)
+
+# Activations of an image-level branch that weights the others instead of standing beside them.
+GATES: dict[str, Activation] = {
+    "sigmoid": layers.sigmoid,
+    "hard_sigmoid": layers.hard_sigmoid,
+}
+
+
+class ImagePooling(NamedTuple):
+    """The image-level branch.
+
+    Attributes:
+        window: height and width of the averages in cells of the feature map, clipped to the map;
+            None: the whole map.
+        stride: vertical and horizontal distance of the windows in cells.
+        gate: a key of `GATES` if the branch multiplies the result; None if it is one of those
+            joined.
+    """
+
+    window: tuple[int, int] | None = None
+    stride: tuple[int, int] = (1, 1)
+    gate: str | None = None
 
 
 def aspp(
@@ -22,46 +46,71 @@ def aspp(
     *,
     rates: Sequence[int],
     channels: int,
-    image_pooling: bool,
+    image_pooling: ImagePooling | None,
+    separable: bool,
+    projection: bool,
     dropout_rate: float,
+    activation: Activation,
     norm: BatchNormSettings,
 ) -> Tensor:
-    """Image pooling, a 1x1 convolution and one atrous separable 3x3 a rate, joined and projected.
+    """Image pooling, a 1x1 convolution and one atrous 3x3 a rate, joined and projected.
 
     Args:
         x: the backbone's feature, [B,h,w,C].
         rates: one atrous branch each; may be empty.
-        channels: width of every branch and of the result.
-        image_pooling: whether the mean over the whole image is a branch, at every input size.
-        dropout_rate: applied to the result in training.
+        channels: width of every branch and of the projection.
+        image_pooling: the image-level branch, None for none.
+        separable: whether the atrous convolutions are separable.
+        projection: whether a 1x1 convolution and dropout follow the joined branches.
+        dropout_rate: applied to the projection in training.
+        activation: of all but the image-level branch, which has ReLU or its gate.
         norm: batch norm of all branches.
 
     Returns:
-        [B,h,w,channels].
+        [B,h,w,channels], without projection channels times the number of branches joined.
     """
-    dense = partial(layers.conv_bn, activation=layers.relu, norm=norm, initializer="glorot_uniform")
-    branches = []
-    if image_pooling:
-        pooled = keras.layers.GlobalAveragePooling2D(keepdims=True, name="aspp.image_pooling.mean")
-        y = dense(pooled(x), channels, 1, name="aspp.image_pooling")  # [B,1,1,channels]
-        branches.append(ResizeLike(name="aspp.image_pooling.resize")(y, x))
-    branches.append(dense(x, channels, 1, name="aspp.conv0"))
-    for index, rate in enumerate(rates, start=1):
-        branch = layers.separable_conv_bn(
-            x,
-            channels,
-            3,
-            rate=rate,
-            activation=layers.relu,
+    dense = partial(layers.conv_bn, activation=activation, norm=norm, initializer="glorot_uniform")
+    atrous: Callable[..., Tensor] = dense
+    if separable:
+        atrous = partial(
+            layers.separable_conv_bn,
+            activation=activation,
             norm=norm,
             depthwise_initializer=HEAD_DEPTHWISE_INITIALIZER,
             pointwise_initializer=HEAD_POINTWISE_INITIALIZER,
-            name=f"aspp.conv{index}",
         )
-        branches.append(branch)
+    branches = [dense(x, channels, 1, name="aspp.conv0")]
+    for index, rate in enumerate(rates, start=1):
+        branches.append(atrous(x, channels, 3, rate=rate, name=f"aspp.conv{index}"))
+    gate = None
+    if image_pooling:
+        image_level = _image_level(x, image_pooling, channels=channels, norm=norm)
+        if image_pooling.gate:
+            gate = image_level
+        else:
+            branches.insert(0, image_level)
+
+    y = branches[0]
     if len(branches) > 1:
-        x = keras.layers.Concatenate(name="aspp.concat")(branches)
+        y = keras.layers.Concatenate(name="aspp.concat")(branches)
+    if projection:
+        y = dense(y, channels, 1, name="aspp.projection")
+        y = keras.layers.Dropout(dropout_rate, name="aspp.dropout")(y)
+    return keras.layers.Multiply(name="aspp.gate")([y, gate]) if gate is not None else y
+
+
+def _image_level(
+    x: Tensor, pooling: ImagePooling, *, channels: int, norm: BatchNormSettings
+) -> Tensor:
+    """[B,h,w,C] -> [B,h,w,channels]."""
+    name = "aspp.image_pooling"
+    if pooling.window is None:
+        y = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}.mean")(x)
     else:
-        x = branches[0]
-    x = dense(x, channels, 1, name="aspp.projection")
-    return keras.layers.Dropout(dropout_rate, name="aspp.dropout")(x)
+        y = WindowAverage(pooling.window, pooling.stride, name=f"{name}.mean")(x)
+    conv = partial(layers.conv2d, initializer="glorot_uniform", name=name)
+    if pooling.gate:
+        y = GATES[pooling.gate](conv(y, channels, 1, use_bias=True), name)
+    else:
+        y = layers.relu(layers.batch_norm(conv(y, channels, 1), norm, name=name), name)
+    return ResizeLike(name=f"{name}.resize")(y, x)

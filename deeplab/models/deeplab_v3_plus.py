@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -10,12 +12,20 @@ import keras
 
 from deeplab.errors import DeepLabError
 from deeplab.models import layers
-from deeplab.models.aspp import aspp
-from deeplab.models.backbones import BACKBONES
+from deeplab.models.aspp import ImagePooling, aspp
+from deeplab.models.backbones import BACKBONES, TAPS
 from deeplab.models.batch_norm import BatchNormSettings
 from deeplab.models.config import ModelConfig
-from deeplab.models.decoder import decoder
-from deeplab.models.resize import ResizeLike
+from deeplab.models.decoder import (
+    concat_stage,
+    convolutions,
+    decoder,
+    linear_convolutions,
+    sum_stage,
+)
+from deeplab.models.dense_prediction_cell import dense_prediction_cell
+from deeplab.models.layers import Activation, Tensor
+from deeplab.models.resize import ResizeLike, scaled_size
 
 _HEAD_NORM = BatchNormSettings(epsilon=1e-5, momentum=0.9997)
 
@@ -44,60 +54,161 @@ class DeepLabModel(keras.Model):
         self.endpoints = MappingProxyType(endpoints)
 
 
-def build_model(config: ModelConfig) -> DeepLabModel:
+def build_model(config: ModelConfig, *, image_size: tuple[int, int] | None = None) -> DeepLabModel:
     """The network of a configuration, with fresh weights.
 
+    Args:
+        config: the configuration, with `num_classes`.
+        image_size: height and width of all images, for what needs static shapes; None: any.
+
     Returns:
-        images float32 [B,H,W,3], RGB, 0..255, any height and width, to logits float32
-        [B,H,W,num_classes].
+        images float32 [B,H,W,3], RGB, 0..255, to logits float32 [B,H,W,num_classes].
 
     Raises:
         DeepLabError: if `num_classes` is still open.
     """
     if config.num_classes is None:
         raise DeepLabError("num_classes is None: without a data set the number must be given")
-    backbone = BACKBONES[config.backbone]
-    backbone_norm = _with_momentum(backbone.norm, config.backbone_batch_norm_momentum)
-    head_norm = _with_momentum(_HEAD_NORM, config.head_batch_norm_momentum)
-
-    images = keras.Input((None, None, 3), name="images")
-    x = keras.layers.Rescaling(backbone.scale, backbone.offset, name="normalise")(images)
-    widths = {"depth_multiplier": config.depth_multiplier} if backbone.has_depth_multiplier else {}
-    features = backbone.build(x, output_stride=config.output_stride, norm=backbone_norm, **widths)
-    x = aspp(
-        features["high_level"],
-        rates=config.resolved_atrous_rates,
-        channels=config.aspp_channels,
-        image_pooling=config.image_pooling,
-        dropout_rate=config.dropout_rate,
-        norm=head_norm,
+    images = keras.Input((*(image_size or (None, None)), 3), name="images")
+    if config.image_pyramid == (1.0,):
+        endpoints = _network(images, config)
+    else:
+        endpoints = _pyramid(images, config)
+    x = ResizeLike(dtype="float32", name="logits.resize")(
+        endpoints["logits_low_resolution"], images
     )
-    endpoints = {**features, "aspp": x}
-    if config.decoder:
-        x = decoder(
-            x,
-            features["low_level"],
-            low_level_channels=config.low_level_channels,
-            channels=config.decoder_channels,
-            norm=head_norm,
-        )
-        endpoints["decoder"] = x
-    x = layers.conv2d(
-        x,
-        config.num_classes,
-        1,
-        use_bias=True,
-        initializer=layers.truncated_normal(0.01),
-        name="logits",
-    )
-    # Whatever the compute type of the layers, logits are float32: the loss and the argmax need it.
-    x = keras.layers.Activation("linear", dtype="float32", name="logits.float32")(x)
-    endpoints["logits_low_resolution"] = x
-    x = ResizeLike(dtype="float32", name="logits.resize")(x, images)
     endpoints["logits"] = x
     return DeepLabModel(
         images, x, model_config=config, endpoints=endpoints, name=f"deeplab_{config.backbone}"
     )
+
+
+def _network(images: Tensor, config: ModelConfig) -> dict[str, Tensor]:
+    """The end points of the network up to its logits, which have the last decoder's resolution."""
+    backbone = BACKBONES[config.backbone]
+    x = keras.layers.Rescaling(backbone.scale, backbone.offset, name="normalise")(images)
+    features = backbone.build(
+        x,
+        output_stride=config.output_stride,
+        norm=_with_momentum(backbone.norm, config.backbone_batch_norm_momentum),
+        **config.backbone_settings,
+    )
+    x = features["high_level"]
+    endpoints = {"high_level": x}
+    strides = config.resolved_decoder_strides
+    low_level = TAPS[strides[-1] if strides else min(TAPS)]
+    if low_level in features:
+        endpoints["low_level"] = features[low_level]
+
+    head_norm = _with_momentum(_HEAD_NORM, config.head_batch_norm_momentum)
+    activation = layers.relu6 if config.bounded_activation else layers.relu
+    if config.aspp:
+        x = endpoints["aspp"] = _aspp(x, config, activation, head_norm)
+    if strides:
+        low_levels = [(stride, features[TAPS[stride]]) for stride in strides]
+        stage = _decoder_stage(config, activation, head_norm)
+        x = endpoints["decoder"] = decoder(x, low_levels, images, stage=stage)
+    if not config.decoder_outputs_logits:
+        x = _logits(x, config)
+    # Whatever the compute type of the layers, logits are float32: the loss and the argmax need it.
+    x = keras.layers.Activation("linear", dtype="float32", name="logits.float32")(x)
+    return {**endpoints, "logits_low_resolution": x}
+
+
+def _aspp(
+    x: Tensor, config: ModelConfig, activation: Activation, norm: BatchNormSettings
+) -> Tensor:
+    if config.dense_prediction_cell is not None:
+        return dense_prediction_cell(
+            x,
+            branches=config.dense_prediction_cell,
+            output_stride=config.output_stride,
+            channels=config.aspp_channels,
+            dropout_rate=config.dropout_rate,
+            norm=norm,
+        )
+    window = None
+    if config.image_pooling_crop_size is not None:
+        height, width = config.image_pooling_crop_size
+        scale = 1 / config.output_stride
+        window = (scaled_size(height, scale), scaled_size(width, scale))
+    pooling = ImagePooling(window, config.image_pooling_stride, config.image_pooling_gate)
+    return aspp(
+        x,
+        rates=config.resolved_atrous_rates,
+        channels=config.aspp_channels,
+        image_pooling=pooling if config.image_pooling else None,
+        separable=config.aspp_separable,
+        projection=config.aspp_projection,
+        dropout_rate=config.dropout_rate,
+        activation=activation,
+        norm=norm,
+    )
+
+
+def _decoder_stage(
+    config: ModelConfig, activation: Activation, norm: BatchNormSettings
+) -> Callable[..., Tensor]:
+    """The stage that the decoder repeats."""
+    if config.decoder_outputs_logits:
+        channels, kernel_size, kinds = config.num_classes, 1, linear_convolutions()
+    else:
+        channels, kernel_size = config.decoder_channels, 3
+        kinds = convolutions(separable=config.decoder_separable, activation=activation, norm=norm)
+    if config.decoder_merge == "sum":
+        return partial(sum_stage, channels=channels, kernel_size=kernel_size, kinds=kinds)
+    return partial(
+        concat_stage,
+        channels=channels,
+        low_level_channels=config.low_level_channels,
+        kinds=kinds,
+    )
+
+
+def _logits(x: Tensor, config: ModelConfig) -> Tensor:
+    """One 1x1 convolution, or without ASPP the sum of one convolution a rate (DeepLabv2)."""
+    rates = (1,) if config.aspp else config.resolved_atrous_rates or (1,)
+    branches = [
+        layers.conv2d(
+            x,
+            config.num_classes,
+            config.logits_kernel_size,
+            rate=rate,
+            use_bias=True,
+            initializer=layers.truncated_normal(0.01),
+            name=f"logits_{index}" if index else "logits",
+        )
+        for index, rate in enumerate(rates)
+    ]
+    return keras.layers.Add(name="logits.sum")(branches) if len(branches) > 1 else branches[0]
+
+
+def _pyramid(images: Tensor, config: ModelConfig) -> dict[str, Tensor]:
+    """The end points with several scales: one pass each, all through the same layers.
+
+    The features are those of the first scale.
+    """
+    inner = keras.Input((None, None, 3))
+    network = keras.Model(inner, _network(inner, config))
+    stride = min(config.resolved_decoder_strides, default=config.output_stride)
+    to_grid = partial(ResizeLike, max(1.0, *config.image_pyramid) / stride, dtype="float32")
+    endpoints: dict[str, Tensor] = {}
+    logits = {}
+    for scale in config.image_pyramid:
+        name = f"scale_logits_{scale:.2f}"
+        scaled = images
+        if scale != 1:
+            scaled = ResizeLike(scale, name=f"{name}.images")(images, images)
+        # Not network(scaled): that would hide the layers in one layer.
+        outputs = network.call(scaled)
+        logits[name] = to_grid(name=f"{name}.resize")(outputs["logits_low_resolution"], images)
+        endpoints = endpoints or outputs
+    merged = next(iter(logits.values()))
+    if len(logits) > 1:
+        endpoints = {**endpoints, **logits}
+        merge = keras.layers.Maximum if config.pyramid_merge == "max" else keras.layers.Average
+        merged = merge(dtype="float32", name="logits.merge")(list(logits.values()))
+    return {**endpoints, "logits_low_resolution": merged}
 
 
 def deeplab_v3_plus(
@@ -128,8 +239,10 @@ def intermediates(model: DeepLabModel) -> keras.Model:
     """The same network, sharing the weights, with all its intermediate tensors.
 
     Returns:
-        A model from images to a dictionary: "low_level", "high_level", "aspp", "decoder" (where
-        there is one), "logits_low_resolution" (before the last resize) and "logits".
+        A model from images to a dictionary: "low_level", "high_level", "aspp", "decoder" (those
+        that the network has), "logits_low_resolution" (before the last resize) and "logits"; with
+        an image pyramid also "scale_logits_0.50" and so on, and the features are those of its
+        first scale.
     """
     return keras.Model(model.input, dict(model.endpoints), name=f"{model.name}_intermediates")
 

@@ -21,6 +21,8 @@ from deeplab.models.batch_norm import BatchNorm, BatchNormSettings
 Tensor: TypeAlias = keras.KerasTensor
 Activation: TypeAlias = Callable[[Tensor, str], Tensor]
 Padding: TypeAlias = Literal["same", "fixed"]
+# One number, or a vertical and a horizontal one.
+Rate: TypeAlias = int | tuple[int, int]
 # A kernel initialiser by name or as a factory, since a Keras initialiser object may be used once.
 Initializer: TypeAlias = str | Callable[[], keras.initializers.Initializer]
 
@@ -33,6 +35,34 @@ def relu(x: Tensor, name: str) -> Tensor:
 def relu6(x: Tensor, name: str) -> Tensor:
     """min(max(x, 0), 6)."""
     return keras.layers.ReLU(max_value=6.0, name=f"{name}.relu6")(x)
+
+
+def hard_swish(x: Tensor, name: str) -> Tensor:
+    """x * relu6(x + 3) / 6 (MobileNetV3, arXiv 1905.02244, section 5.2)."""
+    return keras.layers.Activation("hard_silu", name=f"{name}.hard_swish")(x)
+
+
+def sigmoid(x: Tensor, name: str) -> Tensor:
+    """1 / (1 + exp(-x))."""
+    return keras.layers.Activation("sigmoid", name=f"{name}.sigmoid")(x)
+
+
+def hard_sigmoid(x: Tensor, name: str) -> Tensor:
+    """relu6(x + 3) * 0.16667; the released networks were trained with these five digits."""
+    return keras.layers.Activation(_hard_sigmoid, name=f"{name}.hard_sigmoid")(x)
+
+
+def _hard_sigmoid(x: Tensor) -> Tensor:
+    return keras.ops.relu6(x + 3.0) * 0.16667
+
+
+def clip6(x: Tensor, name: str) -> Tensor:
+    """min(max(x, -6), 6)."""
+    return keras.layers.Activation(_clip6, name=f"{name}.clip6")(x)
+
+
+def _clip6(x: Tensor) -> Tensor:
+    return keras.ops.clip(x, -6.0, 6.0)
 
 
 def truncated_normal(stddev: float) -> Callable[[], keras.initializers.Initializer]:
@@ -71,7 +101,7 @@ def depthwise_conv2d(
     kernel_size: int,
     *,
     stride: int = 1,
-    rate: int = 1,
+    rate: Rate = 1,
     padding: Padding = "same",
     initializer: Initializer,
     name: str,
@@ -127,7 +157,7 @@ def depthwise_bn(
     kernel_size: int,
     *,
     stride: int = 1,
-    rate: int = 1,
+    rate: Rate = 1,
     padding: Padding = "same",
     activation: Activation | None,
     norm: BatchNormSettings,
@@ -154,7 +184,7 @@ def separable_conv_bn(
     kernel_size: int,
     *,
     stride: int = 1,
-    rate: int = 1,
+    rate: Rate = 1,
     padding: Padding = "same",
     activation: Activation | None,
     norm: BatchNormSettings,

@@ -10,11 +10,16 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-import keras
-
+from deeplab import checks
 from deeplab.models import layers
 from deeplab.models.atrous import atrous_units
-from deeplab.models.backbones.features import Backbone, Features
+from deeplab.models.backbones.features import TAPS, Backbone, Features
+from deeplab.models.backbones.inverted_residual import (
+    INITIALIZER,
+    block_name,
+    inverted_residual,
+    round_width,
+)
 from deeplab.models.batch_norm import BatchNormSettings
 from deeplab.models.layers import Tensor
 
@@ -41,14 +46,18 @@ _TABLE = (
 _BOTTLENECKS = tuple(
     Bottleneck(t, c, s if repeat == 0 else 1) for t, c, n, s in _TABLE for repeat in range(n)
 )
-# The third bottleneck's expanded feature after its depthwise convolution: the last one at stride 4.
-_LOW_LEVEL_BOTTLENECK = 2
-
-_INITIALIZER = layers.truncated_normal(0.09)
+# Index of a bottleneck, the last but one at its stride -> stride of the decoder that reads the
+# output of its depthwise convolution.
+_TAPS = {2: 4, 5: 8, 12: 16}
 
 
 def mobilenet_v2(
-    x: Tensor, *, output_stride: int, depth_multiplier: float, norm: BatchNormSettings
+    x: Tensor,
+    *,
+    output_stride: int,
+    depth_multiplier: float,
+    norm: BatchNormSettings,
+    divisible_by: int | None = None,
 ) -> Features:
     """A MobileNetV2 that ends with its last bottleneck.
 
@@ -57,55 +66,51 @@ def mobilenet_v2(
         output_stride: 8, 16 or 32.
         depth_multiplier: factor on all widths.
         norm: batch norm of all layers.
+        divisible_by: widths are multiples of it. None: 8 at multiplier 1, and 1 at any other;
+            expansion widths are multiples of 8 all the same.
 
     Returns:
-        low_level [B,H/4,W/4,144 m], high_level [B,H/output_stride,W/output_stride,320 m].
+        low_level [B,H/4,W/4,144 m], low_level_8 [B,H/8,W/8,192 m], low_level_16
+        [B,H/16,W/16,576 m], high_level [B,H/output_stride,W/output_stride,320 m].
     """
-    # At a multiplier other than 1 the original rounds widths to whole numbers only, yet expansion
-    # widths still to multiples of 8.
-    divisor = 8 if depth_multiplier == 1 else 1
-    conv = partial(layers.conv_bn, norm=norm, initializer=_INITIALIZER)
+    divisor = divisible_by or (8 if depth_multiplier == 1 else 1)
+    minimum = 8 if depth_multiplier == 1 else 1
+
+    def scaled(width: int) -> int:
+        return round_width(width * depth_multiplier, divisor, minimum)
 
     nominal = [2, *(row.stride for row in _BOTTLENECKS)]
     (stem, *units) = atrous_units(nominal, output_stride=output_stride)
-    width = round_width(_STEM_WIDTH * depth_multiplier, divisor)
-    x = conv(x, width, 3, stride=stem.stride, activation=layers.relu6, name="backbone.conv")
-
+    x = layers.conv_bn(
+        x,
+        scaled(_STEM_WIDTH),
+        3,
+        stride=stem.stride,
+        activation=layers.relu6,
+        norm=norm,
+        initializer=INITIALIZER,
+        name="backbone.conv",
+    )
     features: Features = {}
+    block = partial(inverted_residual, activation=layers.relu6, norm=norm)
     for index, (row, unit) in enumerate(zip(_BOTTLENECKS, units, strict=True)):
-        name = f"backbone.expanded_conv_{index}" if index else "backbone.expanded_conv"
-        inputs, width = x, x.shape[-1]
-        if row.expansion > 1:
-            expanded = round_width(width * row.expansion, 8)
-            x = conv(x, expanded, 1, activation=layers.relu6, name=f"{name}.expand")
-        x = layers.depthwise_bn(
+        width = x.shape[-1]
+        x, depthwise = block(
             x,
-            3,
-            stride=unit.stride,
-            rate=unit.rate,
-            activation=layers.relu6,
-            norm=norm,
-            initializer=_INITIALIZER,
-            name=f"{name}.depthwise",
+            expanded=round_width(width * row.expansion, 8) if row.expansion > 1 else width,
+            width=scaled(row.width),
+            unit=unit,
+            name=block_name(index),
         )
-        if index == _LOW_LEVEL_BOTTLENECK:
-            features["low_level"] = x
-        new_width = round_width(row.width * depth_multiplier, divisor)
-        x = conv(x, new_width, 1, activation=None, name=f"{name}.project")
-        if unit.stride == 1 and new_width == width:
-            x = keras.layers.Add(name=f"{name}.sum")([inputs, x])
+        if index in _TAPS:
+            features[TAPS[_TAPS[index]]] = depthwise
     features["high_level"] = x
     return features
-
-
-def round_width(width: float, divisor: int) -> int:
-    """The multiple of `divisor` next to `width`, at least one, never below 90 % of `width`."""
-    rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * width else rounded
 
 
 MOBILENET_V2 = Backbone(
     build=mobilenet_v2,
     norm=BatchNormSettings(epsilon=1e-3, momentum=0.997),
-    has_depth_multiplier=True,
+    settings=("depth_multiplier",),
+    options={"divisible_by": partial(checks.integer, minimum=1)},
 )

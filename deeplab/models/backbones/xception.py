@@ -5,11 +5,15 @@ separable convolutions, of which the last one carries the stride. Two styles of 
 the last block ReLU stands before each separable convolution and none inside or after it; in the
 last block ReLU stands after the depthwise and after the pointwise batch norm.
 
+With bounded activations, meant for 8-bit inference, nothing leaves [-6,6]: `_BOUNDED` below. The
+strided separable convolutions then pad as TensorFlow's "same".
+
 Source of depths and strides: core/xception.py of the original.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -17,9 +21,9 @@ import keras
 
 from deeplab.models import layers
 from deeplab.models.atrous import atrous_units
-from deeplab.models.backbones.features import Backbone, Features
+from deeplab.models.backbones.features import TAPS, Backbone, Features
 from deeplab.models.batch_norm import BatchNormSettings
-from deeplab.models.layers import Tensor
+from deeplab.models.layers import Activation, Padding, Tensor
 
 
 class Block(NamedTuple):
@@ -55,6 +59,32 @@ def _middle_flow(units: int) -> tuple[Block, ...]:
     return (Block("middle_flow.block1", (728, 728, 728), "sum", units, 1),)
 
 
+# Scope of a block -> stride of the decoder that reads its second separable convolution, which is
+# before the stride and not rectified.
+Taps = dict[str, int]
+_TAPS: Taps = {"entry_flow.block2": 4, "entry_flow.block3": 8, "exit_flow.block1": 16}
+_TAPS_71: Taps = {"entry_flow.block3": 4, "entry_flow.block5": 8, "exit_flow.block1": 16}
+
+
+class Style(NamedTuple):
+    """What stands between the convolutions.
+
+    Attributes:
+        relu: before or behind separable convolutions.
+        linear: behind convolutions that have no ReLU, and on both inputs of a sum.
+        sum: behind a sum.
+        padding: of strided separable convolutions.
+    """
+
+    relu: Activation
+    linear: Activation | None
+    sum: Activation | None
+    padding: Padding
+
+
+_PLAIN = Style(layers.relu, None, None, "fixed")
+_BOUNDED = Style(layers.relu6, layers.clip6, layers.relu6, "same")
+
 _INITIALIZER = layers.truncated_normal(0.09)
 
 
@@ -62,27 +92,33 @@ def xception(
     x: Tensor,
     *,
     blocks: tuple[Block, ...],
-    low_level_scope: str,
+    taps: Taps,
     output_stride: int,
     norm: BatchNormSettings,
+    multi_grid: tuple[int, ...] | None,
+    bounded_activation: bool,
 ) -> Features:
     """An Xception without its classifier.
 
     Args:
         x: image scaled to [-1,1], [B,H,W,3].
         blocks: the rows of the network.
-        low_level_scope: the block whose second separable convolution (before the stride and
-            without ReLU) is the low-level feature.
+        taps: the blocks that decoders read.
         output_stride: 8, 16 or 32.
         norm: batch norm of all layers.
+        multi_grid: factors on the rates of the three separable convolutions of the last block
+            (DeepLabv3 section 3.2.1); None: ones.
+        bounded_activation: whether all activations are kept in [-6,6].
 
     Returns:
-        low_level [B,H/4,W/4,256], high_level [B,H/output_stride,W/output_stride,2048].
+        low_level [B,H/4,W/4,256], low_level_8 [B,H/8,W/8,728], low_level_16 [B,H/16,W/16,1024],
+        high_level [B,H/output_stride,W/output_stride,2048].
     """
+    style = _BOUNDED if bounded_activation else _PLAIN
     stem = partial(
         layers.conv_bn,
         padding="fixed",
-        activation=layers.relu,
+        activation=style.relu,
         norm=norm,
         initializer=_INITIALIZER,
     )
@@ -94,31 +130,46 @@ def xception(
     schedule = atrous_units(nominal, output_stride=output_stride, stem_stride=2)
     features: Features = {}
     for (block, unit), (stride, rate) in zip(rows, schedule, strict=True):
-        name = f"backbone.{block.scope}.unit_{unit}"
-        x, before_stride = _module(x, block, stride=stride, rate=rate, norm=norm, name=name)
-        if block.scope == low_level_scope:
-            features["low_level"] = before_stride
+        grid = multi_grid if multi_grid and block is blocks[-1] else (1, 1, 1)
+        x, before_stride = _module(
+            x,
+            block,
+            style,
+            stride=stride,
+            rates=[rate * factor for factor in grid],
+            norm=norm,
+            name=f"backbone.{block.scope}.unit_{unit}",
+        )
+        if block.scope in taps:
+            features[TAPS[taps[block.scope]]] = before_stride
     features["high_level"] = x
     return features
 
 
 def _module(
-    x: Tensor, block: Block, *, stride: int, rate: int, norm: BatchNormSettings, name: str
+    x: Tensor,
+    block: Block,
+    style: Style,
+    *,
+    stride: int,
+    rates: Sequence[int],
+    norm: BatchNormSettings,
+    name: str,
 ) -> tuple[Tensor, Tensor]:
     """Three separable convolutions and a shortcut; also returns the output of the second."""
     residual = before_stride = x
-    for index, depth in enumerate(block.depths, start=1):
+    for index, (depth, rate) in enumerate(zip(block.depths, rates, strict=True), start=1):
         path = f"{name}.separable_conv{index}"
         if not block.relu_inside:
-            residual = layers.relu(residual, path)
+            residual = style.relu(residual, path)
         residual = layers.separable_conv_bn(
             residual,
             depth,
             3,
             stride=stride if index == 3 else 1,
             rate=rate,
-            padding="fixed",
-            activation=layers.relu if block.relu_inside else None,
+            padding=style.padding,
+            activation=style.relu if block.relu_inside else style.linear,
             norm=norm,
             depthwise_initializer=_INITIALIZER,
             pointwise_initializer=_INITIALIZER,
@@ -139,16 +190,21 @@ def _module(
             initializer=_INITIALIZER,
             name=f"{name}.shortcut",
         )
-    return keras.layers.Add(name=f"{name}.sum")([residual, x]), before_stride
+    if style.linear:
+        x = style.linear(x, f"{name}.shortcut")
+    x = keras.layers.Add(name=f"{name}.sum")([residual, x])
+    return style.sum(x, f"{name}.sum") if style.sum else x, before_stride
 
 
-def _backbone(blocks: tuple[Block, ...], low_level_scope: str) -> Backbone:
+def _backbone(blocks: tuple[Block, ...], taps: Taps) -> Backbone:
     return Backbone(
-        build=partial(xception, blocks=blocks, low_level_scope=low_level_scope),
+        build=partial(xception, blocks=blocks, taps=taps),
         norm=BatchNormSettings(epsilon=1e-3, momentum=0.9997),
+        settings=("multi_grid", "bounded_activation"),
+        multi_grid_units=len(blocks[-1].depths),
     )
 
 
-XCEPTION_41 = _backbone(_ENTRY_FLOW + _middle_flow(8) + _EXIT_FLOW, "entry_flow.block2")
-XCEPTION_65 = _backbone(_ENTRY_FLOW + _middle_flow(16) + _EXIT_FLOW, "entry_flow.block2")
-XCEPTION_71 = _backbone(_ENTRY_FLOW_71 + _middle_flow(16) + _EXIT_FLOW, "entry_flow.block3")
+XCEPTION_41 = _backbone(_ENTRY_FLOW + _middle_flow(8) + _EXIT_FLOW, _TAPS)
+XCEPTION_65 = _backbone(_ENTRY_FLOW + _middle_flow(16) + _EXIT_FLOW, _TAPS)
+XCEPTION_71 = _backbone(_ENTRY_FLOW_71 + _middle_flow(16) + _EXIT_FLOW, _TAPS_71)

@@ -1,0 +1,118 @@
+"""`deeplab import`: makes a model folder of weights that somebody else trained."""
+
+from __future__ import annotations
+
+import difflib
+
+from absl import flags
+
+from deeplab.cli import shared_flags
+from deeplab.cli.command import Command, UsageError
+from deeplab.cli.quiet import import_tensorflow
+
+# As in deeplab.interop, which `--help` cannot wait for.
+SOURCES = ["litert", "tf1"]
+PARTS = ["aspp", "concat_projection", "decoder", "image_pooling", "logits", "meta_architecture"]
+
+
+def _define(values: flags.FlagValues) -> None:
+    flags.DEFINE_enum(
+        "source",
+        None,
+        SOURCES,
+        "what the file is: of the original TensorFlow 1 DeepLab, or a LiteRT (.tflite) network",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "checkpoint",
+        None,
+        "the prefix of a checkpoint (without .index) or a frozen graph (.pb) for tf1, a .tflite "
+        "file for litert",
+        flag_values=values,
+    )
+    shared_flags.define_model_dir(values, "folder to make; an existing one must be empty")
+    flags.DEFINE_string(
+        "original_flags",
+        None,
+        "flags of the original programs as they were typed, for what the file cannot tell, such "
+        'as "--output_stride=8 --atrous_rates=12 --atrous_rates=24 --atrous_rates=36"',
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "output_stride",
+        None,
+        ["8", "16", "32"],
+        "input pixels per pixel of the backbone's last features; without it, that of the original "
+        "flags, of the file, or 16",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "dataset",
+        None,
+        "data set whose class names and colours the model gets; without it, class_00 and so on",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "num_classes",
+        None,
+        "number of classes; another one than the file's needs --skip=logits or --backbone_only",
+        lower_bound=2,
+        flag_values=values,
+    )
+    flags.DEFINE_multi_string(
+        "skip",
+        [],
+        f"a part of the network that stays fresh, of {', '.join(PARTS)}; commas separate several",
+        flag_values=values,
+    )
+    flags.DEFINE_boolean(
+        "backbone_only",
+        False,
+        "load the backbone alone, such as that of a classifier; the head stays fresh",
+        flag_values=values,
+    )
+
+
+def _parts(values: flags.FlagValues) -> tuple[str, ...]:
+    words = [word for group in values.skip for word in group.split(",")]
+    for word in words:
+        if word not in PARTS:
+            near = difflib.get_close_matches(word, PARTS, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise UsageError(f"flag --skip={word}: {hint}choices: {', '.join(PARTS)}")
+    return tuple(words)
+
+
+def _run(values: flags.FlagValues) -> int:
+    skip = _parts(values)
+    model_dir = shared_flags.path(values.model_dir)
+    shared_flags.require_writable(model_dir)
+
+    import_tensorflow(verbose=values.v > 0)
+    from deeplab.interop.import_model import import_model
+
+    import_model(
+        source=values.source,
+        checkpoint=shared_flags.path(values.checkpoint),
+        model_dir=model_dir,
+        original_flags=values.original_flags or "",
+        output_stride=shared_flags.output_stride(values),
+        dataset=values.dataset,
+        num_classes=values.num_classes,
+        skip=skip,
+        backbone_only=values.backbone_only,
+    )
+    return 0
+
+
+COMMAND = Command(
+    name="import",
+    summary="Makes a model folder of weights of the original DeepLab, or of a .tflite file.",
+    example=(
+        "deeplab import --source=tf1 --checkpoint=deeplabv3_pascal_trainval/model.ckpt "
+        "--model_dir=models/pascal"
+    ),
+    define=_define,
+    run=_run,
+    required=("source", "checkpoint", "model_dir"),
+)
