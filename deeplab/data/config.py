@@ -42,8 +42,8 @@ class DataConfig:
         """Checks every value."""
         if not isinstance(self.dataset, str) or self.dataset not in DATASETS:
             raise unknown_name("data set", self.dataset, DATASETS)
-        sides = self.crop_size if isinstance(self.crop_size, tuple | list) else (self.crop_size,)
-        sides = checks.integers("crop_size", sides, minimum=1)
+        given = self.crop_size if isinstance(self.crop_size, tuple | list) else (self.crop_size,)
+        sides = checks.integers("crop_size", given, minimum=1)
         if isinstance(self.crop_size, tuple | list):
             if len(sides) != 2:
                 raise DeepLabError(

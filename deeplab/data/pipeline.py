@@ -20,7 +20,7 @@ from deeplab.data.prepared import PreparedDataset
 from deeplab.data.transforms import augment_pair
 from deeplab.errors import DeepLabError
 
-_MAX_SEED = 2**31 - 1
+MAX_SEED = 2**31 - 1
 _CORES = os.cpu_count() or 1
 _PREFETCHED = 2  # batches that are ready before they are asked for
 
@@ -71,8 +71,8 @@ def training_batches(
         raise DeepLabError(
             f"the global batch size {global_batch_size} is not divisible by {replicas} replicas"
         )
-    if type(seed) is not int or not 0 <= seed <= _MAX_SEED:
-        raise DeepLabError(f"the seed must be an integer of 0..{_MAX_SEED}, not {seed!r}")
+    if type(seed) is not int or not 0 <= seed <= MAX_SEED:
+        raise DeepLabError(f"the seed must be an integer of 0..{MAX_SEED}, not {seed!r}")
     if not 0 <= worker_index < num_workers:
         raise DeepLabError(f"worker_index must be 0..{num_workers - 1}, not {worker_index}")
     split = dataset.find_split(config.train_split, dataset.train_split)

@@ -7,6 +7,7 @@ from typing import Any
 
 from deeplab import checks
 from deeplab.data import DataConfig
+from deeplab.data.pipeline import MAX_SEED
 from deeplab.errors import DeepLabError
 from deeplab.models import ModelConfig
 from deeplab.training.losses import LOSSES
@@ -124,7 +125,7 @@ class TrainConfig:
             checks.integer(name, getattr(self, name), minimum=1)
         checks.integer("log_steps", self.log_steps, minimum=1)
         checks.integer("eval_steps", self.eval_steps, minimum=0)
-        checks.integer("seed", self.seed, minimum=0)
+        checks.integer("seed", self.seed, minimum=0, maximum=MAX_SEED)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -41,8 +41,9 @@ def main() -> None:
         ours.mkdir()
         save(ServedModel(model), ours, {})
         model.export(str(theirs), verbose=False)
-        frozen = tf.saved_model.load(str(ours)).signatures["logits"]
-        keras_export = tf.saved_model.load(str(theirs)).serve
+        # The loaded objects own the variables: they must live as long as their functions.
+        our_model, keras_model = (tf.saved_model.load(str(path)) for path in (ours, theirs))
+        frozen, keras_export = our_model.signatures["logits"], keras_model.serve
         pairs = []
         for run in range(arguments.runs + 2):
             times = (seconds(lambda: frozen(images=images)), seconds(lambda: keras_export(images)))
