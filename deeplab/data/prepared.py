@@ -195,14 +195,15 @@ def _check_expected(
     num_classes: int | None,
 ) -> None:
     """Refuses, before the work of preparing it, what could not be used afterwards."""
+    # What a specification leaves out is known once the data set is prepared.
     known: Iterable[str] = spec.split_sizes
-    classes = len(spec.class_names or ())
+    classes = len(spec.class_names) if spec.class_names else None
     if isinstance(builder, Folder):
         known, classes = builder.source.splits, len(builder.source.classes.names)
     for split in splits:
-        if find_split(split, known) is None:
+        if known and find_split(split, known) is None:
             raise _unknown_split(spec.name, split, known)
-    if num_classes not in (None, classes):
+    if None not in (num_classes, classes) and num_classes != classes:
         raise DeepLabError(
             f"num_classes is {num_classes}, but the data set {spec.name!r} has {classes} classes; "
             "NUM_CLASSES = None takes them from the data set"
