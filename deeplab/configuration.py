@@ -361,7 +361,10 @@ def _make(configurable: type[_Settings]) -> _Settings:
     try:
         return gin.get_configurable(configurable.__name__)()
     except Exception as error:
-        raise DeepLabError(_without_location(error)) from error
+        message = _without_location(error)
+        if isinstance(error, TypeError) and "missing" in message:
+            message = "the gin file sets no model or data: it needs: include 'base.gin'"
+        raise DeepLabError(message) from error
 
 
 def _check_configurable(selector: str, place: str) -> None:

@@ -7,7 +7,7 @@ python tools/save_examples.py --data_dir=quickstart/data --output_dir=quickstart
 import argparse
 from pathlib import Path
 
-from deeplab.data import load_dataset
+from deeplab.cli.quiet import import_tensorflow
 
 
 def main() -> None:
@@ -17,6 +17,9 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, required=True, help="folder of the images")
     parser.add_argument("--count", type=int, default=6, help="number of images")
     arguments = parser.parse_args()
+
+    import_tensorflow(verbose=False)
+    from deeplab.data import load_dataset
 
     dataset = load_dataset("shapes", data_dir=arguments.data_dir)
     arguments.output_dir.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from absl import flags
 
 from deeplab.cli.command import UsageError
+from deeplab.errors import DeepLabError
 from deeplab.files import make_directory, missing_folders, remove_empty
 
 
@@ -162,8 +163,10 @@ def require_writable(path: str) -> None:
     about read-only and full disks, or for root.
 
     Raises:
-        DeepLabError: if it cannot be made or written to.
+        DeepLabError: if it cannot be made or written to, or is on a remote file system.
     """
+    if "://" in path:
+        raise DeepLabError(f"cannot write to {path}: only --data_dir may be remote")
     missing = missing_folders(path)
     try:
         make_directory(Path(path))

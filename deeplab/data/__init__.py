@@ -1,8 +1,9 @@
 """Data sets: what there is, preparing them, and the batches that training and evaluation read."""
 
+from deeplab.data.config import DataConfig
 from deeplab.data.datasets import DATASETS
 from deeplab.data.folder_pairs import FolderPairs, folder_pairs
-from deeplab.data.pipeline import DataConfig, evaluation_batches, training_batches
+from deeplab.data.pipeline import evaluation_batches, training_batches
 from deeplab.data.prepared import PreparedDataset, load_dataset
 from deeplab.data.spec import DatasetSpec
 

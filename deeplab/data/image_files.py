@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from deeplab.data.index_masks import UNREADABLE, png_bit_depth
+from deeplab.data.index_masks import UNREADABLE, png_bit_depth, what_is_wrong
 from deeplab.errors import DeepLabError
 
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
@@ -55,7 +55,7 @@ def read_image(path: Path) -> EncodedImage:
     except DeepLabError:
         raise
     except UNREADABLE as error:
-        raise DeepLabError(f"cannot read the image {path}: {error}") from error
+        raise DeepLabError(f"cannot read the image {path}: {what_is_wrong(error)}") from error
     file = io.BytesIO()
     # Without `exif` Pillow would copy the orientation tag that has just been applied.
     converted.save(file, "PNG", exif=b"")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from deeplab.data.classes import IGNORE_LABEL, ClassList, ignore_label_of
 from deeplab.errors import DeepLabError
@@ -32,6 +32,13 @@ _PNG_COLOR_TYPE = 25
 _PNG_GREY = 0
 
 _SHOWN_IDS = 8
+
+
+def what_is_wrong(error: Exception) -> str:
+    """What the user should be told of an error of `UNREADABLE`."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"  # Pillow names an object in memory
+    return str(error) or type(error).__name__
 
 
 def png_bit_depth(data: bytes) -> int:
@@ -60,7 +67,7 @@ def read_index_mask(path: Path) -> Labels:
     except DeepLabError:
         raise
     except UNREADABLE as error:
-        raise DeepLabError(f"cannot read the mask {path}: {error}") from error
+        raise DeepLabError(f"cannot read the mask {path}: {what_is_wrong(error)}") from error
     if mode in ("P", "1"):
         return pixels.astype(np.uint8)
     if mode == "L":
@@ -72,8 +79,8 @@ def read_index_mask(path: Path) -> Labels:
     if mode.startswith("I"):  # 16-bit grey
         return pixels.astype(np.uint16)
     raise DeepLabError(
-        f"the mask {path} is a {mode} image in colours, expected an index mask: a grey or palette "
-        "PNG whose levels are class ids"
+        f"the mask {path} is an image in colours ({mode}), expected an index mask: a grey or "
+        "palette PNG whose levels are class ids"
     )
 
 

@@ -8,94 +8,24 @@ workers nor replicas nor the step at which it starts can change it.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from deeplab.data.datasets import DATASETS
+from deeplab import checks
+from deeplab.data.config import DataConfig
 from deeplab.data.decode import decode_image, decode_label, label_size_key
 from deeplab.data.prepared import PreparedDataset
 from deeplab.data.transforms import augment_pair
-from deeplab.errors import DeepLabError, unknown_name
+from deeplab.errors import DeepLabError
 
-_MAX_SEED = 2**31 - 1
+MAX_SEED = 2**31 - 1
 _CORES = os.cpu_count() or 1
 _PREFETCHED = 2  # batches that are ready before they are asked for
 
 # What the two uses of the seed are told apart by.
 _ORDER, _AUGMENTATION = 0, 1
-
-
-@dataclasses.dataclass(frozen=True)
-class DataConfig:
-    """Which data, and how it is augmented. Defaults of the augmentation are the original's.
-
-    Attributes:
-        dataset: a key of `DATASETS`.
-        crop_size: height and width of training images in pixels, or one number for both.
-        train_split: the split to train on; None: the data set's.
-        eval_split: the split to evaluate on; None: the data set's.
-        min_scale: least factor of the random scale, above 0.
-        max_scale: greatest factor.
-        scale_step: distance of the factors; 0: any factor between the two.
-        flip_probability: how often images are mirrored, 0..1.
-        eval_batch_size: greatest number of images of a batch at evaluation.
-
-    Raises:
-        DeepLabError: on construction, if a value has the wrong type or is out of range.
-    """
-
-    dataset: str = "shapes"
-    crop_size: int | tuple[int, int] = 513
-    train_split: str | None = None
-    eval_split: str | None = None
-    min_scale: float = 0.5
-    max_scale: float = 2.0
-    scale_step: float = 0.25
-    flip_probability: float = 0.5
-    eval_batch_size: int = 1
-
-    def __post_init__(self) -> None:
-        """Checks types too: a gin file can bind anything to anything."""
-        if not isinstance(self.dataset, str) or self.dataset not in DATASETS:
-            raise unknown_name("data set", self.dataset, DATASETS)
-        if isinstance(self.crop_size, list):  # JSON and gin have lists
-            object.__setattr__(self, "crop_size", tuple(self.crop_size))
-        sides = self.crop_size if isinstance(self.crop_size, tuple) else (self.crop_size,) * 2
-        if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
-            raise DeepLabError(
-                f"crop_size must be a positive integer or (height, width), not {self.crop_size!r}"
-            )
-        for name in ("train_split", "eval_split"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, str) or not value):
-                raise DeepLabError(f"{name} must be the name of a split or None, not {value!r}")
-        for name in ("min_scale", "max_scale", "scale_step", "flip_probability"):
-            value = getattr(self, name)
-            if type(value) not in (int, float):
-                raise DeepLabError(f"{name} must be a number, not {value!r}")
-        if not 0 < self.min_scale <= self.max_scale < float("inf"):
-            raise DeepLabError(
-                "min_scale and max_scale must be above 0 and in this order, not "
-                f"{self.min_scale!r} and {self.max_scale!r}"
-            )
-        if not 0 <= self.scale_step < float("inf"):
-            raise DeepLabError(f"scale_step must be 0 or greater, not {self.scale_step!r}")
-        if not 0 <= self.flip_probability <= 1:
-            raise DeepLabError(f"flip_probability must be 0..1, not {self.flip_probability!r}")
-        if type(self.eval_batch_size) is not int or self.eval_batch_size < 1:
-            raise DeepLabError(
-                f"eval_batch_size must be a positive integer, not {self.eval_batch_size!r}"
-            )
-
-    @property
-    def crop_height_width(self) -> tuple[int, int]:
-        """The crop size as (height, width)."""
-        if isinstance(self.crop_size, tuple):
-            return self.crop_size
-        return self.crop_size, self.crop_size
 
 
 def training_batches(
@@ -136,13 +66,13 @@ def training_batches(
             replicas, or a number is out of range.
     """
     replicas = num_workers * replicas_per_worker
-    _check_positive("global_batch_size", global_batch_size)
+    checks.integer("global_batch_size", global_batch_size, minimum=1)
     if global_batch_size % replicas:
         raise DeepLabError(
             f"the global batch size {global_batch_size} is not divisible by {replicas} replicas"
         )
-    if type(seed) is not int or not 0 <= seed <= _MAX_SEED:
-        raise DeepLabError(f"the seed must be an integer of 0..{_MAX_SEED}, not {seed!r}")
+    if type(seed) is not int or not 0 <= seed <= MAX_SEED:
+        raise DeepLabError(f"the seed must be an integer of 0..{MAX_SEED}, not {seed!r}")
     if not 0 <= worker_index < num_workers:
         raise DeepLabError(f"worker_index must be 0..{num_workers - 1}, not {worker_index}")
     split = dataset.find_split(config.train_split, dataset.train_split)
@@ -220,7 +150,7 @@ def evaluation_batches(
         DeepLabError: if the split is unknown or the batch size not positive.
     """
     batch_size = config.eval_batch_size if isinstance(config, DataConfig) else config
-    _check_positive("the batch size", batch_size)
+    checks.integer("eval_batch_size", batch_size, minimum=1)
     if split is None and isinstance(config, DataConfig):
         split = config.eval_split
     records = dataset.records(dataset.find_split(split, dataset.eval_split))
@@ -270,8 +200,3 @@ def _finished(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 def _folded(seed: int, use: int) -> tf.Tensor:
     return tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), use)
-
-
-def _check_positive(name: str, value: int) -> None:
-    if type(value) is not int or value < 1:
-        raise DeepLabError(f"{name} must be a positive integer, not {value!r}")

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -90,7 +90,7 @@ class PreparedDataset:
         wanted = default if name is None else name
         found = find_split(wanted, self.splits)
         if found is None:
-            raise unknown_name(f"split of the data set {self.name!r}", wanted, self.splits)
+            raise _unknown_split(self.name, wanted, self.splits)
         return found
 
     def records(self, split: str, order: tf.data.Dataset | None = None) -> tf.data.Dataset:
@@ -144,7 +144,12 @@ class RecordReader:
 
 
 def load_dataset(
-    name: str, *, data_dir: str | None = None, source_dir: str | None = None
+    name: str,
+    *,
+    data_dir: str | None = None,
+    source_dir: str | None = None,
+    splits: Iterable[str] = (),
+    num_classes: int | None = None,
 ) -> PreparedDataset:
     """Opens a data set and prepares it first if that has not been done.
 
@@ -154,10 +159,13 @@ def load_dataset(
         name: a key of `DATASETS`.
         data_dir: where prepared records lie; None: $TFDS_DATA_DIR, else ~/tensorflow_datasets.
         source_dir: raw files, only ever read.
+        splits: what will be asked for; where one is missing nothing is prepared.
+        num_classes: how many classes are expected, likewise; None: any number.
 
     Raises:
-        DeepLabError: if the name is unknown, the source cannot be used, or data_dir cannot be
-            written; a folder that did not exist before does not exist after it.
+        DeepLabError: if the name is unknown, the source cannot be used, it lacks what is expected
+            of it, or data_dir cannot be written; a folder that did not exist before does not exist
+            after it.
     """
     if name not in DATASETS:
         raise unknown_name("data set", name, DATASETS)
@@ -171,12 +179,39 @@ def load_dataset(
     with _quiet_tfds():
         is_prepared = builder.is_prepared()
     if not is_prepared:
+        _check_expected(spec, builder, splits, num_classes)
         print(f"preparing the data set {name} in {data_dir} (once)", flush=True)
         _prepare(builder, data_dir)
     with _quiet_tfds():
         # Read back from the disk, as it will be the next time.
         builder = tfds.builder_from_directory(builder.data_path)
     return PreparedDataset(spec, builder, source_dir=source_dir, data_dir=data_dir)
+
+
+def _check_expected(
+    spec: DatasetSpec,
+    builder: tfds.core.DatasetBuilder,
+    splits: Iterable[str],
+    num_classes: int | None,
+) -> None:
+    """Refuses, before the work of preparing it, what could not be used afterwards."""
+    # What a specification leaves out is known once the data set is prepared.
+    known: Iterable[str] = spec.split_sizes
+    classes = len(spec.class_names) if spec.class_names else None
+    if isinstance(builder, Folder):
+        known, classes = builder.source.splits, len(builder.source.classes.names)
+    for split in splits:
+        if known and find_split(split, known) is None:
+            raise _unknown_split(spec.name, split, known)
+    if None not in (num_classes, classes) and num_classes != classes:
+        raise DeepLabError(
+            f"num_classes is {num_classes}, but the data set {spec.name!r} has {classes} classes; "
+            "NUM_CLASSES = None takes them from the data set"
+        )
+
+
+def _unknown_split(name: str, split: str, splits: Iterable[str]) -> DeepLabError:
+    return DeepLabError(f"data set {name!r}: {unknown_name('split', split, splits)}")
 
 
 def _prepare(builder: tfds.core.DatasetBuilder, data_dir: str) -> None:

@@ -81,8 +81,8 @@ def find_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     Hidden files and other suffixes are passed over.
 
     Raises:
-        DeepLabError: if the folder is missing or unreadable, or if two files differ in the
-            extension only.
+        DeepLabError: if the folder is missing or unreadable, if two files differ in the
+            extension only, or if a name is not UTF-8.
     """
     if not folder.is_dir():
         raise DeepLabError(f"no folder {folder}")
@@ -98,6 +98,8 @@ def find_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
             if name.startswith(".") or path.suffix.lower() not in suffixes:
                 continue
             key = path.relative_to(folder).with_suffix("").as_posix()
+            if not _is_utf8(key):
+                raise DeepLabError(f"the file name {os.fsencode(path)!r} is not UTF-8: rename it")
             if key in found:
                 raise DeepLabError(f"{found[key]} and {path} have the same name: keep one of them")
             found[key] = path
@@ -182,6 +184,15 @@ def check_split_name(name: str, where: Path) -> None:
         raise DeepLabError(
             f"{where}: {name!r} cannot name a split: letters, digits and _ only, and not 'all'"
         )
+
+
+def _is_utf8(name: str) -> bool:
+    # Python keeps the bytes of other names as surrogates, which nothing can store.
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _share(name: str) -> float:

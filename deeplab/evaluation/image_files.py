@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from deeplab.data.index_masks import UNREADABLE
+from deeplab.data.index_masks import UNREADABLE, what_is_wrong
 from deeplab.errors import DeepLabError
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -129,7 +129,5 @@ def read_rgb(path: str | Path) -> npt.NDArray[np.uint8]:
             return np.asarray(image.convert("RGB"))
     except DeepLabError:
         raise
-    except UnidentifiedImageError as error:
-        raise DeepLabError("not an image of a known format") from error
     except UNREADABLE as error:
-        raise DeepLabError(str(error) or type(error).__name__) from error
+        raise DeepLabError(what_is_wrong(error)) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from deeplab.data import (
+    DATASETS,
     DataConfig,
     PreparedDataset,
     evaluation_batches,
@@ -90,6 +91,7 @@ def from_data_set(
         config.dataset,
         data_dir=None if data_dir is None else str(data_dir),
         source_dir=None if source_dir is None else str(source_dir),
+        splits=(split or config.eval_split or DATASETS[config.dataset].eval_split,),
     )
     _check_classes(description, dataset)
     split = dataset.find_split(split or config.eval_split, dataset.eval_split)

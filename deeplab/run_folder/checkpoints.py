@@ -9,6 +9,7 @@ how often a run was restarted.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -51,8 +52,7 @@ def save_checkpoint(folder: str | Path, step: int, groups: Groups, *, keep: int)
     try:
         _trackable(groups).write(prefix)
     except (OSError, tf.errors.OpError) as error:
-        message = " ".join(str(error).split())[:200]
-        raise DeepLabError(f"cannot write the checkpoint {prefix}: {message}") from error
+        raise DeepLabError(f"cannot write the checkpoint {prefix}: {_brief(error)}") from error
     names = [Path(c.prefix).name for c in kept] + [f"ckpt-{step}"]
     files.write_text(folder / "checkpoint", _state(names))
     for path in folder.glob("ckpt-*"):
@@ -69,8 +69,19 @@ def _state(names: list[str]) -> str:
 
 
 def list_checkpoints(folder: str | Path) -> list[Checkpoint]:
-    """The checkpoints that a folder's state file names, oldest first; none if there is no file."""
-    state = tf.train.get_checkpoint_state(str(folder))
+    """The checkpoints that a folder's state file names, oldest first; none if there is no file.
+
+    Raises:
+        DeepLabError: if there is a state file, but a damaged one: a run must not begin anew on top
+            of its checkpoints.
+    """
+    file = Path(folder) / "checkpoint"
+    try:
+        state = tf.train.get_checkpoint_state(str(folder))
+    except ValueError as error:
+        raise DeepLabError(f"{file} is damaged: it names no checkpoint") from error
+    if state is None and file.is_file():
+        raise DeepLabError(f"{file} is damaged: it names no checkpoint")
     found = []
     for prefix in state.all_model_checkpoint_paths if state else ():
         match = _PREFIX.match(Path(prefix).name)
@@ -129,9 +140,13 @@ def restore_checkpoint(checkpoint: Checkpoint, groups: Groups) -> None:
     try:
         status = _trackable(groups).read(checkpoint.prefix)
         status.assert_existing_objects_matched()
-    except (AssertionError, tf.errors.OpError, ValueError) as error:
-        message = " ".join(str(error).split())[:200]
-        raise DeepLabError(f"cannot read the checkpoint {checkpoint.prefix}: {message}") from error
+        # What is left over (the optimizer, for a model alone) is no reason for a warning.
+        status.expect_partial()
+    except (AssertionError, IndexError, tf.errors.OpError, ValueError) as error:
+        # IndexError is what TensorFlow makes of OUT_OF_RANGE: the file is too short.
+        raise DeepLabError(
+            f"cannot read the checkpoint {checkpoint.prefix}: {_brief(error)}"
+        ) from error
 
 
 def stored_shapes(checkpoint: Checkpoint) -> dict[tuple[str, str], tuple[int, ...]]:
@@ -150,6 +165,12 @@ def stored_shapes(checkpoint: Checkpoint) -> dict[tuple[str, str], tuple[int, ..
         if len(parts) == 2:
             shapes[parts[0], parts[1].replace(".S", "/")] = tuple(shape)
     return shapes
+
+
+def _brief(error: Exception) -> str:
+    """The message without TensorFlow's remarks about the operation."""
+    text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", " ".join(str(error).split()))
+    return textwrap.shorten(text, 200, placeholder=" ...")
 
 
 def _trackable(groups: Groups) -> tf.train.Checkpoint:

@@ -66,8 +66,10 @@ def read_description(model_dir: str | Path) -> ModelDescription:
     path = Path(model_dir) / FILE_NAME
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        what = "has no model.json" if Path(model_dir).is_dir() else "does not exist"
+    except (FileNotFoundError, NotADirectoryError) as error:
+        folder = Path(model_dir)
+        what = "is a file" if folder.is_file() else "does not exist"
+        what = "has no model.json" if folder.is_dir() else what
         raise DeepLabError(f"{model_dir} is not a model folder: it {what}") from error
     except (OSError, ValueError) as error:
         raise DeepLabError(f"{path} cannot be read: {error}") from error
@@ -77,7 +79,7 @@ def read_description(model_dir: str | Path) -> ModelDescription:
             f"{path} has format version {version!r}; this version reads {FORMAT_VERSION}"
         )
     try:
-        return ModelDescription(
+        description = ModelDescription(
             config=ModelConfig.from_dict(values["config"]),
             class_names=tuple(values["class_names"]),
             colors=tuple((r, g, b) for r, g, b in values["colors"]),
@@ -90,3 +92,15 @@ def read_description(model_dir: str | Path) -> ModelDescription:
         raise DeepLabError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise DeepLabError(f"{path} is damaged: {error!r}") from error
+    _check(description, path)
+    return description
+
+
+def _check(description: ModelDescription, path: Path) -> None:
+    """Names and colours must be as many as the classes, or they would be those of others."""
+    num_classes = description.config.num_classes
+    for name, values in (("class names", description.class_names), ("colours", description.colors)):
+        if len(values) != num_classes:
+            raise DeepLabError(
+                f"{path} is damaged: it has {len(values)} {name} for {num_classes} classes"
+            )

@@ -17,10 +17,14 @@ def exclusive(model_dir: str | Path) -> Iterator[None]:
     """Holds the lock of a folder; the operating system frees it when the process ends.
 
     Raises:
-        DeepLabError: if another process holds it.
+        DeepLabError: if another process holds it, or the folder cannot be written.
     """
     path = Path(model_dir) / FILE_NAME
-    with path.open("w") as file:
+    try:
+        lock = path.open("w")
+    except OSError as error:
+        raise DeepLabError(f"cannot write {path}: {error.strerror}") from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -7,8 +7,10 @@ from typing import Any
 
 from deeplab import checks
 from deeplab.data import DataConfig
+from deeplab.data.pipeline import MAX_SEED
 from deeplab.errors import DeepLabError
 from deeplab.models import ModelConfig
+from deeplab.training.losses import LOSSES
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("poly",)
@@ -85,6 +87,7 @@ class TrainConfig:
         data: data set, crop and augmentation.
         optimizer: kind, learning rate, decay.
         schedule: of the learning rate.
+        loss: a key of `LOSSES`.
         train_steps: steps in all.
         global_batch_size: images a step, over all replicas.
         checkpoint_steps: steps between checkpoints; there is always one at the end.
@@ -98,6 +101,7 @@ class TrainConfig:
     data: DataConfig
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
+    loss: str = "softmax_cross_entropy"
     train_steps: int = 30_000
     global_batch_size: int = 16
     checkpoint_steps: int = 1_000
@@ -116,11 +120,12 @@ class TrainConfig:
         ):
             if not isinstance(getattr(self, name), kind):
                 raise DeepLabError(f"{name} must be a {kind.__name__}, not {getattr(self, name)!r}")
+        checks.one_of("loss", self.loss, LOSSES)
         for name in ("train_steps", "global_batch_size", "checkpoint_steps", "keep_checkpoints"):
             checks.integer(name, getattr(self, name), minimum=1)
         checks.integer("log_steps", self.log_steps, minimum=1)
         checks.integer("eval_steps", self.eval_steps, minimum=0)
-        checks.integer("seed", self.seed, minimum=0)
+        checks.integer("seed", self.seed, minimum=0, maximum=MAX_SEED)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

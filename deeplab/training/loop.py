@@ -86,6 +86,7 @@ def run_loop(run: Run) -> None:
         run.model,
         run.optimizer,
         run.strategy,
+        loss_name=config.loss,
         ignore_label=run.dataset.ignore_label,
         weight_decay=loss_weight_decay(config.optimizer),
     )

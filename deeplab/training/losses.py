@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -30,6 +32,12 @@ def softmax_cross_entropy(
     )
     losses = tf.where(valid, losses, 0.0)
     return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(valid, tf.float32))
+
+
+# Each: (labels, logits, *, ignore_label) -> sum over the valid pixels, and their number.
+LOSSES: dict[str, Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {
+    "softmax_cross_entropy": softmax_cross_entropy
+}
 
 
 def l2_penalty(variables: list[keras.Variable]) -> tf.Tensor:

@@ -4,9 +4,31 @@ from __future__ import annotations
 
 from deeplab.errors import DeepLabError
 from deeplab.models import DeepLabModel, variables_by_path
-from deeplab.run_folder import find_checkpoint, read_description, restore_checkpoint, stored_shapes
+from deeplab.run_folder import (
+    Checkpoint,
+    ModelDescription,
+    find_checkpoint,
+    read_description,
+    restore_checkpoint,
+    stored_shapes,
+)
 
 _LAST_LAYER = "logits/"
+
+
+def find_start(backbone: str, model_dir: str) -> tuple[ModelDescription, Checkpoint]:
+    """The model of another folder, which needs no data to be refused.
+
+    Raises:
+        DeepLabError: if there is none, or it has another backbone.
+    """
+    other = read_description(model_dir)
+    if other.config.backbone != backbone:
+        raise DeepLabError(
+            f"cannot start from {model_dir}: its backbone is {other.config.backbone}, "
+            f"this run's is {backbone}"
+        )
+    return other, find_checkpoint(model_dir)
 
 
 def initialize_from(model: DeepLabModel, model_dir: str) -> str:
@@ -20,14 +42,8 @@ def initialize_from(model: DeepLabModel, model_dir: str) -> str:
     Raises:
         DeepLabError: if the other model is of another architecture.
     """
-    other = read_description(model_dir)
-    checkpoint = find_checkpoint(model_dir)
+    other, checkpoint = find_start(model.model_config.backbone, model_dir)
     variables = variables_by_path(model)
-    if other.config.backbone != model.model_config.backbone:
-        raise DeepLabError(
-            f"cannot start from {model_dir}: its backbone is {other.config.backbone}, "
-            f"this run's is {model.model_config.backbone}"
-        )
     stored = stored_shapes(checkpoint)
     fresh = [
         path

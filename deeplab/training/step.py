@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from deeplab.models import decayed_variables
-from deeplab.training.losses import l2_penalty, softmax_cross_entropy
+from deeplab.training.losses import LOSSES, l2_penalty
 from deeplab.training.optimizers import Optimizer
 
 Batch = dict[str, tf.Tensor]
@@ -19,7 +19,7 @@ class StepResult(NamedTuple):
     """Scalars of a step, each over the whole global batch.
 
     Attributes:
-        loss: cross entropy, mean over the valid pixels.
+        loss: mean over the valid pixels, without weight decay.
         penalty: weight decay in the loss.
         gradient_norm: L2 norm of the gradient of both.
         learning_rate: what the update was made with.
@@ -36,6 +36,7 @@ def make_train_step(
     optimizer: Optimizer,
     strategy: tf.distribute.Strategy,
     *,
+    loss_name: str,
     ignore_label: int,
     weight_decay: float,
 ) -> Callable[[Any], StepResult]:
@@ -45,6 +46,7 @@ def make_train_step(
         model: images -> logits, made in the strategy's scope.
         optimizer: made there as well.
         strategy: how batches are spread.
+        loss_name: a key of `LOSSES`.
         ignore_label: label of the pixels that do not count.
         weight_decay: factor of the L2 term in the loss.
 
@@ -52,12 +54,13 @@ def make_train_step(
         A function of a (distributed) batch; it updates the weights.
     """
     decayed = decayed_variables(model)
+    pixel_loss = LOSSES[loss_name]
 
     def replica_step(batch: Batch) -> StepResult:
         replicas = tf.distribute.get_replica_context()
         with tf.GradientTape() as tape:
             logits = model(batch["image"], training=True)
-            total, count = softmax_cross_entropy(batch["label"], logits, ignore_label=ignore_label)
+            total, count = pixel_loss(batch["label"], logits, ignore_label=ignore_label)
             # Gradients are summed over replicas: with the pixels of the global batch as divisor
             # their sum is the gradient of the mean, however unevenly ignored pixels are spread.
             loss = total / tf.maximum(replicas.all_reduce("SUM", count), 1.0)

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from deeplab import files
-from deeplab.data import PreparedDataset, load_dataset, training_batches
+from deeplab.data import DATASETS, PreparedDataset, load_dataset, training_batches
 from deeplab.errors import DeepLabError
 from deeplab.models import BACKBONES, DeepLabModel, ModelConfig, build_model, with_num_classes
 from deeplab.run_folder import (
@@ -32,7 +32,7 @@ from deeplab.training.loop import Run, run_loop
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.resume import check_resumable
 from deeplab.training.schedules import SCHEDULES
-from deeplab.training.starting_point import initialize_from
+from deeplab.training.starting_point import find_start, initialize_from
 from deeplab.training.strategies import make_strategy
 
 _IMPORT_REPORT = "import.json"
@@ -77,10 +77,17 @@ def train(
         data_dir = data_dir or saved["data_dir"]
         source_dir = source_dir or saved["source_dir"]
     threads = _be_deterministic(config.seed) if deterministic else None
+    _check_start(config, model_dir, saved, threads, init_from)
     tf_strategy, line = make_strategy(strategy)
     print(line, flush=True)
     with _own_folder(model_dir), exclusive(model_dir):
-        dataset = load_dataset(config.data.dataset, data_dir=data_dir, source_dir=source_dir)
+        dataset = load_dataset(
+            config.data.dataset,
+            data_dir=data_dir,
+            source_dir=source_dir,
+            splits=_needed_splits(config),
+            num_classes=config.model.num_classes,
+        )
         model_config = with_num_classes(
             config.model, dataset.num_classes, source=f"the data set {dataset.name!r}"
         )
@@ -121,6 +128,37 @@ def train(
         source = _load_weights(run, latest, init_from)
         _write_settings(run, model, settings, source, recorded_files or {}, latest)
         run_loop(run)
+
+
+def _check_start(
+    config: TrainConfig,
+    model_dir: Path,
+    saved: Mapping[str, Any] | None,
+    threads: int | None,
+    init_from: str | None,
+) -> None:
+    """Refuses, before any data is prepared, what needs no data to be refused."""
+    if _latest(model_dir) is None:
+        if init_from:
+            find_start(config.model.backbone, init_from)
+    elif saved is not None:
+        # The data set may still have other classes than before: that is compared later.
+        num_classes = config.model.num_classes or saved["model"]["num_classes"]
+        wanted = {
+            **config.to_dict(),
+            "model": {**config.model.to_dict(), "num_classes": num_classes},
+            "deterministic_threads": threads,
+        }
+        before = {name: saved.get(name) for name in wanted}
+        check_resumable(before, wanted, model_dir=str(model_dir))
+
+
+def _needed_splits(config: TrainConfig) -> list[str]:
+    spec = DATASETS[config.data.dataset]
+    splits = [config.data.train_split or spec.train_split]
+    if config.eval_steps:
+        splits.append(config.data.eval_split or spec.eval_split)
+    return splits
 
 
 def _be_deterministic(seed: int) -> int:

@@ -34,6 +34,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     The class list is in `info.metadata`: "class_names", "colors", "ignore_label".
 
     Attributes:
+        source: what is stored.
         note: what the user should be told about the source, or "".
     """
 
@@ -54,7 +55,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
         Raises:
             DeepLabError: if a file of the source has vanished.
         """
-        self._source = source
+        self.source = source
         self.note = source.note
         super().__init__(
             data_dir=data_dir,
@@ -64,7 +65,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _info(self) -> tfds.core.DatasetInfo:
-        classes = self._source.classes
+        classes = self.source.classes
         wide = classes.ignore_label > IGNORE_LABEL
         return tfds.core.DatasetInfo(
             builder=self,
@@ -97,10 +98,10 @@ class Folder(tfds.core.GeneratorBasedBuilder):
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
         ids: set[int] = set()
-        last = list(self._source.splits)[-1]
+        last = list(self.source.splits)[-1]
         return {
             split: self._generate_examples(pairs, ids, is_last=split == last)
-            for split, pairs in self._source.splits.items()
+            for split, pairs in self.source.splits.items()
         }
 
     def _generate_examples(
@@ -116,7 +117,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
         Raises:
             DeepLabError: if a file cannot be used, or the masks teach nothing.
         """
-        rule = IdRule.of(self._source.classes)
+        rule = IdRule.of(self.source.classes)
         threads = os.cpu_count() or 1
         rest = iter(pairs)
         number = itertools.count()
@@ -126,7 +127,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
                     ids |= found
                     yield next(number), features
         if is_last:
-            check_something_to_learn(ids, rule, self._source.path)
+            check_something_to_learn(ids, rule, self.source.path)
 
 
 def encoded_pair(pair: Pair, rule: IdRule) -> tuple[dict[str, Any], frozenset[int]]:
