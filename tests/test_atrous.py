@@ -27,7 +27,7 @@ def test_strides_and_rates(output_stride: int, strides: list[int], rates: list[i
 
 # Backbones that give the strided features at every second pixel of the dense ones, by the sizes of
 # images at which they do. TensorFlow's "same" padding of a strided convolution moves the grid at
-# even sizes, so that MobileNets do at odd ones only. Not here: MobileNetV3, whose squeeze-and-excite
+# even sizes, so that MobileNets do at odd ones only. Not here: MobileNetV3, as squeeze-and-excite
 # averages over another grid at another stride, and the searched backbones, whose resolutions are
 # part of the architecture.
 ODD, EVEN = (65, 97), (64, 96)
@@ -66,10 +66,7 @@ def check_dense_features_hold_the_strided_ones(
 
 @pytest.mark.parametrize(
     "backbone",
-    [
-        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-        for name in sorted(SIZES)
-    ],
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in sorted(SIZES)],
 )
 def test_dense_features_hold_the_strided_ones(backbone: str) -> None:
     check_dense_features_hold_the_strided_ones(SIZES[backbone], backbone=backbone)

@@ -12,20 +12,20 @@ from deeplab.models import decayed_variables, parameters, variables_by_path, wit
 from deeplab.models.batch_norm import BatchNorm
 from deeplab.models.resize import ResizeLike
 
-# All float variables, moving statistics included, with 21 classes, ASPP rates and, where the backbone
+# All float variables, moving statistics included, with 21 classes, ASPP rates and, if the backbone
 # has features for it, a decoder. Xceptions, ResNets with 50 and 101 layers and resnet_18: the
 # original's counts; tests of the stored configurations check the other backbones.
 PARAMETERS = {
     "hnasnet": 7_823_205,
-    "mobilenet_edgetpu": 4_991_861,
+    "mobilenet_edgetpu": 4_876_853,
     "mobilenet_v2": 2_764_357,
-    "mobilenet_v3_large": 0,
-    "mobilenet_v3_small": 0,
+    "mobilenet_v3_large": 2_525_637,
+    "mobilenet_v3_small": 1_271_685,
     "pnasnet": 2_602_069,
     "resnet_101": 45_811_205,
     "resnet_101_beta": 45_935_365,
     "resnet_18": 12_356_613,
-    "resnet_18_beta": 0,
+    "resnet_18_beta": 12_338_421,
     "resnet_50": 26_766_853,
     "resnet_50_beta": 26_891_013,
     "xception_41": 28_241_573,

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from golden import golden_model, input_images, load_golden, weight_rule
+from PIL import Image
+from run_folders import make_run_folder
+from source_folders import make_folder
 
 import deeplab
 from deeplab.evaluation.original_protocol import original_prediction_function, scale_dimension
@@ -64,3 +67,30 @@ def test_several_copies_give_the_softmax_of_their_mean() -> None:
     mean = ((plain + mirrored) / 2).numpy()
     np.testing.assert_array_equal(both.labels, mean.argmax(-1))
     np.testing.assert_allclose(both.probabilities, tf.nn.softmax(mean), atol=1e-5)
+
+
+def test_evaluate_by_the_original_protocol(tmp_path: Path) -> None:
+    make_run_folder(tmp_path / "model")
+    sizes = {"a": (33, 49), "b": (40, 40)}
+    source = make_folder(tmp_path / "source", sizes, ids=(0, 1, 2))
+    settings = {
+        "model_dir": tmp_path / "model",
+        "images": source / "images",
+        "labels": source / "labels",
+        "eval_scales": (0.5, 1.25),
+        "progress": False,
+    }
+    original = deeplab.evaluate(**settings, original_protocol=True)
+    ours = deeplab.evaluate(**settings)
+    folders = sorted(path.name for path in (tmp_path / "model" / "eval").iterdir())
+    assert folders == ["images-ms", "images-ms-original"]
+    # Two resizes in a row instead of one move some boundaries.
+    assert original["confusion_matrix"] != ours["confusion_matrix"]
+    model = deeplab.load_model(tmp_path / "model")
+    expected = np.zeros((3, 3), np.int64)
+    for name in sizes:
+        image = np.asarray(Image.open(source / "images" / f"{name}.png"), np.float32)
+        label = np.asarray(Image.open(source / "labels" / f"{name}.png"))
+        predicted = predict_labels(model, image[None], (0.5, 1.25)).labels[0].numpy()
+        np.add.at(expected, (label, predicted), 1)
+    np.testing.assert_array_equal(original["confusion_matrix"], expected)

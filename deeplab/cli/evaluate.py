@@ -26,6 +26,12 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "labels", None, "folder of the index masks that belong to --images", flag_values=values
     )
+    flags.DEFINE_boolean(
+        "original_protocol",
+        False,
+        "combine several scales exactly as the original code, quirks included",
+        flag_values=values,
+    )
     flags.DEFINE_string(
         "pad_to",
         None,
@@ -60,6 +66,7 @@ def _run(values: flags.FlagValues) -> int:
         output_stride=shared_flags.output_stride(values),
         eval_scales=eval_scales,
         flip=values.flip,
+        original_protocol=values.original_protocol,
         images=shared_flags.optional_path(values.images),
         labels=shared_flags.optional_path(values.labels),
         pad_to=pad_to,

@@ -13,6 +13,7 @@ from deeplab.evaluation.examples import ExampleCollector
 from deeplab.evaluation.inference import check_scales, label_function, padded
 from deeplab.evaluation.labelled_images import from_data_set, from_folders
 from deeplab.evaluation.model_evaluation import evaluate_model
+from deeplab.evaluation.original_protocol import original_label_function
 from deeplab.evaluation.report import render_report
 from deeplab.evaluation.table import render_table
 from deeplab.files import new_directory
@@ -27,6 +28,7 @@ def evaluate(
     output_stride: int | None = None,
     eval_scales: Sequence[float] = (1.0,),
     flip: bool = False,
+    original_protocol: bool = False,
     images: str | Path | None = None,
     labels: str | Path | None = None,
     pad_to: tuple[int, int] | None = None,
@@ -50,6 +52,8 @@ def evaluate(
         eval_scales: sizes at which each image is seen, as factors of its own; the probabilities
             are averaged.
         flip: whether each of them is seen mirrored as well.
+        original_protocol: whether several scales are combined exactly as in the original, see
+            `original_protocol.py`; a single one is the same in both.
         images: folder of images to measure on instead of a data set; `labels` belongs to it.
         labels: folder of index masks, of the same relative names.
         pad_to: height and width in pixels that every image is padded to, at the bottom and the
@@ -84,7 +88,8 @@ def evaluate(
     else:
         source = from_data_set(description, data, split, data_dir=data_dir, source_dir=source_dir)
     model = load_model(model_dir, output_stride=output_stride, checkpoint=checkpoint)
-    predict_labels = label_function(model, eval_scales=eval_scales, flip=flip)
+    make_function = original_label_function if original_protocol else label_function
+    predict_labels = make_function(model, eval_scales=eval_scales, flip=flip)
     if pad_to is not None:
         predict_labels = padded(predict_labels, pad_to, description.pad_value)
     examples = ExampleCollector()
@@ -108,6 +113,7 @@ def evaluate(
     }
     if name is None:
         name = result_name(metrics, trained_stride=description.config.output_stride)
+        name += "-original" if original_protocol else ""
     report = render_report(
         metrics,
         examples,

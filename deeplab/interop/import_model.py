@@ -279,7 +279,7 @@ def _table(report: ImportReport) -> Iterator[str]:
             layer, _, variable = name.rpartition("/")
             layers.setdefault(layer, {})[variable] = shape
         for layer, variables in layers.items():
-            yield f"  {layer}{':' if layer else ''} {_shapes(variables)}"
+            yield f"  {f'{layer}: ' if layer else ''}{_shapes(variables)}"
 
 
 def _shapes(variables: Shapes) -> str:
@@ -302,6 +302,7 @@ def _write(model_dir: Path, model: DeepLabModel, report: ImportReport, dataset: 
                 ignore_label=_IGNORE_LABEL,
                 pad_value=BACKBONES[config.backbone].pad_value,
                 weights_source=report.source,
+                batch_norm_folded=report.batch_norm_folded,
                 training=None,
             ),
         )

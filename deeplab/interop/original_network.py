@@ -123,7 +123,9 @@ def read_network_flags(flags: str | Sequence[str], base_dir: str | Path = ".") -
             "honoured: there is no quantised training here, only -1"
         )
     if path := values.get("dense_prediction_cell_json"):
-        values["dense_prediction_cell_json"] = read_cell(str(Path(base_dir, path).expanduser()))
+        values["dense_prediction_cell_json"] = read_cell(
+            str(Path(base_dir, Path(path).expanduser()))
+        )
     return NetworkFlags(values, protocol, without_effect)
 
 
@@ -191,7 +193,8 @@ def _aspp(values: Mapping[str, Any]) -> dict[str, Any]:
         "aspp_separable": values["aspp_with_separable_conv"],
         "aspp_projection": values["aspp_with_concat_projection"],
         "image_pooling": pooling,
-        "image_pooling_crop_size": values["image_pooling_crop_size"] or values["crop_size"] or None,
+        # Not crop_size: that is the size of the input, at every scale, so the whole image.
+        "image_pooling_crop_size": values["image_pooling_crop_size"] or None,
         "image_pooling_stride": values["image_pooling_stride"] or (1, 1),
         "image_pooling_gate": gate,
     }

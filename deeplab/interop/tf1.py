@@ -90,8 +90,8 @@ def model_from_flags(flags: str | Sequence[str], base_dir: str | Path = ".") -> 
 
     Returns:
         images float32 [B,H,W,3], RGB, 0..255, to logits float32 [B,H,W,num_classes]. With
-        `crop_size` H and W are fixed, and so is the window of image pooling; without it they are
-        any, and image pooling is over the whole image.
+        `crop_size` H and W are fixed, without it they are any. Image pooling is over the whole
+        image in both cases, unless `image_pooling_crop_size` is given.
 
     Raises:
         DeepLabError: for a flag that is unknown or that we cannot honour; the message names it.
@@ -121,7 +121,6 @@ def protocol_from_flags(flags: str | Sequence[str]) -> dict[str, Any]:
 def predict_labels(
     model: DeepLabModel,
     images: tf.Tensor,
-    *,
     eval_scales: Sequence[float] = (1.0,),
     flip: bool = False,
     upsample_logits: bool = True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -204,7 +205,9 @@ def _find_widths(
         findings.found["divisible_by"] = Finding(result[1], stem)
 
 
+@functools.cache
 def _nominal_shapes(backbone: str) -> Shapes:
+    """Shapes by the original's names at multiplier 1, of which every layer is built once."""
     model = build_model(ModelConfig(backbone, num_classes=2, decoder=False, atrous_rates=()))
     names = original_names(model)
     return {names[path]: tuple(v.shape) for path, v in variables_by_path(model).items()}

@@ -101,9 +101,8 @@ def _assume_pooling(findings: Findings, given: Mapping[str, Any], *, released: b
         assumed["image_pooling_stride"] = Assumption((4, 5), why)
         assumed["image_se_uses_qsigmoid"] = Assumption(True, why)
         return
-    if not given.get("crop_size"):
-        assumed["image_pooling_crop_size"] = Assumption((), "the mean of the whole image")
-    if given.get("crop_size") or given.get("image_pooling_crop_size"):
+    assumed["image_pooling_crop_size"] = Assumption((), "the mean of the whole image")
+    if given.get("image_pooling_crop_size"):
         assumed["image_pooling_stride"] = Assumption((1, 1), _NO_SHAPE)
     if _value(findings, "aspp_with_squeeze_and_excitation"):
         assumed["image_se_uses_qsigmoid"] = Assumption(False, "gates have no variable")

@@ -1,8 +1,8 @@
 """The names that the original gave to variables.
 
 The map is mechanical: rules turn our path of a variable into the original's name. Source of the
-names: the scopes in core/xception.py, core/resnet_v1_beta.py, core/nas_network.py, core/nas_cell.py,
-slim's mobilenet_v2.py and mobilenet_v3.py, core/dense_prediction_cell.py and model.py.
+names: the scopes in model.py and core/ of the original (xception.py, resnet_v1_beta.py,
+nas_network.py, nas_cell.py, dense_prediction_cell.py), slim's mobilenet_v2.py and mobilenet_v3.py.
 """
 
 from __future__ import annotations

@@ -130,7 +130,9 @@ def _backbone_parts(model: DeepLabModel, file: StoredVariables) -> Parts:
             return True
         return name in fresh or (name not in wanted and bool(_OF_A_CLASSIFIER.match(name)))
 
-    return Parts(fresh=lambda name: name not in wanted or name in fresh, ignored=ignored)
+    return Parts(
+        fresh=lambda name: not name.startswith(f"{scope}/") or name in fresh, ignored=ignored
+    )
 
 
 def _assume_head(variant: str, given: Mapping[str, Any], findings: Findings) -> None:

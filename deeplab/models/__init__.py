@@ -1,6 +1,7 @@
 """The network: backbones, ASPP, decoder. Knows nothing of data sets, files or training."""
 
 from deeplab.models.backbones import BACKBONES, Backbone
+from deeplab.models.batch_norm import BatchNorm
 from deeplab.models.config import OUTPUT_STRIDES, ModelConfig
 from deeplab.models.deeplab_v3_plus import (
     DeepLabModel,
@@ -18,6 +19,7 @@ __all__ = [
     "BACKBONES",
     "OUTPUT_STRIDES",
     "Backbone",
+    "BatchNorm",
     "DeepLabModel",
     "ModelConfig",
     "activation_bytes",

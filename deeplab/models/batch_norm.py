@@ -26,6 +26,10 @@ class BatchNorm(keras.layers.Layer):
         epsilon: added to the variance. Values below 1.001e-5 act as 1.001e-5, in the fused
             operation of the original and so here.
         momentum: share of the old moving value kept at each training step.
+
+    Attributes:
+        frozen: whether training too uses the moving statistics and leaves them as they are; gamma
+            and beta still learn.
     """
 
     def __init__(self, epsilon: float, momentum: float, **kwargs: Any) -> None:
@@ -33,6 +37,7 @@ class BatchNorm(keras.layers.Layer):
         super().__init__(**kwargs)
         self.epsilon = max(epsilon, 1.001e-5)
         self.momentum = momentum
+        self.frozen = False
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes gamma, beta, moving_mean and moving_variance, each [C]."""
@@ -58,7 +63,7 @@ class BatchNorm(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """[B,H,W,C] -> [B,H,W,C]; updates the moving statistics when training."""
-        if not training:
+        if not training or self.frozen:
             return self._fused(inputs, training=False)[0]
         replicas = tf.distribute.get_replica_context()
         if replicas is not None and replicas.num_replicas_in_sync > 1:

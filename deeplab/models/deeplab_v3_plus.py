@@ -53,6 +53,13 @@ class DeepLabModel(keras.Model):
         # Read only, and so not a container that Keras would track.
         self.endpoints = MappingProxyType(endpoints)
 
+    @property
+    def logits_stride(self) -> float:
+        """Size of the image over that of "logits_low_resolution"."""
+        config = self.model_config
+        stride = min(config.resolved_decoder_strides, default=config.output_stride)
+        return stride / max(1.0, *config.image_pyramid)
+
 
 def build_model(config: ModelConfig, *, image_size: tuple[int, int] | None = None) -> DeepLabModel:
     """The network of a configuration, with fresh weights.
@@ -67,8 +74,7 @@ def build_model(config: ModelConfig, *, image_size: tuple[int, int] | None = Non
     Raises:
         DeepLabError: if `num_classes` is still open.
     """
-    if config.num_classes is None:
-        raise DeepLabError("num_classes is None: without a data set the number must be given")
+    _num_classes(config)
     images = keras.Input((*(image_size or (None, None)), 3), name="images")
     if config.image_pyramid == (1.0,):
         endpoints = _network(images, config)
@@ -81,6 +87,12 @@ def build_model(config: ModelConfig, *, image_size: tuple[int, int] | None = Non
     return DeepLabModel(
         images, x, model_config=config, endpoints=endpoints, name=f"deeplab_{config.backbone}"
     )
+
+
+def _num_classes(config: ModelConfig) -> int:
+    if config.num_classes is None:
+        raise DeepLabError("num_classes is None: without a data set the number must be given")
+    return config.num_classes
 
 
 def _network(images: Tensor, config: ModelConfig) -> dict[str, Tensor]:
@@ -151,7 +163,7 @@ def _decoder_stage(
 ) -> Callable[..., Tensor]:
     """The stage that the decoder repeats."""
     if config.decoder_outputs_logits:
-        channels, kernel_size, kinds = config.num_classes, 1, linear_convolutions()
+        channels, kernel_size, kinds = _num_classes(config), 1, linear_convolutions()
     else:
         channels, kernel_size = config.decoder_channels, 3
         kinds = convolutions(separable=config.decoder_separable, activation=activation, norm=norm)
@@ -171,7 +183,7 @@ def _logits(x: Tensor, config: ModelConfig) -> Tensor:
     branches = [
         layers.conv2d(
             x,
-            config.num_classes,
+            _num_classes(config),
             config.logits_kernel_size,
             rate=rate,
             use_bias=True,

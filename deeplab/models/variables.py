@@ -6,14 +6,10 @@ These paths depend on the names of the layers alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import keras
 
 from deeplab.models.backbones import BACKBONES
-
-if TYPE_CHECKING:
-    from deeplab.models.deeplab_v3_plus import DeepLabModel
+from deeplab.models.deeplab_v3_plus import DeepLabModel
 
 
 def variables_by_path(model: keras.Model) -> dict[str, keras.Variable]:
@@ -25,14 +21,16 @@ def variables_by_path(model: keras.Model) -> dict[str, keras.Variable]:
     }
 
 
-def decayed_variables(model: DeepLabModel) -> list[keras.Variable]:
+def decayed_variables(model: keras.Model) -> list[keras.Variable]:
     """The variables that the original puts under weight decay.
 
     Kernels of dense convolutions (pointwise ones and the logits included); not batch norm or
     biases, nor depthwise kernels but those of the searched backbones. Source: the slim arg scopes
     of core/xception.py, core/nas_network.py, model.py and slim's mobilenet_v2.py.
     """
-    depthwise_too = BACKBONES[model.model_config.backbone].decays_depthwise
+    depthwise_too = (
+        isinstance(model, DeepLabModel) and BACKBONES[model.model_config.backbone].decays_depthwise
+    )
     return [
         layer.kernel
         for layer in model.layers

@@ -29,6 +29,9 @@ class ModelDescription:
         ignore_label: label id that counts nowhere.
         pad_value: colour (RGB, 0..255) to pad images with.
         weights_source: where the first weights came from.
+        batch_norm_folded: whether the weights come from a file that held no statistics, because
+            batch norm had been folded into the convolutions. Training must not use batch statistics
+            on them then: it would change the function at once.
         training: what training was told (the resolved settings, folders, determinism); None for
             weights that were imported.
     """
@@ -39,6 +42,7 @@ class ModelDescription:
     ignore_label: int
     pad_value: tuple[float, float, float]
     weights_source: str
+    batch_norm_folded: bool = False
     training: Mapping[str, Any] | None = None
 
     def to_json(self) -> str:
@@ -86,6 +90,7 @@ def read_description(model_dir: str | Path) -> ModelDescription:
             ignore_label=values["ignore_label"],
             pad_value=tuple(values["pad_value"]),
             weights_source=values["weights_source"],
+            batch_norm_folded=values["batch_norm_folded"],
             training=values["training"],
         )
     except DeepLabError as error:

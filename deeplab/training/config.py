@@ -88,6 +88,11 @@ class TrainConfig:
         optimizer: kind, learning rate, decay.
         schedule: of the learning rate.
         loss: a key of `LOSSES`.
+        train_batch_norm: whether batch norm normalises by the statistics of the batch and averages
+            them; if not, the moving statistics stay as they are, and gamma and beta still learn
+            (`fine_tune_batch_norm` of the original). None: yes, except for weights whose batch norm
+            had been folded away. True measures the statistics of such weights first, on training
+            images, in a way that leaves the function as it is.
         train_steps: steps in all.
         global_batch_size: images a step, over all replicas.
         checkpoint_steps: steps between checkpoints; there is always one at the end.
@@ -102,6 +107,7 @@ class TrainConfig:
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     loss: str = "softmax_cross_entropy"
+    train_batch_norm: bool | None = None
     train_steps: int = 30_000
     global_batch_size: int = 16
     checkpoint_steps: int = 1_000
@@ -121,6 +127,8 @@ class TrainConfig:
             if not isinstance(getattr(self, name), kind):
                 raise DeepLabError(f"{name} must be a {kind.__name__}, not {getattr(self, name)!r}")
         checks.one_of("loss", self.loss, LOSSES)
+        if self.train_batch_norm is not None:
+            checks.flag("train_batch_norm", self.train_batch_norm)
         for name in ("train_steps", "global_batch_size", "checkpoint_steps", "keep_checkpoints"):
             checks.integer(name, getattr(self, name), minimum=1)
         checks.integer("log_steps", self.log_steps, minimum=1)

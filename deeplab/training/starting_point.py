@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from deeplab.errors import DeepLabError
 from deeplab.models import DeepLabModel, variables_by_path
 from deeplab.run_folder import (
@@ -14,6 +16,18 @@ from deeplab.run_folder import (
 )
 
 _LAST_LAYER = "logits/"
+
+
+class StartingPoint(NamedTuple):
+    """The first weights of a run.
+
+    Attributes:
+        source: where they came from, in words.
+        batch_norm_folded: whether they came without the statistics of batch norm.
+    """
+
+    source: str
+    batch_norm_folded: bool
 
 
 def find_start(backbone: str, model_dir: str) -> tuple[ModelDescription, Checkpoint]:
@@ -31,13 +45,13 @@ def find_start(backbone: str, model_dir: str) -> tuple[ModelDescription, Checkpo
     return other, find_checkpoint(model_dir)
 
 
-def initialize_from(model: DeepLabModel, model_dir: str) -> str:
+def initialize_from(model: DeepLabModel, model_dir: str) -> StartingPoint:
     """Loads the weights of another model folder.
 
     The last layer is left as it is when the class counts differ. Everything else must fit.
 
     Returns:
-        A line that says what was loaded and what was not.
+        What was loaded and what was not.
 
     Raises:
         DeepLabError: if the other model is of another architecture.
@@ -58,4 +72,4 @@ def initialize_from(model: DeepLabModel, model_dir: str) -> str:
             f"; fresh, since it has {other.config.num_classes} classes and this run "
             f"{model.model_config.num_classes}: {', '.join(fresh)}"
         )
-    return line
+    return StartingPoint(line, other.batch_norm_folded)

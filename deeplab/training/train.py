@@ -15,7 +15,7 @@ import tensorflow as tf
 from deeplab import files
 from deeplab.data import DATASETS, PreparedDataset, load_dataset, training_batches
 from deeplab.errors import DeepLabError
-from deeplab.models import BACKBONES, DeepLabModel, ModelConfig, build_model, with_num_classes
+from deeplab.models import BACKBONES, ModelConfig, build_model, with_num_classes
 from deeplab.run_folder import (
     CHECKPOINT_FOLDER,
     Checkpoint,
@@ -27,12 +27,13 @@ from deeplab.run_folder import (
     restore_checkpoint,
     write_description,
 )
+from deeplab.training.batch_norm import freeze_batch_norm, measure_statistics
 from deeplab.training.config import TrainConfig
 from deeplab.training.loop import Run, run_loop
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.resume import check_resumable
 from deeplab.training.schedules import SCHEDULES
-from deeplab.training.starting_point import find_start, initialize_from
+from deeplab.training.starting_point import StartingPoint, find_start, initialize_from
 from deeplab.training.strategies import make_strategy
 
 _IMPORT_REPORT = "import.json"
@@ -125,8 +126,9 @@ def train(
             )
             optimizer = Optimizer(config.optimizer, schedule, model)
         run = Run(config, model_dir, dataset, model, optimizer, tf_strategy, pad_value)
-        source = _load_weights(run, latest, init_from)
-        _write_settings(run, model, settings, source, recorded_files or {}, latest)
+        start = _load_weights(run, latest, init_from)
+        start = _set_up_batch_norm(run, start, is_new=latest is None)
+        _write_settings(run, settings, start, recorded_files or {}, latest)
         run_loop(run)
 
 
@@ -212,37 +214,60 @@ def _latest(model_dir: Path) -> Checkpoint | None:
     return found[-1] if found else None
 
 
-def _load_weights(run: Run, latest: Checkpoint | None, init_from: str | None) -> str:
+def _load_weights(run: Run, latest: Checkpoint | None, init_from: str | None) -> StartingPoint:
     """Resumes, or starts from another model, or from scratch; says which."""
     if latest is not None:
         restore_checkpoint(latest, run.checkpoint_groups())
         print(f"resuming from step {latest.step}", flush=True)
         if init_from:
             print(f"--init_from={init_from} has no effect on a run that is resumed", flush=True)
-        return read_description(run.model_dir).weights_source
+        description = read_description(run.model_dir)
+        return StartingPoint(description.weights_source, description.batch_norm_folded)
     if init_from:
-        source = initialize_from(run.model, init_from)
+        start = initialize_from(run.model, init_from)
     else:
-        source = f"random initial values of seed {run.config.seed}"
-    print(f"weights: {source}", flush=True)
-    return source
+        start = StartingPoint(f"random initial values of seed {run.config.seed}", False)
+    print(f"weights: {start.source}", flush=True)
+    return start
+
+
+def _set_up_batch_norm(run: Run, start: StartingPoint, *, is_new: bool) -> StartingPoint:
+    """Freezes batch norm, or measures its statistics first where they had been folded away."""
+    wanted = run.config.train_batch_norm
+    if wanted is False or (wanted is None and start.batch_norm_folded):
+        freeze_batch_norm(run.model)
+        why = ": these weights came without statistics" if start.batch_norm_folded else ""
+        print(f"batch norm: frozen{why}", flush=True)
+        return start
+    if start.batch_norm_folded and is_new:
+        batches = training_batches(
+            run.dataset,
+            run.config.data,
+            global_batch_size=run.config.global_batch_size,
+            pad_value=run.pad_value,
+            seed=run.config.seed,
+        )
+        count = measure_statistics(run.model, batches)
+        print(f"batch norm: statistics measured on {count} training images", flush=True)
+        return StartingPoint(start.source, False)
+    return start
 
 
 def _write_settings(
     run: Run,
-    model: DeepLabModel,
     settings: Mapping[str, Any],
-    source: str,
+    start: StartingPoint,
     recorded_files: Mapping[str, str],
     latest: Checkpoint | None,
 ) -> None:
     description = ModelDescription(
-        config=model.model_config,
+        config=run.model.model_config,
         class_names=run.dataset.class_names,
         colors=run.dataset.colors,
         ignore_label=run.dataset.ignore_label,
         pad_value=run.pad_value,
-        weights_source=source,
+        weights_source=start.source,
+        batch_norm_folded=start.batch_norm_folded,
         training=settings,
     )
     for name, text in recorded_files.items():

@@ -182,11 +182,12 @@ def _beta(
 
 
 def _classic(blocks: tuple[Block, ...], residual: Callable[..., Tensor]) -> Backbone:
+    red, green, blue = _MEAN_COLOR
     return Backbone(
         build=partial(resnet, blocks=blocks, residual=residual, stem=stem_7x7),
         norm=_NORM,
         scale=1.0,
-        offset=tuple(-value for value in _MEAN_COLOR),
+        offset=(-red, -green, -blue),
         pad_value=_MEAN_COLOR,
         settings=("multi_grid",),
         multi_grid_units=blocks[-1].units,
