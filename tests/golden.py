@@ -2,56 +2,34 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
+import check_golden
 import numpy as np
-from PIL import Image
+from check_golden import Golden
 
 import deeplab
 from deeplab.interop.tf1_cell import read_cell
 
 
-class Golden(NamedTuple):
-    """One configuration of the original: its facts and the arrays that it gave."""
-
-    facts: dict[str, Any]
-    arrays: dict[str, np.ndarray]
-    folder: Path
-
-
 def load_golden(reference: Path, name: str) -> Golden:
-    """The stored configuration `name`."""
-    folder = reference / "golden"
-    facts = json.loads((folder / f"{name}.json").read_text())
-    with np.load(folder / f"{name}.npz") as arrays:
-        return Golden(facts, dict(arrays), folder)
+    """The stored configuration `name` of the reference data."""
+    return check_golden.load_golden(reference / "golden" / f"{name}.json")
 
 
 def weight_rule(folder: Path) -> ModuleType:
     """The module that computes the value of every variable from its name and shape."""
-    spec = importlib.util.spec_from_file_location("golden_weights", folder / "weights.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return check_golden.weight_rule(folder / "weights.py")
 
 
 def input_images(golden: Golden, reference: Path) -> np.ndarray:
     """The input of a configuration, float32 [1,H,W,3], 0..255."""
-    facts = golden.facts["input"]
-    if "seed" in facts:
-        image = weight_rule(golden.folder).image(facts["height"], facts["width"], facts["seed"])
-        return image.astype(np.float32)[None]
-    photo = facts["kind"].split("(")[0].rsplit(".", 1)[-1]
-    image = np.asarray(Image.open(reference / "data" / "photos" / f"skimage_{photo}.png"))
-    padded = np.full(facts["shape"], 127.5, np.float32)
-    padded[0, : image.shape[0], : image.shape[1]] = image
-    return padded
+    rule = weight_rule(golden.folder)
+    return check_golden.input_images(golden, rule, reference / "data" / "photos")
 
 
 def model_settings(flags: Sequence[str], folder: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from deeplab.evaluation.original_protocol import Prediction, original_prediction_function
 from deeplab.interop.loading import load
+from deeplab.interop.original_flags import parse_flags
 from deeplab.interop.original_network import network_config, read_network_flags
 from deeplab.interop.report import ImportReport
 from deeplab.interop.tf1_file import StoredVariables, open_variables
@@ -108,9 +109,9 @@ def protocol_from_flags(flags: str | Sequence[str]) -> dict[str, Any]:
         Keyword arguments of `predict_labels`.
 
     Raises:
-        DeepLabError: as `model_from_flags`.
+        DeepLabError: for a flag or value that is unknown.
     """
-    protocol = read_network_flags(flags).protocol
+    protocol = parse_flags(flags).values
     return {
         "eval_scales": protocol.get("eval_scales") or (1.0,),
         "flip": protocol.get("add_flipped_images", False),
