@@ -19,8 +19,9 @@ from deeplab.run_folder import (
     save_checkpoint,
     write_description,
 )
-from deeplab.training.batch_norm import measure_statistics
+from deeplab.training.batch_norm import folded_batch_norms, freeze, measure_statistics
 
+NUM_LAYERS = 61
 IMAGES = np.random.default_rng(0).uniform(0, 255, (3, 40, 48, 3)).astype(np.float32)
 
 
@@ -77,7 +78,7 @@ def test_frozen_unless_told_otherwise(
 ) -> None:
     config = dataclasses.replace(CONFIG, train_steps=2)
     deeplab.train(config, model_dir=tmp_path, init_from=str(imported), **folders)
-    assert "batch norm: frozen: these weights came without statistics" in capsys.readouterr().out
+    assert f"batch norm: frozen in the {NUM_LAYERS} layers" in capsys.readouterr().out
     assert read_description(tmp_path).batch_norm_folded
     for path, variable in variables_by_path(deeplab.load_model(tmp_path)).items():
         if path.endswith("moving_mean"):
@@ -86,7 +87,19 @@ def test_frozen_unless_told_otherwise(
             np.testing.assert_array_equal(variable, 1)
     # Still frozen when the run is resumed.
     deeplab.train(dataclasses.replace(config, train_steps=3), model_dir=tmp_path, **folders)
-    assert "batch norm: frozen" in capsys.readouterr().out
+    assert f"batch norm: frozen in the {NUM_LAYERS} layers" in capsys.readouterr().out
+
+
+def test_a_fresh_head_is_not_frozen() -> None:
+    model = folded_model()
+    head = model.get_layer("aspp.projection.batch_norm")
+    head.gamma.assign(np.ones(head.gamma.shape))
+    layers = folded_batch_norms(model)
+    assert len(layers) == NUM_LAYERS - 1
+    freeze(layers)
+    model(IMAGES, training=True)
+    assert np.any(head.moving_mean.numpy())
+    assert not np.any(model.get_layer("backbone.conv.batch_norm").moving_mean.numpy())
 
 
 def test_measured_when_it_is_to_be_trained(

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from deeplab.models import BatchNorm, DeepLabModel
@@ -13,14 +14,33 @@ from deeplab.models import BatchNorm, DeepLabModel
 _NUM_BATCHES = 16
 
 
-def freeze_batch_norm(model: DeepLabModel) -> None:
+def batch_norms(model: DeepLabModel) -> list[BatchNorm]:
+    """All batch norms of a model."""
+    return [layer for layer in model.layers if isinstance(layer, BatchNorm)]
+
+
+def folded_batch_norms(model: DeepLabModel) -> list[BatchNorm]:
+    """Those that came without statistics: mean 0 and variance 1, but not the gamma of fresh ones.
+
+    A backbone from such a file may have a fresh head, which trains as usual.
+    """
+    return [
+        layer
+        for layer in batch_norms(model)
+        if not np.any(layer.moving_mean.numpy())
+        and np.all(layer.moving_variance.numpy() == 1)
+        and np.any(layer.gamma.numpy() != 1)
+    ]
+
+
+def freeze(layers: Iterable[BatchNorm]) -> None:
     """Makes training use the moving statistics and leave them as they are."""
-    for layer in _layers(model):
+    for layer in layers:
         layer.frozen = True
 
 
 def measure_statistics(model: DeepLabModel, batches: Iterable[Mapping[str, tf.Tensor]]) -> int:
-    """Gives every batch norm the statistics of its input without changing the model's function.
+    """Gives folded batch norms the statistics of their inputs and leaves the function as it is.
 
     A folded batch norm is the affine map gamma' x + beta'. With the measured mean m and variance v
     as moving statistics, gamma = gamma' sqrt(v + epsilon) and beta = beta' + gamma' m make the same
@@ -33,7 +53,7 @@ def measure_statistics(model: DeepLabModel, batches: Iterable[Mapping[str, tf.Te
     Returns:
         How many images were used.
     """
-    layers = _layers(model)
+    layers = folded_batch_norms(model)
     inputs = keras.Model(model.input, [layer.input for layer in layers])
 
     @tf.function(reduce_retracing=True)
@@ -66,7 +86,3 @@ def _move(layer: BatchNorm, mean: tf.Tensor, variance: tf.Tensor) -> None:
     layer.moving_variance.assign(variance)
     layer.gamma.assign(slope * tf.sqrt(variance + layer.epsilon))
     layer.beta.assign(constant + slope * mean)
-
-
-def _layers(model: DeepLabModel) -> list[BatchNorm]:
-    return [layer for layer in model.layers if isinstance(layer, BatchNorm)]

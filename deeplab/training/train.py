@@ -27,7 +27,7 @@ from deeplab.run_folder import (
     restore_checkpoint,
     write_description,
 )
-from deeplab.training.batch_norm import freeze_batch_norm, measure_statistics
+from deeplab.training.batch_norm import batch_norms, folded_batch_norms, freeze, measure_statistics
 from deeplab.training.config import TrainConfig
 from deeplab.training.loop import Run, run_loop
 from deeplab.training.optimizers import Optimizer
@@ -234,10 +234,17 @@ def _load_weights(run: Run, latest: Checkpoint | None, init_from: str | None) ->
 def _set_up_batch_norm(run: Run, start: StartingPoint, *, is_new: bool) -> StartingPoint:
     """Freezes batch norm, or measures its statistics first where they had been folded away."""
     wanted = run.config.train_batch_norm
-    if wanted is False or (wanted is None and start.batch_norm_folded):
-        freeze_batch_norm(run.model)
-        why = ": these weights came without statistics" if start.batch_norm_folded else ""
-        print(f"batch norm: frozen{why}", flush=True)
+    if wanted is False:
+        freeze(batch_norms(run.model))
+        print("batch norm: frozen", flush=True)
+        return start
+    if wanted is None and start.batch_norm_folded:
+        layers = folded_batch_norms(run.model)
+        freeze(layers)
+        print(
+            f"batch norm: frozen in the {len(layers)} layers whose weights came without statistics",
+            flush=True,
+        )
         return start
     if start.batch_norm_folded and is_new:
         batches = training_batches(
