@@ -52,6 +52,15 @@ def test_half_written_checkpoint_does_not_count(tmp_path: Path) -> None:
     assert find_checkpoint(tmp_path).step == 1
 
 
+def test_lost_state_file(tmp_path: Path) -> None:
+    for step in (1, 2):
+        save_checkpoint(tmp_path / "checkpoints", step, groups(step), keep=3)
+    (tmp_path / "checkpoints" / "checkpoint").unlink()
+    assert find_checkpoint(tmp_path).step == 2
+    save_checkpoint(tmp_path / "checkpoints", 3, groups(3), keep=3)
+    assert [c.step for c in list_checkpoints(tmp_path / "checkpoints")] == [1, 2, 3]
+
+
 def test_other_architecture_is_named(tmp_path: Path) -> None:
     saved = save_checkpoint(tmp_path, 1, groups(1), keep=3)
     other = {"model": {"decoder/conv0/kernel": tf.Variable([[1.0]])}}

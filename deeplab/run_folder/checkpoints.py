@@ -69,7 +69,10 @@ def _state(names: list[str]) -> str:
 
 
 def list_checkpoints(folder: str | Path) -> list[Checkpoint]:
-    """The checkpoints that a folder's state file names, oldest first; none if there is no file.
+    """The checkpoints that a folder's state file names, oldest first.
+
+    Without a state file, those that are complete: it may have been lost, or the first save was cut
+    short right before it.
 
     Raises:
         DeepLabError: if there is a state file, but a damaged one: a run must not begin anew on top
@@ -82,8 +85,12 @@ def list_checkpoints(folder: str | Path) -> list[Checkpoint]:
         raise DeepLabError(f"{file} is damaged: it names no checkpoint") from error
     if state is None and file.is_file():
         raise DeepLabError(f"{file} is damaged: it names no checkpoint")
+    if state is None:
+        prefixes = [str(path.with_suffix("")) for path in Path(folder).glob("ckpt-*.index")]
+    else:
+        prefixes = list(state.all_model_checkpoint_paths)
     found = []
-    for prefix in state.all_model_checkpoint_paths if state else ():
+    for prefix in prefixes:
         match = _PREFIX.match(Path(prefix).name)
         if match and Path(f"{prefix}.index").is_file():
             found.append(Checkpoint(prefix, int(match.group(1))))
