@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 
@@ -21,11 +23,12 @@ def decode_image(data: tf.Tensor) -> tf.Tensor:
     return image
 
 
-def decode_label(data: tf.Tensor) -> tf.Tensor:
+def decode_label(data: tf.Tensor, label_map: Sequence[int] | None = None) -> tf.Tensor:
     """Decodes a grey index PNG, as preparation stores it.
 
     Args:
         data: string scalar, 8 or 16 bit.
+        label_map: what the ids 0..255 become; None: they stay.
 
     Returns:
         int32 [H, W] of class ids and the ignored id.
@@ -38,6 +41,8 @@ def decode_label(data: tf.Tensor) -> tf.Tensor:
     )
     label = tf.squeeze(label, -1)
     label.set_shape([None, None])
+    if label_map is not None:
+        label = tf.gather(tf.constant(label_map, tf.int32), label)
     return label
 
 

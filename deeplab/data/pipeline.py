@@ -83,7 +83,7 @@ def training_batches(
         record = read(index)
         image, label = augment_pair(
             decode_image(record["image"]),
-            decode_label(record["label"]),
+            decode_label(record["label"], dataset.label_map),
             tf.random.experimental.stateless_fold_in(augmentation_seed, position),
             crop_size=config.crop_height_width,
             scale_range=(config.min_scale, config.max_scale),
@@ -154,31 +154,30 @@ def evaluation_batches(
     if split is None and isinstance(config, DataConfig):
         split = config.eval_split
     records = dataset.records(dataset.find_split(split, dataset.eval_split))
+
+    def decode_record(record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {
+            "image": tf.cast(decode_image(record["image"]), tf.float32),
+            "label": decode_label(record["label"], dataset.label_map),
+            "id": record["id"],
+        }
+
+    def decode_group(group: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        signature = {
+            "image": tf.TensorSpec([None, None, 3], tf.float32),
+            "label": tf.TensorSpec([None, None], tf.int32),
+            "id": tf.TensorSpec([], tf.string),
+        }
+        return tf.map_fn(decode_record, group, fn_output_signature=signature)
+
     if batch_size == 1:
-        return _finished(_decoded(records, _decode_record).batch(1))
+        return _finished(_decoded(records, decode_record).batch(1))
     groups = records.group_by_window(
         key_func=lambda record: label_size_key(record["label"]),
         reduce_func=lambda key, same_size: same_size.batch(batch_size),
         window_size=batch_size,
     )
-    return _finished(_decoded(groups, _decode_batch))
-
-
-def _decode_record(record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    return {
-        "image": tf.cast(decode_image(record["image"]), tf.float32),
-        "label": decode_label(record["label"]),
-        "id": record["id"],
-    }
-
-
-def _decode_batch(records: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    signature = {
-        "image": tf.TensorSpec([None, None, 3], tf.float32),
-        "label": tf.TensorSpec([None, None], tf.int32),
-        "id": tf.TensorSpec([], tf.string),
-    }
-    return tf.map_fn(_decode_record, records, fn_output_signature=signature)
+    return _finished(_decoded(groups, decode_group))
 
 
 def _decoded(

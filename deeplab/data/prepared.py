@@ -34,6 +34,7 @@ class PreparedDataset:
         colors: an RGB colour (0..255) per class.
         ignore_label: the id of pixels without a class: 255, or 65535 if there are more than 255
             classes.
+        label_map: what the stored ids 0..255 become; None: they are class ids already.
         splits: number of images per split.
         train_split: the split to train on unless told otherwise.
         eval_split: the split to evaluate on unless told otherwise.
@@ -53,6 +54,7 @@ class PreparedDataset:
         self._builder = builder
         self._tables: dict[str, RecordTable] = {}
         self.name = spec.name
+        self.label_map = spec.label_map
         self.source_dir = source_dir
         self.data_dir = data_dir
         self.splits: dict[str, int] = {

@@ -32,6 +32,8 @@ class DatasetSpec:
         citation: BibTeX, or "".
         ignore_label: the id of pixels without a class.
         split_sizes: images per split, as published; empty if the source decides.
+        label_map: what the stored ids 0..255 become, for records that were not made here; None:
+            they are class ids already.
         needs_source_dir: whether raw files are needed, at least the first time.
     """
 
@@ -47,4 +49,5 @@ class DatasetSpec:
     citation: str = ""
     ignore_label: int = IGNORE_LABEL
     split_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    label_map: tuple[int, ...] | None = None
     needs_source_dir: bool = False

@@ -29,9 +29,10 @@ from deeplab.run_folder import (
 )
 from deeplab.training.batch_norm import batch_norms, folded_batch_norms, freeze, measure_statistics
 from deeplab.training.config import TrainConfig
-from deeplab.training.loop import Run, run_loop
+from deeplab.training.loop import run_loop
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.resume import check_resumable
+from deeplab.training.run import Run
 from deeplab.training.schedules import SCHEDULES
 from deeplab.training.starting_point import StartingPoint, find_start, initialize_from
 from deeplab.training.strategies import make_strategy

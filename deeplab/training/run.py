@@ -1,0 +1,54 @@
+"""What a run works on."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from deeplab.data import PreparedDataset
+from deeplab.models import DeepLabModel, variables_by_path
+from deeplab.training.config import TrainConfig
+from deeplab.training.optimizers import Optimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Everything that a training run works on.
+
+    Attributes:
+        config: settings.
+        model_dir: where things are written.
+        dataset: prepared records.
+        model: made in the strategy's scope, weights loaded.
+        optimizer: likewise; its step says where the run is.
+        strategy: how a step is spread over devices.
+        pad_value: colour that crops are padded with, RGB 0..255.
+    """
+
+    config: TrainConfig
+    model_dir: Path
+    dataset: PreparedDataset
+    model: DeepLabModel
+    optimizer: Optimizer
+    strategy: tf.distribute.Strategy
+    pad_value: tuple[float, float, float]
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return int(self.optimizer.step.numpy())
+
+    def checkpoint_groups(self) -> dict[str, dict[str, Any]]:
+        """All that a resumed run needs: weights, optimizer and the state of dropout."""
+        return {
+            "model": variables_by_path(self.model),
+            "optimizer": self.optimizer.variables_by_path(),
+            "random": {
+                layer.name.replace(".", "/"): layer.seed_generator.state
+                for layer in self.model.layers
+                if getattr(layer, "seed_generator", None) is not None
+            },
+        }

@@ -1,0 +1,75 @@
+"""Watching the numbers of the steps: progress, log, and a stop when the loss is not finite."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from deeplab.errors import DeepLabError
+from deeplab.progress import Progress
+from deeplab.run_folder import CHECKPOINT_FOLDER, list_checkpoints
+from deeplab.training.run import Run
+from deeplab.training.run_log import RunLog
+from deeplab.training.step import StepResult
+
+
+class Watch:
+    """Looks at the loss of every step, one step late: the device computes while Python looks."""
+
+    def __init__(self, run: Run, log: RunLog) -> None:
+        """Starts the clock."""
+        self._run = run
+        self._log = log
+        self._pending: tuple[int, StepResult, Any] | None = None
+        self._since_log = 0
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """What took time until now is not part of the speed of the steps."""
+        self._clock, self._since_log = time.perf_counter(), 0
+
+    def add(self, step: int, result: StepResult, batch: Any, progress: Progress) -> None:
+        """Takes the result of a step and checks the one before it."""
+        loss = self.check()
+        note = "" if loss is None else f"loss {loss:.3f}"
+        self._pending = (step, result, batch)
+        progress.advance(1, note=note)
+        self._since_log += 1
+        if step % self._run.config.log_steps == 0:
+            self.check()
+            self._note(step, result)
+
+    def check(self) -> float | None:
+        """Waits for the last result and raises if its loss is not finite."""
+        if self._pending is None:
+            return None
+        step, result, batch = self._pending
+        self._pending = None
+        loss = float(result.loss)
+        if math.isfinite(loss) and math.isfinite(float(result.gradient_norm)):
+            return loss
+        saved = list_checkpoints(self._run.model_dir / CHECKPOINT_FOLDER)
+        last = f"the last checkpoint is of step {saved[-1].step}" if saved else "nothing was saved"
+        raise DeepLabError(
+            f"the loss is {loss} and its gradient {float(result.gradient_norm)} at step {step}; "
+            f"{last}; images of this step: {', '.join(self._ids(batch))}"
+        )
+
+    def _ids(self, batch: Any) -> list[str]:
+        local = self._run.strategy.experimental_local_results(batch["id"])
+        return [raw.decode("utf-8", "replace") for ids in local for raw in ids.numpy()]
+
+    def _note(self, step: int, result: StepResult) -> None:
+        seconds = time.perf_counter() - self._clock
+        rate = self._since_log / max(seconds, 1e-9)
+        values = {
+            "loss": float(result.loss),
+            "weight_decay_loss": float(result.penalty),
+            "gradient_norm": float(result.gradient_norm),
+            "learning_rate": float(result.learning_rate),
+            "steps_per_second": rate,
+            "images_per_second": rate * self._run.config.global_batch_size,
+        }
+        self._log.train(step, values)
+        self.restart_clock()
