@@ -33,7 +33,7 @@ def training_batches(
     config: DataConfig,
     *,
     global_batch_size: int,
-    pad_value: tuple[float, float, float],
+    pad_value: tuple[float, ...],
     seed: int,
     start_step: int = 0,
     worker_index: int = 0,

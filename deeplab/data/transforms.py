@@ -75,7 +75,7 @@ def pad_pair(
     label: tf.Tensor,
     size: tuple[int, int],
     *,
-    pad_value: tuple[float, float, float],
+    pad_value: tuple[float, ...],
     ignore_label: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Pads at the bottom and right up to at least `size`.
@@ -151,7 +151,7 @@ def augment_pair(
     scale_range: tuple[float, float],
     scale_step: float,
     flip_probability: float,
-    pad_value: tuple[float, float, float],
+    pad_value: tuple[float, ...],
     ignore_label: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Random scale, crop (of what is padded to the crop size) and flip.

@@ -1,7 +1,8 @@
 """From images to probabilities and class ids: several scales, mirrored copies, padding.
 
 A network is anything that maps images float32 [B, H, W, 3] (RGB, 0..255, any H and W) to logits
-float32 [B, H, W, C]: a Keras model, or a signature of an exported one.
+float32 [B, H, W, C]: a Keras model, or a signature of an exported one. One that takes another
+number of channels says so by an attribute `input_channels`.
 
 Averaging over scales and mirrored copies follows the original (predict_labels_multi_scale in
 model.py): every copy's logits are resized to the image, softmax, mean over the copies. All resizes
@@ -24,8 +25,6 @@ from deeplab.models import DeepLabModel, resize_bilinear
 
 Network = Callable[[tf.Tensor], tf.Tensor]
 
-_ANY_IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32)
-
 
 def label_function(
     network: Network, *, eval_scales: Sequence[float] = (1.0,), flip: bool = False
@@ -46,6 +45,7 @@ def label_function(
         DeepLabError: if the scales are not positive numbers.
     """
     check_scales(eval_scales)
+    channels = input_channels(network)
     if tuple(eval_scales) != (1.0,) or flip:
         mean_probabilities = _mean_probabilities(network, eval_scales, flip)
 
@@ -60,7 +60,7 @@ def label_function(
             height, width = tf.unstack(tf.shape(images)[1:3])
             return resized_argmax(network(images), height, width)
 
-    return tf.function(labels, input_signature=[_ANY_IMAGES])
+    return tf.function(labels, input_signature=[_images(channels)])
 
 
 def probability_function(
@@ -72,8 +72,18 @@ def probability_function(
     """
     check_scales(eval_scales)
     return tf.function(
-        _mean_probabilities(network, eval_scales, flip), input_signature=[_ANY_IMAGES]
+        _mean_probabilities(network, eval_scales, flip),
+        input_signature=[_images(input_channels(network))],
     )
+
+
+def input_channels(network: Network) -> int:
+    """Channels of the images that a network takes."""
+    return getattr(network, "input_channels", 3)
+
+
+def _images(channels: int) -> tf.TensorSpec:
+    return tf.TensorSpec([None, None, None, channels], tf.float32)
 
 
 def check_scales(eval_scales: Sequence[float]) -> None:
@@ -136,7 +146,7 @@ def padded(
     Args:
         predict_labels: float32 [B, H, W, 3] -> int32 [B, H, W].
         size: height and width that images are padded to, at the bottom and the right; pixels.
-        pad_value: the colour of the padding, RGB 0..255 (the backbone's).
+        pad_value: what is padded with, 0..255, one value a channel (the backbone's).
 
     Returns:
         A function of the same kind: what it predicts is cropped back to the image. It raises a

@@ -93,7 +93,7 @@ def original_prediction_function(
         mean = total / len(copies)
         return Prediction(_argmax(mean), tf.nn.softmax(mean))
 
-    images = tf.TensorSpec([None, None, None, 3], tf.float32)
+    images = tf.TensorSpec([None, None, None, model.input_channels], tf.float32)
     return tf.function(single if copies == [(1.0, False)] else several, input_signature=[images])
 
 

@@ -50,4 +50,6 @@ def open_saved_model(path: str | Path) -> tuple[Network, Sequence[Color]]:
 
     # A signature alone does not keep alive what it was loaded with.
     network.owner = loaded  # type: ignore[attr-defined]
+    images = signature.structured_input_signature[1]["images"]
+    network.input_channels = images.shape[-1]  # type: ignore[attr-defined]
     return network, colors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ from deeplab.export.freeze import freeze
 from deeplab.models import DeepLabModel
 
 METADATA = "metadata.json"
-_IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32, name="images")
-_PIXELS = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
+_PNG_CHANNELS = 4
 _BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
 
 Outputs = dict[str, tf.Tensor]
@@ -25,40 +25,45 @@ class ServedModel(tf.Module):
     def __init__(self, model: DeepLabModel) -> None:
         """Freezes the model."""
         super().__init__()
+        channels = model.input_channels
+        self._images = tf.TensorSpec([None, None, None, channels], tf.float32, name="images")
+        self._pixels = tf.TensorSpec([None, None, None, channels], tf.uint8, name="images")
         # The signatures call this one function, so that the weights are stored once.
-        self.core = freeze(lambda images: model(images, training=False), _IMAGES)
+        self.core = freeze(lambda images: model(images, training=False), self._images)
 
-    @tf.function(input_signature=[_PIXELS])
-    def classes(self, images: tf.Tensor) -> Outputs:
+    def signatures(self) -> dict[str, Any]:
+        """Signature name -> function.
+
+        "serving_bytes" is left out for images that no JPEG or PNG file can hold.
+        """
+        signatures = {
+            "serving_default": tf.function(self._classes, input_signature=[self._pixels]),
+            "probabilities": tf.function(self._probabilities, input_signature=[self._pixels]),
+            "logits": tf.function(self._logits, input_signature=[self._images]),
+        }
+        if self._pixels.shape[-1] <= _PNG_CHANNELS:
+            signatures["serving_bytes"] = tf.function(self._image_bytes, input_signature=[_BYTES])
+        return signatures
+
+    def _classes(self, images: tf.Tensor) -> Outputs:
         """uint8 [B,H,W,3] -> classes int32 [B,H,W]."""
         return {"classes": _classes(self.core(tf.cast(images, tf.float32)))}
 
-    @tf.function(input_signature=[_PIXELS])
-    def probabilities(self, images: tf.Tensor) -> Outputs:
+    def _probabilities(self, images: tf.Tensor) -> Outputs:
         """uint8 [B,H,W,3] -> probabilities float32 [B,H,W,C] and classes."""
         logits = self.core(tf.cast(images, tf.float32))
         return {"probabilities": tf.nn.softmax(logits), "classes": _classes(logits)}
 
-    @tf.function(input_signature=[_IMAGES])
-    def logits(self, images: tf.Tensor) -> Outputs:
+    def _logits(self, images: tf.Tensor) -> Outputs:
         """float32 [B,H,W,3], 0..255 -> logits float32 [B,H,W,C]."""
         return {"logits": self.core(images)}
 
-    @tf.function(input_signature=[_BYTES])
-    def image_bytes(self, image_bytes: tf.Tensor) -> Outputs:
+    def _image_bytes(self, image_bytes: tf.Tensor) -> Outputs:
         """JPEG or PNG files, string [B], all of one size -> classes and probabilities."""
-        pixel = tf.TensorSpec([None, None, 3], tf.uint8)
-        images = tf.map_fn(_decode, image_bytes, fn_output_signature=pixel)
-        return self.probabilities(images)
-
-    def signatures(self) -> dict[str, Any]:
-        """Signature name -> function."""
-        return {
-            "serving_default": self.classes,
-            "probabilities": self.probabilities,
-            "logits": self.logits,
-            "serving_bytes": self.image_bytes,
-        }
+        channels = self._pixels.shape[-1]
+        pixel = tf.TensorSpec([None, None, channels], tf.uint8)
+        decode = _decode_rgb if channels == 3 else partial(tf.io.decode_png, channels=channels)
+        return self._probabilities(tf.map_fn(decode, image_bytes, fn_output_signature=pixel))
 
 
 def save(served: ServedModel, folder: Path, metadata: dict[str, Any]) -> None:
@@ -74,7 +79,7 @@ def _classes(logits: tf.Tensor) -> tf.Tensor:
     return tf.argmax(logits, axis=-1, output_type=tf.int32)
 
 
-def _decode(data: tf.Tensor) -> tf.Tensor:
+def _decode_rgb(data: tf.Tensor) -> tf.Tensor:
     # The accurate method, as in training and evaluation: the default is up to 19 levels off.
     return tf.cond(
         tf.io.is_jpeg(data),

@@ -40,7 +40,7 @@ def sample_images(description: ModelDescription) -> tuple[str, list[np.ndarray]]
     """A few images of the evaluation split, or drawn ones where there is no data set.
 
     Returns:
-        Where they come from, and images float32 [1,H,W,3], 0..255.
+        Where they come from, and images float32 [1,H,W,3] (or the channels of the model), 0..255.
     """
     training = description.training
     if training is not None:
@@ -54,10 +54,13 @@ def sample_images(description: ModelDescription) -> tuple[str, list[np.ndarray]]
         except (DeepLabError, OSError):
             # The data may be gone by the time a model is exported; any images will do.
             pass
+    channels = description.config.resolved_input_channels
     generator = np.random.Generator(np.random.PCG64(0))
     images = []
     for height, width in ((161, 161), (128, 192)):
-        coarse = generator.uniform(0, 255, (1, height // 16, width // 16, 3)).astype(np.float32)
+        coarse = generator.uniform(0, 255, (1, height // 16, width // 16, channels)).astype(
+            np.float32
+        )
         images.append(tf.image.resize(coarse, (height, width), "bicubic").numpy().clip(0, 255))
     return "smooth random images", images
 

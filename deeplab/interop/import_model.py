@@ -21,7 +21,6 @@ from deeplab.interop.report import ImportReport, Shapes
 from deeplab.interop.tf1_file import open_variables
 from deeplab.interop.tf1_recognise import check_parts, recognise
 from deeplab.models import (
-    BACKBONES,
     DeepLabModel,
     ModelConfig,
     build_model,
@@ -300,7 +299,7 @@ def _write(model_dir: Path, model: DeepLabModel, report: ImportReport, dataset: 
                 class_names=names,
                 colors=colors or default_colors(len(names)),
                 ignore_label=_IGNORE_LABEL,
-                pad_value=BACKBONES[config.backbone].pad_value,
+                pad_value=config.pad_value,
                 weights_source=report.source,
                 batch_norm_folded=report.batch_norm_folded,
                 training=None,

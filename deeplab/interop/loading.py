@@ -10,6 +10,7 @@ import numpy as np
 
 from deeplab.errors import DeepLabError
 from deeplab.interop.report import ImportReport, Shapes
+from deeplab.models import inflated, is_inflatable
 
 
 class Parts(NamedTuple):
@@ -39,7 +40,8 @@ def load(
     Args:
         variables: those of the model, by the names of the source.
         stored: shapes of what the file holds, by name.
-        read: name -> value.
+        read: name -> value. A first convolution of three inputs is inflated for a model of more
+            (`models.inflated`).
         path: the file, for messages.
         source: kind and place of the weights, for the report.
         parts: what is left alone.
@@ -65,12 +67,15 @@ def load(
                 f"{path}: {len(names)} {kind} variables, the first is {name} {list(shape)}: "
                 f"this is not a checkpoint of {expected}"
             )
+    inflate = [name for name, shape in wanted.items() if is_inflatable(kept[name], shape)]
     for name, shape in wanted.items():
-        if kept[name] != shape:
+        if kept[name] != shape and name not in inflate:
             raise DeepLabError(
                 f"{path}: {name} has the shape {list(kept[name])}, the model needs {list(shape)}"
             )
     values = {name: _finite(read(name), name, path) for name in wanted}
+    for name in inflate:
+        values[name] = inflated(values[name], wanted[name][2])
     for name, value in values.items():
         variables[name].assign(value)
     return ImportReport(
@@ -79,6 +84,10 @@ def load(
         missing={n: tuple(v.shape) for n, v in variables.items() if n not in wanted},
         unused={name: shape for name, shape in kept.items() if name not in wanted},
         ignored=ignored,
+        notes=tuple(
+            f"{name} has 3 inputs, and was inflated to the {wanted[name][2]} channels of the model"
+            for name in inflate
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from deeplab.models.deeplab_v3_plus import (
     intermediates,
     with_num_classes,
 )
+from deeplab.models.inflate import inflated, is_inflatable
 from deeplab.models.multiply_adds import activation_bytes, multiply_adds, parameters
 from deeplab.models.resize import resize_bilinear
 from deeplab.models.variables import decayed_variables, variables_by_path
@@ -27,7 +28,9 @@ __all__ = [
     "build_model",
     "decayed_variables",
     "deeplab_v3_plus",
+    "inflated",
     "intermediates",
+    "is_inflatable",
     "multiply_adds",
     "parameters",
     "resize_bilinear",

@@ -28,6 +28,8 @@ class ModelConfig:
         backbone: a key of `BACKBONES`.
         num_classes: channels of the logits; None lets the data set decide, which training does
             before it builds anything.
+        input_channels: channels of the images, at least 3, of which the first are R, G and B; None
+            lets the data set decide, and is 3 without one.
         output_stride: input size over feature size, 8, 16 or 32. Strides and rates follow from
             it; the variables do not depend on it (DeepLabv3+ section 3.1), but in pnasnet.
         atrous_rates: rates of the atrous branches of ASPP at `output_stride`. None: 6, 12, 18 at
@@ -80,6 +82,7 @@ class ModelConfig:
 
     backbone: str = "xception_65"
     num_classes: int | None = None
+    input_channels: int | None = None
     output_stride: int = 16
     atrous_rates: tuple[int, ...] | None = None
     multi_grid: tuple[int, ...] | None = None
@@ -114,6 +117,8 @@ class ModelConfig:
         checks.one_of("backbone", self.backbone, BACKBONES)
         if self.num_classes is not None:
             checks.integer("num_classes", self.num_classes, minimum=2)
+        if self.input_channels is not None:
+            checks.integer("input_channels", self.input_channels, minimum=3)
         self._check_backbone(BACKBONES[self.backbone])
         self._check_aspp()
         self._check_decoder(BACKBONES[self.backbone])
@@ -253,6 +258,16 @@ class ModelConfig:
                 )
             rates = tuple(int(rate) for rate in scaled)
         return dataclasses.replace(self, output_stride=output_stride, atrous_rates=rates)
+
+    @property
+    def resolved_input_channels(self) -> int:
+        """The channels of the images, whoever decided them."""
+        return 3 if self.input_channels is None else self.input_channels
+
+    @property
+    def pad_value(self) -> tuple[float, ...]:
+        """What images are padded with, 0..255, one value a channel."""
+        return BACKBONES[self.backbone].pad_values(self.resolved_input_channels)
 
     @property
     def resolved_atrous_rates(self) -> tuple[int, ...]:

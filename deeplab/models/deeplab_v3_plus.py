@@ -54,6 +54,11 @@ class DeepLabModel(keras.Model):
         self.endpoints = MappingProxyType(endpoints)
 
     @property
+    def input_channels(self) -> int:
+        """Channels of the images."""
+        return self.model_config.resolved_input_channels
+
+    @property
     def logits_stride(self) -> float:
         """Size of the image over that of "logits_low_resolution"."""
         config = self.model_config
@@ -69,13 +74,16 @@ def build_model(config: ModelConfig, *, image_size: tuple[int, int] | None = Non
         image_size: height and width of all images, for what needs static shapes; None: any.
 
     Returns:
-        images float32 [B,H,W,3], RGB, 0..255, to logits float32 [B,H,W,num_classes].
+        images float32 [B,H,W,3] (or `input_channels`), RGB, 0..255, to logits float32
+        [B,H,W,num_classes].
 
     Raises:
         DeepLabError: if `num_classes` is still open.
     """
     _num_classes(config)
-    images = keras.Input((*(image_size or (None, None)), 3), name="images")
+    images = keras.Input(
+        (*(image_size or (None, None)), config.resolved_input_channels), name="images"
+    )
     if config.image_pyramid == (1.0,):
         endpoints = _network(images, config)
     else:
@@ -98,7 +106,8 @@ def _num_classes(config: ModelConfig) -> int:
 def _network(images: Tensor, config: ModelConfig) -> dict[str, Tensor]:
     """The end points of the network up to its logits, which have the last decoder's resolution."""
     backbone = BACKBONES[config.backbone]
-    x = keras.layers.Rescaling(backbone.scale, backbone.offset, name="normalise")(images)
+    offset = backbone.offsets(config.resolved_input_channels)
+    x = keras.layers.Rescaling(backbone.scale, offset, name="normalise")(images)
     features = backbone.build(
         x,
         output_stride=config.output_stride,
@@ -200,7 +209,7 @@ def _pyramid(images: Tensor, config: ModelConfig) -> dict[str, Tensor]:
 
     The features are those of the first scale.
     """
-    inner = keras.Input((None, None, 3))
+    inner = keras.Input((None, None, config.resolved_input_channels))
     network = keras.Model(inner, _network(inner, config))
     stride = min(config.resolved_decoder_strides, default=config.output_stride)
     to_grid = partial(ResizeLike, max(1.0, *config.image_pyramid) / stride, dtype="float32")

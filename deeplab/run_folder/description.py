@@ -27,7 +27,7 @@ class ModelDescription:
         class_names: one name a class, in order of class id.
         colors: one colour a class, RGB 0..255.
         ignore_label: label id that counts nowhere.
-        pad_value: colour (RGB, 0..255) to pad images with.
+        pad_value: what images are padded with, 0..255, one value a channel.
         weights_source: where the first weights came from.
         batch_norm_folded: whether the weights come from a file that held no statistics, because
             batch norm had been folded into the convolutions. Training must not use batch statistics
@@ -40,7 +40,7 @@ class ModelDescription:
     class_names: tuple[str, ...]
     colors: tuple[Color, ...]
     ignore_label: int
-    pad_value: tuple[float, float, float]
+    pad_value: tuple[float, ...]
     weights_source: str
     batch_norm_folded: bool = False
     training: Mapping[str, Any] | None = None

@@ -25,7 +25,7 @@ class Run:
         model: made in the strategy's scope, weights loaded.
         optimizer: likewise; its step says where the run is.
         strategy: how a step is spread over devices.
-        pad_value: colour that crops are padded with, RGB 0..255.
+        pad_value: what crops are padded with, 0..255, one value a channel.
     """
 
     config: TrainConfig
@@ -34,7 +34,7 @@ class Run:
     model: DeepLabModel
     optimizer: Optimizer
     strategy: tf.distribute.Strategy
-    pad_value: tuple[float, float, float]
+    pad_value: tuple[float, ...]
 
     @property
     def step(self) -> int:

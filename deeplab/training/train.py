@@ -15,7 +15,7 @@ import tensorflow as tf
 from deeplab import files
 from deeplab.data import DATASETS, PreparedDataset, load_dataset, training_batches
 from deeplab.errors import DeepLabError
-from deeplab.models import BACKBONES, ModelConfig, build_model, with_num_classes
+from deeplab.models import ModelConfig, build_model, with_num_classes
 from deeplab.run_folder import (
     CHECKPOINT_FOLDER,
     Checkpoint,
@@ -94,7 +94,7 @@ def train(
             config.model, dataset.num_classes, source=f"the data set {dataset.name!r}"
         )
         settings = _settings(config, model_config, dataset, threads)
-        pad_value = BACKBONES[model_config.backbone].pad_value
+        pad_value = model_config.pad_value
         # Before anything is written: a split or a batch size that does not fit fails here.
         if config.eval_steps:
             dataset.find_split(config.data.eval_split, dataset.eval_split)

@@ -52,6 +52,19 @@ class Backbone(NamedTuple):
     decays_depthwise: bool = False
     variables_follow_output_stride: bool = False
 
+    def offsets(self, channels: int) -> tuple[float, ...]:
+        """The offset of each channel; nothing is subtracted from those beside R, G and B.
+
+        That holds where colours have a mean of their own. One number is the same for all channels.
+        """
+        if isinstance(self.offset, tuple):
+            return (*self.offset, *(0.0,) * (channels - 3))
+        return (self.offset,) * channels
+
+    def pad_values(self, channels: int) -> tuple[float, ...]:
+        """`pad_value`, and for further channels the value that normalisation turns into 0."""
+        return (*self.pad_value, *(-offset / self.scale for offset in self.offsets(channels)[3:]))
+
     @property
     def has_depth_multiplier(self) -> bool:
         """Whether widths can be scaled."""
