@@ -88,11 +88,13 @@ def test_export_takes_the_channels_of_the_model(channels: int, tmp_path: Path) -
     save(ServedModel(model), tmp_path, metadata)
     network, _ = open_saved_model(tmp_path)
     images = _images(channels).round()
-    np.testing.assert_array_equal(label_function(network)(images), label_function(model)(images))
+    expected = model(images).numpy()
+    # Folding batch norm into the convolutions reorders float arithmetic.
+    np.testing.assert_allclose(network(images), expected, atol=1e-4 * expected.std())
     signatures = tf.saved_model.load(str(tmp_path)).signatures
     # A PNG file holds four channels at most.
     assert ("serving_bytes" in signatures) == (channels == 4)
     if channels == 4:
         data = tf.io.encode_png(tf.cast(images[0], tf.uint8))
         found = signatures["serving_bytes"](image_bytes=data[None])["classes"]
-        np.testing.assert_array_equal(found, label_function(model)(images))
+        np.testing.assert_array_equal(found, label_function(network)(images))
