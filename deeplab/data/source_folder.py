@@ -10,6 +10,7 @@ from deeplab.data.source import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
     SPLIT_NAMES,
+    MissingFiles,
     Pair,
     Source,
     check_split_name,
@@ -29,18 +30,19 @@ def existing_folder(path: Path) -> Path:
     """The folder itself.
 
     Raises:
-        DeepLabError: if it is missing, no folder, or empty.
+        MissingFiles: if it is missing, no folder, or empty.
+        DeepLabError: if it cannot be read.
     """
     if not path.exists():
-        raise DeepLabError(f"the source folder {path} does not exist")
+        raise MissingFiles(f"the source folder {path} does not exist")
     if not path.is_dir():
-        raise DeepLabError(f"{path} is not a folder")
+        raise MissingFiles(f"{path} is not a folder")
     try:
         empty = next(path.iterdir(), None) is None
     except OSError as error:
         raise DeepLabError(f"cannot read {path}: {error.strerror}") from error
     if empty:
-        raise DeepLabError(f"the source folder {path} is empty")
+        raise MissingFiles(f"the source folder {path} is empty")
     return path
 
 
@@ -113,14 +115,19 @@ def _listed_splits(
     for file in sorted(lists, key=lambda file: split_order(file.stem)):
         check_split_name(file.stem, file)
         splits[file.stem] = tuple(
-            _listed_pair(name, file, image_files, label_files) for name in _read_names(file)
+            _listed_pair(name, file, image_files, label_files) for name in read_names(file)
         )
     used = {pair.id for pairs in splits.values() for pair in pairs}
     unused = len(image_files) - len(used)
     return splits, f"{unused} of {len(image_files)} images are in no split list" if unused else ""
 
 
-def _read_names(file: Path) -> list[str]:
+def read_names(file: Path) -> list[str]:
+    """The names of a split list, one a line.
+
+    Raises:
+        DeepLabError: if it cannot be read, is empty, or has a name twice.
+    """
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from deeplab.data.builders.beam import beam_examples
+from deeplab.data.builders.makers import from_source
+from deeplab.data.builders.sbd import read_sbd_mask
 from deeplab.data.classes import IGNORE_LABEL, default_colors
 from deeplab.data.image_files import read_image
 from deeplab.data.index_masks import (
     IdRule,
+    Labels,
     check_something_to_learn,
     encode_label,
+    listed,
     read_index_mask,
 )
 from deeplab.data.source import Pair, Source
+from deeplab.data.source_folder import LAYOUT, scan_folder
+from deeplab.data.source_list import scan_list
+from deeplab.data.spec import DatasetSpec
 from deeplab.errors import DeepLabError
 
 # Pairs that are being read or wait to be written, per thread.
 _AHEAD = 16
+
+_LIST_SUFFIXES = (".csv", ".jsonl")
+
+# Suffix of a mask -> how it is read.
+_MASK_READERS: dict[str, Callable[[Path], Labels]] = {".mat": read_sbd_mask}
 
 
 class Folder(tfds.core.GeneratorBasedBuilder):
@@ -36,6 +51,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     Attributes:
         source: what is stored.
         note: what the user should be told about the source, or "".
+        on_beam: whether the records are made by a pipeline of Apache Beam, and not by a loop here.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -57,6 +73,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
         """
         self.source = source
         self.note = source.note
+        self.on_beam = False
         super().__init__(
             data_dir=data_dir,
             config=tfds.core.BuilderConfig(
@@ -94,44 +111,59 @@ class Folder(tfds.core.GeneratorBasedBuilder):
             disable_shuffling=True,
         )
 
-    def _split_generators(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        ids: set[int] = set()
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        generate = self._beam_examples if self.on_beam else self._generate_examples
+        ids: list[Any] = []
         last = list(self.source.splits)[-1]
         return {
-            split: self._generate_examples(pairs, ids, is_last=split == last)
+            split: generate(pairs, ids, is_last=split == last)
             for split, pairs in self.source.splits.items()
         }
 
+    def _beam_examples(self, pairs: Sequence[Pair], ids: list[Any], *, is_last: bool) -> Any:
+        """The same as `_generate_examples`, as a transform of Apache Beam."""
+        rule = IdRule.of(self.source.classes)
+        encode = functools.partial(encoded_pair, rule=rule, stored_ids=self.source.stored_ids)
+        return beam_examples(pairs, encode, rule, ids, where=self.source.path if is_last else None)
+
     def _generate_examples(
-        self, pairs: Sequence[Pair], ids: set[int], *, is_last: bool
+        self, pairs: Sequence[Pair], ids: list[frozenset[int]], *, is_last: bool
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields the number of each pair and its features, in order.
 
         Args:
             pairs: what a split holds.
-            ids: collects the ids of all masks of all splits.
+            ids: collects the ids of the masks of all splits.
             is_last: whether this is the last split, after which the ids are judged.
 
         Raises:
             DeepLabError: if a file cannot be used, or the masks teach nothing.
         """
         rule = IdRule.of(self.source.classes)
+        encode = functools.partial(encoded_pair, rule=rule, stored_ids=self.source.stored_ids)
+        found: set[int] = set()
         threads = os.cpu_count() or 1
         rest = iter(pairs)
         number = itertools.count()
         with concurrent.futures.ThreadPoolExecutor(threads) as pool:
             while batch := list(itertools.islice(rest, threads * _AHEAD)):
-                for features, found in pool.map(encoded_pair, batch, itertools.repeat(rule)):
-                    ids |= found
+                for features, ids_of_mask in pool.map(encode, batch):
+                    found |= ids_of_mask
                     yield next(number), features
+        ids.append(frozenset(found))
         if is_last:
-            check_something_to_learn(ids, rule, self.source.path)
+            check_something_to_learn(frozenset().union(*ids), rule, self.source.path)
 
 
-def encoded_pair(pair: Pair, rule: IdRule) -> tuple[dict[str, Any], frozenset[int]]:
+def encoded_pair(
+    pair: Pair, rule: IdRule, stored_ids: Mapping[int, int] | None = None
+) -> tuple[dict[str, Any], frozenset[int]]:
     """Reads, checks and encodes a pair.
+
+    Args:
+        pair: the files.
+        rule: which class ids there may be.
+        stored_ids: class id of each id that the mask may hold; None: it holds class ids.
 
     Returns:
         The features "image" and "label" (bytes of files), "id", and the ids that the mask holds.
@@ -141,7 +173,10 @@ def encoded_pair(pair: Pair, rule: IdRule) -> tuple[dict[str, Any], frozenset[in
             differ in size.
     """
     image = read_image(pair.image)
-    label, ids = rule.labels(read_index_mask(pair.label), pair.label)
+    mask = _MASK_READERS.get(pair.label.suffix, read_index_mask)(pair.label)
+    if stored_ids is not None:
+        mask = class_ids(mask, stored_ids, pair.label)
+    label, ids = rule.labels(mask, pair.label)
     height, width = label.shape
     if (height, width) != (image.height, image.width):
         raise DeepLabError(
@@ -149,3 +184,50 @@ def encoded_pair(pair: Pair, rule: IdRule) -> tuple[dict[str, Any], frozenset[in
             f"{pair.label} is {width}x{height}: they must be equal"
         )
     return {"image": image.data, "label": encode_label(label), "id": pair.id}, ids
+
+
+def class_ids(mask: Labels, stored_ids: Mapping[int, int], path: Path) -> Labels:
+    """Turns the ids that a mask stores into class ids.
+
+    Args:
+        mask: [H, W], as read.
+        stored_ids: class id, or the ignored one, of each id that may be stored.
+        path: where it came from, for the message.
+
+    Returns:
+        uint8 [H, W].
+
+    Raises:
+        DeepLabError: if it holds other ids.
+    """
+    found = np.flatnonzero(np.bincount(mask.ravel(), minlength=1)).tolist()
+    unknown = [stored for stored in found if stored not in stored_ids]
+    if unknown:
+        raise DeepLabError(
+            f"the mask {path} holds the ids {listed(unknown)}, which are none of this data set"
+        )
+    table = np.zeros(max(found, default=0) + 1, np.uint8)
+    table[found] = [stored_ids[stored] for stored in found]
+    labels: Labels = table[mask]
+    return labels
+
+
+def _scan(path: Path) -> Source:
+    return (scan_list if path.suffix.lower() in _LIST_SUFFIXES else scan_folder)(path)
+
+
+SPEC = DatasetSpec(
+    name=Folder.name,
+    make_builder=from_source(Folder, _scan),
+    class_names=None,
+    colors=None,
+    train_split="train",
+    eval_split="val",
+    description=Folder.description,
+    license=Folder.license,
+    how_to_get=(
+        f"pass --source_dir=DIR with {LAYOUT}; or a .csv or .jsonl list with image, label "
+        "and optional split, beside such a class list"
+    ),
+    needs_source_dir=True,
+)
