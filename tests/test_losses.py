@@ -12,7 +12,6 @@ import tensorflow as tf
 
 import deeplab
 from deeplab.training.losses import LOSSES, LossConfig, make_loss
-from deeplab.training.strategies import make_strategy
 
 IGNORE = 255
 SHAPE = (4, 7, 9)
@@ -178,18 +177,18 @@ def test_a_sum_is_the_sum(logits: np.ndarray, labels: np.ndarray) -> None:
 
 @pytest.fixture(scope="module")
 def two_replicas() -> tf.distribute.Strategy:
-    strategy, _ = make_strategy("mirrored")
-    assert strategy.num_replicas_in_sync == 2
-    return strategy
+    devices = [device.name for device in tf.config.list_logical_devices("CPU")]
+    assert len(devices) == 2
+    # Without collectives, in which a second strategy of this process (a run on replicas makes its
+    # own) would wait for the first one.
+    return tf.distribute.MirroredStrategy(devices, tf.distribute.ReductionToOneDevice())
 
 
-@over(CONFIGS)
-def test_two_replicas_equal_one(
-    name: str, two_replicas: tf.distribute.Strategy, logits: np.ndarray, labels: np.ndarray
-) -> None:
-    # The first replica has nearly all labels.
-    assert (labels[2:] != IGNORE).sum() == 1
-    loss = make_loss(CONFIGS[name], num_classes=CLASSES, ignore_label=IGNORE)
+def on_replicas(
+    strategy: tf.distribute.Strategy, config: LossConfig, labels: np.ndarray, logits: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """As `value_and_gradient`, the images divided among the replicas."""
+    loss = make_loss(config, num_classes=CLASSES, ignore_label=IGNORE)
 
     def replica(labels: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -199,20 +198,43 @@ def test_two_replicas_equal_one(
 
     @tf.function
     def run(labels: object, logits: object) -> object:
-        return two_replicas.run(replica, args=(labels, logits))
+        return strategy.run(replica, args=(labels, logits))
 
-    def halves(x: np.ndarray) -> object:
-        return two_replicas.experimental_distribute_values_from_function(
-            lambda context: tf.constant(np.split(x, 2)[context.replica_id_in_sync_group])
+    def divided(x: np.ndarray) -> object:
+        parts = np.split(x, strategy.num_replicas_in_sync)
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(parts[context.replica_id_in_sync_group])
         )
 
-    shares, gradients = (
-        two_replicas.experimental_local_results(x) for x in run(halves(labels), halves(logits))
+    shares, gradients = map(
+        strategy.experimental_local_results, run(divided(labels), divided(logits))
     )
+    return sum(map(float, shares)), np.concatenate([part.numpy() for part in gradients])
+
+
+@over(CONFIGS)
+def test_two_replicas_equal_one(
+    name: str, two_replicas: tf.distribute.Strategy, logits: np.ndarray, labels: np.ndarray
+) -> None:
+    # The first replica has nearly all labels.
+    assert (labels[2:] != IGNORE).sum() == 1
     value, gradient = value_and_gradient(CONFIGS[name], labels, logits)
-    assert sum(float(share) for share in shares) == pytest.approx(value, rel=1e-6)
-    found = np.concatenate([part.numpy() for part in gradients])
-    assert np.linalg.norm(found - gradient) <= 1e-6 * np.linalg.norm(gradient)
+    found, found_gradient = on_replicas(two_replicas, CONFIGS[name], labels, logits)
+    assert found == pytest.approx(value, rel=1e-6)
+    assert np.linalg.norm(found_gradient - gradient) <= 1e-6 * np.linalg.norm(gradient)
+
+
+def test_equal_losses_on_two_replicas(two_replicas: tf.distribute.Strategy) -> None:
+    config = LossConfig(hard_pixel_fraction=0.6)
+    labels, logits = np.ones(SHAPE, np.int32), np.zeros((*SHAPE, CLASSES), np.float32)
+    k = int(0.6 * labels.size)
+    assert labels.size // 2 < k < labels.size
+    value, gradient = value_and_gradient(config, labels, logits)
+    taken = np.abs(gradient).sum(-1).ravel() > 0
+    np.testing.assert_array_equal(taken, np.arange(labels.size) < k)
+    found, found_gradient = on_replicas(two_replicas, config, labels, logits)
+    assert found == pytest.approx(value, rel=1e-6)
+    np.testing.assert_allclose(found_gradient, gradient, rtol=1e-6)
 
 
 @pytest.mark.parametrize("index", range(16))

@@ -58,7 +58,9 @@ def make_train_step(
         replicas = tf.distribute.get_replica_context()
         with tf.GradientTape() as tape:
             scales = network(batch["image"], training=True)
-            share = tf.add_n([loss(batch["label"], logits, optimizer.step) for logits in scales])
+            share = tf.add_n(
+                [loss(batch["label"], logits, optimizer.step) for logits in scales.values()]
+            )
             penalty = tf.constant(0.0)
             if weight_decay:
                 penalty = weight_decay * l2_penalty(decayed) / replicas.num_replicas_in_sync

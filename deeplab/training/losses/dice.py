@@ -10,6 +10,8 @@ from deeplab.training.losses.pixels import Pixels, global_sum, share_of_common
 def dice(pixels: Pixels) -> tf.Tensor:
     """1 - 2 * sum(p * g) / (sum(p^2) + sum(g^2)), averaged over the classes with a label.
 
+    Computed as sum((p - g)^2) / (sum(p^2) + sum(g^2)), which is the same without cancellation.
+
     p is the probability of the class and g 1 at its pixels, both over the valid pixels of the
     global batch (section 3 of the paper, with squares, for each class). Over the global batch and
     not over each image, because a crop holds few of the classes, some of them in a handful of
@@ -22,9 +24,13 @@ def dice(pixels: Pixels) -> tf.Tensor:
     truth = tf.where(valid, tf.one_hot(pixels.labels, num_classes), 0.0)
     local = [
         tf.reduce_sum(values, axis=[0, 1, 2])
-        for values in (probabilities * truth, tf.square(probabilities), truth)
+        for values in (
+            tf.math.squared_difference(probabilities, truth),
+            tf.square(probabilities),
+            truth,
+        )
     ]
-    overlap, squares, numbers = tf.unstack(global_sum(tf.stack(local)))
+    differences, squares, numbers = tf.unstack(global_sum(tf.stack(local)))
     present = tf.cast(numbers > 0, tf.float32)
-    losses = present * (1.0 - 2.0 * overlap / tf.maximum(squares + numbers, 1.0))
+    losses = present * differences / tf.maximum(squares + numbers, 1.0)
     return share_of_common(tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(present), 1.0))
