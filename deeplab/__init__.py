@@ -24,6 +24,7 @@ _PUBLIC = {
     "DATASETS": "deeplab.data",
     "DataConfig": "deeplab.data",
     "DeepLabError": "deeplab.errors",
+    "LossConfig": "deeplab.training",
     "OptimizerConfig": "deeplab.training",
     "ScheduleConfig": "deeplab.training",
     "TrainConfig": "deeplab.training",
@@ -40,6 +41,7 @@ __all__ = [
     "DATASETS",
     "DataConfig",
     "DeepLabError",
+    "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
     "ScheduleConfig",
@@ -64,7 +66,7 @@ if TYPE_CHECKING:
     from deeplab.models import BACKBONES, ModelConfig, build_model, intermediates
     from deeplab.models.deeplab_v3_plus import deeplab_v3_plus
     from deeplab.run_folder import load_model
-    from deeplab.training import OptimizerConfig, ScheduleConfig, TrainConfig
+    from deeplab.training import LossConfig, OptimizerConfig, ScheduleConfig, TrainConfig
     from deeplab.training.train import train
 
 

@@ -29,10 +29,18 @@ from deeplab.data import DATASETS, DataConfig
 from deeplab.errors import DeepLabError, unknown_name
 from deeplab.models import ModelConfig
 from deeplab.training.config import OptimizerConfig, ScheduleConfig, TrainConfig
+from deeplab.training.losses import LossConfig
 
 CONFIGURABLES: dict[str, type] = {
     configurable.__name__: configurable
-    for configurable in (TrainConfig, ModelConfig, DataConfig, OptimizerConfig, ScheduleConfig)
+    for configurable in (
+        TrainConfig,
+        ModelConfig,
+        DataConfig,
+        LossConfig,
+        OptimizerConfig,
+        ScheduleConfig,
+    )
 }
 for _configurable in CONFIGURABLES.values():
     gin.register(_configurable, module="deeplab")
@@ -385,6 +393,9 @@ def _check_num_classes(config: TrainConfig) -> None:
             f"num_classes is {given}, but the data set {config.data.dataset!r} has {len(names)} "
             "classes; NUM_CLASSES = None takes them from the data set"
         )
+    num_classes = given if names is None else len(names)
+    if num_classes is not None:
+        config.loss.check_num_classes(num_classes)
 
 
 def _text(path: Path) -> str:

@@ -59,6 +59,10 @@ def message_of(gin_files: list[str], gin_bindings: list[str]) -> str:
         ("TrainConfig.seed=%SEEED", "unknown macro 'SEEED'; did you mean 'SEED'?"),
         ("x/SEED=3", "scopes mean nothing"),
         ("x/ModelConfig.decoder=False", "scopes mean nothing"),
+        ("TrainConfig.loss='dice'", "loss must be a LossConfig, not 'dice'"),
+        ("LossConfig.terms={'dise': 1.0}", "unknown loss 'dise'; did you mean 'dice'?"),
+        ("LossConfig.focal_gamma=2.0", "focal_gamma = 2.0 has no effect"),
+        ("LossConfig.class_weights=(1, 2)", "class_weights has 2 numbers, but there are"),
         ("gin.macro.value=3", "unknown gin name 'gin.macro'"),
         ("import os", "is refused"),
         ("TRAIN_STEPS=60k", "cannot read 'TRAIN_STEPS=60k'"),
@@ -151,6 +155,20 @@ def test_both_saved_texts_give_the_same_configuration_again(tmp_path: Path) -> N
     third = read_configuration([], from_model_dir=tmp_path)
     assert third.train == first.train
     assert third.operative_text == first.operative_text
+
+
+def test_a_sum_of_losses(tmp_path: Path) -> None:
+    bindings = [
+        "LossConfig.terms={'softmax_cross_entropy': 1.0, 'dice': %DICE}",
+        "DICE=0.5",
+        "LossConfig.class_weights=[1, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1]",
+    ]
+    first = read_configuration(["runs/camvid_mobilenet_v2.gin"], bindings)
+    assert first.train.loss.terms == {"softmax_cross_entropy": 1.0, "dice": 0.5}
+    assert first.train.loss.class_weights == (1.0, 2.0, *[1.0] * 9)
+    for text in (first.config_text, first.operative_text):
+        (tmp_path / "config.gin").write_text(text)
+        assert read_configuration([], from_model_dir=tmp_path).train == first.train
 
 
 def test_bindings_override_a_saved_configuration_and_typos_in_them_are_found(

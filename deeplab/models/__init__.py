@@ -9,6 +9,7 @@ from deeplab.models.deeplab_v3_plus import (
     build_model,
     deeplab_v3_plus,
     intermediates,
+    scale_logits,
     with_num_classes,
 )
 from deeplab.models.inflate import inflated, is_inflatable
@@ -34,6 +35,7 @@ __all__ = [
     "multiply_adds",
     "parameters",
     "resize_bilinear",
+    "scale_logits",
     "variables_by_path",
     "with_num_classes",
 ]

@@ -268,6 +268,20 @@ def intermediates(model: DeepLabModel) -> keras.Model:
     return keras.Model(model.input, dict(model.endpoints), name=f"{model.name}_intermediates")
 
 
+def scale_logits(model: DeepLabModel) -> keras.Model:
+    """The same network, sharing the weights, up to the logits that training compares with labels.
+
+    Returns:
+        A model from images to a dictionary of logits float32 [B,h,w,C], all before the last resize:
+        "logits_low_resolution", and with an image pyramid also "scale_logits_0.50" and so on.
+
+    Source: `multi_scale_logits` of the original's model.py.
+    """
+    names = [name for name in model.endpoints if name.startswith("scale_logits_")]
+    tensors = {name: model.endpoints[name] for name in (*names, "logits_low_resolution")}
+    return keras.Model(model.input, tensors, name=f"{model.name}_scale_logits")
+
+
 def _with_momentum(norm: BatchNormSettings, momentum: float | None) -> BatchNormSettings:
     return norm if momentum is None else norm._replace(momentum=momentum)
 

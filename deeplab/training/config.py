@@ -10,7 +10,7 @@ from deeplab.data import DataConfig
 from deeplab.data.pipeline import MAX_SEED
 from deeplab.errors import DeepLabError
 from deeplab.models import ModelConfig
-from deeplab.training.losses import LOSSES
+from deeplab.training.losses import LossConfig
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("poly",)
@@ -87,7 +87,7 @@ class TrainConfig:
         data: data set, crop and augmentation.
         optimizer: kind, learning rate, decay.
         schedule: of the learning rate.
-        loss: a key of `LOSSES`.
+        loss: a sum of losses and their settings.
         train_batch_norm: whether batch norm normalises by the statistics of the batch and averages
             them; if not, the moving statistics stay as they are, and gamma and beta still learn
             (`fine_tune_batch_norm` of the original). None: yes, except for weights whose batch norm
@@ -106,7 +106,7 @@ class TrainConfig:
     data: DataConfig
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
-    loss: str = "softmax_cross_entropy"
+    loss: LossConfig = LossConfig()
     train_batch_norm: bool | None = None
     train_steps: int = 30_000
     global_batch_size: int = 16
@@ -123,10 +123,10 @@ class TrainConfig:
             ("data", DataConfig),
             ("optimizer", OptimizerConfig),
             ("schedule", ScheduleConfig),
+            ("loss", LossConfig),
         ):
             if not isinstance(getattr(self, name), kind):
                 raise DeepLabError(f"{name} must be a {kind.__name__}, not {getattr(self, name)!r}")
-        checks.one_of("loss", self.loss, LOSSES)
         if self.train_batch_norm is not None:
             checks.flag("train_batch_norm", self.train_batch_norm)
         for name in ("train_steps", "global_batch_size", "checkpoint_steps", "keep_checkpoints"):

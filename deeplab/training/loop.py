@@ -11,6 +11,7 @@ from deeplab.data import training_batches
 from deeplab.errors import Terminated
 from deeplab.progress import track
 from deeplab.run_folder import CHECKPOINT_FOLDER, list_checkpoints, save_checkpoint
+from deeplab.training.losses import make_loss
 from deeplab.training.optimizers import loss_weight_decay
 from deeplab.training.run import Run
 from deeplab.training.run_log import RunLog
@@ -33,8 +34,11 @@ def run_loop(run: Run) -> None:
         run.model,
         run.optimizer,
         run.strategy,
-        loss_name=config.loss,
-        ignore_label=run.dataset.ignore_label,
+        loss=make_loss(
+            config.loss,
+            num_classes=run.dataset.num_classes,
+            ignore_label=run.dataset.ignore_label,
+        ),
         weight_decay=loss_weight_decay(config.optimizer),
     )
     validation = Validation(run, log) if config.eval_steps else None

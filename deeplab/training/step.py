@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import keras
 import tensorflow as tf
 
-from deeplab.models import decayed_variables
-from deeplab.training.losses import LOSSES, l2_penalty
+from deeplab.models import DeepLabModel, decayed_variables, scale_logits
+from deeplab.training.losses import Loss, l2_penalty
 from deeplab.training.optimizers import Optimizer
 
 Batch = dict[str, tf.Tensor]
@@ -19,7 +18,7 @@ class StepResult(NamedTuple):
     """Scalars of a step, each over the whole global batch.
 
     Attributes:
-        loss: mean over the valid pixels, without weight decay.
+        loss: without weight decay.
         penalty: weight decay in the loss.
         gradient_norm: L2 norm of the gradient of both.
         learning_rate: what the update was made with.
@@ -32,12 +31,11 @@ class StepResult(NamedTuple):
 
 
 def make_train_step(
-    model: keras.Model,
+    model: DeepLabModel,
     optimizer: Optimizer,
     strategy: tf.distribute.Strategy,
     *,
-    loss_name: str,
-    ignore_label: int,
+    loss: Loss,
     weight_decay: float,
 ) -> Callable[[Any], StepResult]:
     """Compiles the step.
@@ -46,34 +44,33 @@ def make_train_step(
         model: images -> logits, made in the strategy's scope.
         optimizer: made there as well.
         strategy: how batches are spread.
-        loss_name: a key of `LOSSES`.
-        ignore_label: label of the pixels that do not count.
+        loss: as `make_loss` gives it. With an image pyramid of several scales it is summed over the
+            logits of each scale and the merged ones, as in the original (utils/train_utils.py).
         weight_decay: factor of the L2 term in the loss.
 
     Returns:
         A function of a (distributed) batch; it updates the weights.
     """
     decayed = decayed_variables(model)
-    pixel_loss = LOSSES[loss_name]
+    network = scale_logits(model)
 
     def replica_step(batch: Batch) -> StepResult:
         replicas = tf.distribute.get_replica_context()
         with tf.GradientTape() as tape:
-            logits = model(batch["image"], training=True)
-            total, count = pixel_loss(batch["label"], logits, ignore_label=ignore_label)
-            # Gradients are summed over replicas: with the pixels of the global batch as divisor
-            # their sum is the gradient of the mean, however unevenly ignored pixels are spread.
-            loss = total / tf.maximum(replicas.all_reduce("SUM", count), 1.0)
+            scales = network(batch["image"], training=True)
+            share = tf.add_n(
+                [loss(batch["label"], logits, optimizer.step) for logits in scales.values()]
+            )
             penalty = tf.constant(0.0)
             if weight_decay:
                 penalty = weight_decay * l2_penalty(decayed) / replicas.num_replicas_in_sync
-            objective = loss + penalty
+            objective = share + penalty
         gradients = tape.gradient(objective, optimizer.weights)
         gradients = replicas.all_reduce("SUM", gradients)
-        loss, penalty = replicas.all_reduce("SUM", [loss, penalty])
+        total, penalty = replicas.all_reduce("SUM", [share, penalty])
         learning_rate = optimizer.learning_rate()
         optimizer.apply(gradients)
-        return StepResult(loss, penalty, tf.linalg.global_norm(gradients), learning_rate)
+        return StepResult(total, penalty, tf.linalg.global_norm(gradients), learning_rate)
 
     @tf.function
     def train_step(batch: Any) -> StepResult:

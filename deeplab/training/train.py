@@ -95,7 +95,8 @@ def train(
         )
         settings = _settings(config, model_config, dataset, threads)
         pad_value = model_config.pad_value
-        # Before anything is written: a split or a batch size that does not fit fails here.
+        # Before anything is written: a split, a batch size or weights that do not fit fail here.
+        config.loss.check_num_classes(dataset.num_classes)
         if config.eval_steps:
             dataset.find_split(config.data.eval_split, dataset.eval_split)
         training_batches(
