@@ -25,14 +25,21 @@ import gin
 from gin import config_parser
 
 import deeplab
-from deeplab.data import DATASETS, DataConfig
+from deeplab.data import DATASETS, AugmentConfig, DataConfig
 from deeplab.errors import DeepLabError, unknown_name
 from deeplab.models import ModelConfig
 from deeplab.training.config import OptimizerConfig, ScheduleConfig, TrainConfig
 
 CONFIGURABLES: dict[str, type] = {
     configurable.__name__: configurable
-    for configurable in (TrainConfig, ModelConfig, DataConfig, OptimizerConfig, ScheduleConfig)
+    for configurable in (
+        TrainConfig,
+        ModelConfig,
+        DataConfig,
+        AugmentConfig,
+        OptimizerConfig,
+        ScheduleConfig,
+    )
 }
 for _configurable in CONFIGURABLES.values():
     gin.register(_configurable, module="deeplab")
