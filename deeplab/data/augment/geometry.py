@@ -39,7 +39,7 @@ def affine_pair(
     is mixed from pixels of the image only. The identity changes nothing.
 
     Args:
-        image: float32 [H, W, C].
+        image: float32 [H, W, C] of 0..255.
         label: int32 [H, W], no id negative.
         fill: what comes from outside.
         linear: the 2x2 matrix from (x, y) of the output to that of the source, both relative to
@@ -74,6 +74,8 @@ def affine_pair(
         interpolation="BILINEAR",
         fill_mode="NEAREST",
     )[0]
+    # Weights of pixels may add up to a little more than 1.
+    moved_image = tf.clip_by_value(moved_image, 0.0, 255.0)
     outside = tf.equal(moved_label, _OUTSIDE)
     pad = tf.constant(fill.pad_value, image.dtype)
     return (
