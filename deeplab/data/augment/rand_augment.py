@@ -102,8 +102,9 @@ def autocontrast(image: tf.Tensor) -> tf.Tensor:
     """Stretches each channel to 0..255; one of a single value stays."""
     low = tf.reduce_min(image, axis=[0, 1])
     high = tf.reduce_max(image, axis=[0, 1])
-    stretched = (image - low) * tf.math.divide_no_nan(255.0, high - low)
-    return tf.where(high > low, clip(stretched), image)
+    stretches = high > low
+    scale = tf.where(stretches, tf.math.divide_no_nan(255.0, high - low), 1.0)
+    return clip((image - tf.where(stretches, low, 0.0)) * scale)
 
 
 def equalize(image: tf.Tensor) -> tf.Tensor:
