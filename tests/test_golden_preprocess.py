@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab.data.resize_to_range import resize_to_range, size_in_range
-from deeplab.data.transforms import augment_pair, pad_pair, random_scale, scale_pair
+from deeplab.data.transforms import augment_pair, pad_pair, random_scale
 
 IGNORE = 255
 GREY = (127.5, 127.5, 127.5)
@@ -102,14 +102,6 @@ def test_the_same_in_the_augmentation_of_training(original: Original) -> None:
             ignore_label=IGNORE,
         )
         original.check(case["key"], *augmented)
-
-
-def test_scaling(original: Original) -> None:
-    for case in original.cases("randomly_scale", 5):
-        scale = case["randomly_scale"]
-        image, label = scale_pair(original.image, original.label, tf.constant(scale))
-        assert list(image.shape) == case["out"]
-        original.check(f"scale{scale}", image, label, stride=3)
 
 
 @pytest.mark.parametrize("flip", [False, True])

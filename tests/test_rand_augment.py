@@ -23,10 +23,16 @@ from augment_pairs import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from deeplab.data.augment import AugmentConfig, distortion
-from deeplab.data.augment.rand_augment import OPERATIONS, apply_operation, equalize, rand_augment
+from deeplab.data.augment.rand_augment import (
+    OPERATIONS,
+    apply_operation,
+    equalize,
+    rand_augment,
+    smoothed,
+)
 
 MOVING = [name for name, row in OPERATIONS.items() if row.moves]
 STILL = [name for name, row in OPERATIONS.items() if not row.moves]
@@ -152,6 +158,17 @@ def test_equalize_is_pillow_s_to_the_last_bit(
     image = np.random.default_rng(seed).integers(0, top, (height, width, 3), np.uint8)
     expected = np.asarray(ImageOps.equalize(Image.fromarray(image)))
     np.testing.assert_array_equal(equalize(tf.constant(image, tf.float32)), expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(1, 9), width=st.integers(1, 9), seed=seeds)
+def test_smoothing_is_pillow_s_but_for_rounding(
+    height: int, width: int, seed: tuple[int, int]
+) -> None:
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    expected = np.asarray(Image.fromarray(image).filter(ImageFilter.SMOOTH), np.float32)
+    result = smoothed(tf.constant(image, tf.float32)).numpy()
+    np.testing.assert_allclose(result, expected, atol=0.51)
 
 
 def test_each_operation_is_drawn_equally_often() -> None:
