@@ -85,3 +85,18 @@ def integers(name: str, value: object, *, minimum: int | None = None) -> tuple[i
     if not isinstance(value, tuple | list):
         raise DeepLabError(f"{name} must be a list of whole numbers, not {value!r}")
     return tuple(integer(name, item, minimum=minimum) for item in value)
+
+
+def names(name: str, value: object, choices: Iterable[str] | None = None) -> tuple[str, ...]:
+    """A sequence of different texts, as a tuple; where there are choices, each must be one."""
+    # One text is a sequence too, of its letters.
+    if not isinstance(value, tuple | list):
+        raise DeepLabError(f"{name} must be a list of names, such as ('a', 'b'), not {value!r}")
+    for item in value:
+        if choices is None:
+            text(name, item)
+        else:
+            one_of(name, item, choices)
+    if len(set(value)) != len(value):
+        raise DeepLabError(f"{name} names something twice: {value!r}")
+    return tuple(value)

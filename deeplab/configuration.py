@@ -25,7 +25,7 @@ import gin
 from gin import config_parser
 
 import deeplab
-from deeplab.data import DATASETS, DataConfig
+from deeplab.data import DATASETS, AugmentConfig, DataConfig
 from deeplab.errors import DeepLabError, unknown_name
 from deeplab.models import ModelConfig
 from deeplab.training.config import OptimizerConfig, ScheduleConfig, TrainConfig
@@ -38,6 +38,7 @@ CONFIGURABLES: dict[str, type] = {
         ModelConfig,
         DataConfig,
         LossConfig,
+        AugmentConfig,
         OptimizerConfig,
         ScheduleConfig,
     )

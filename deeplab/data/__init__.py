@@ -1,5 +1,6 @@
 """Data sets: what there is, preparing them, and the batches that training and evaluation read."""
 
+from deeplab.data.augment import AugmentConfig
 from deeplab.data.config import DataConfig
 from deeplab.data.datasets import DATASETS
 from deeplab.data.folder_pairs import FolderPairs, folder_pairs
@@ -9,6 +10,7 @@ from deeplab.data.spec import DatasetSpec
 
 __all__ = [
     "DATASETS",
+    "AugmentConfig",
     "DataConfig",
     "DatasetSpec",
     "FolderPairs",

@@ -2,21 +2,25 @@
 
 An element is {"image": float32 [B, H, W, 3] RGB 0..255, "label": int32 [B, H, W], "id": string
 [B]}. The training stream is one global sequence of elements that depends on the seed alone: the
-k-th element's image and augmentation are functions of (seed, k), so that neither threads nor
-workers nor replicas nor the step at which it starts can change it.
+k-th element's image and augmentation are functions of (seed, k), and its mate in mixing is the one
+with which it shares k // 2, so that neither threads nor workers nor replicas nor the step at which
+it starts can change it.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from deeplab import checks
+from deeplab.data.augment import distortion, mixing
 from deeplab.data.config import DataConfig
 from deeplab.data.decode import decode_image, decode_label, label_size_key
 from deeplab.data.prepared import PreparedDataset
+from deeplab.data.resize_to_range import resize_to_range
 from deeplab.data.transforms import augment_pair
 from deeplab.errors import DeepLabError
 
@@ -25,7 +29,7 @@ _CORES = os.cpu_count() or 1
 _PREFETCHED = 2  # batches that are ready before they are asked for
 
 # What the two uses of the seed are told apart by.
-_ORDER, _AUGMENTATION = 0, 1
+_ORDER, _AUGMENTATION, _MIXING = 0, 1, 2
 
 
 def training_batches(
@@ -48,7 +52,8 @@ def training_batches(
 
     Args:
         dataset: the prepared data.
-        config: split, crop size and augmentation.
+        config: split, crop size and augmentation. Mixing pairs the elements 2j and 2j + 1 of the
+            stream, so that the batch of a replica must be even.
         global_batch_size: images of a step on all replicas of all workers together.
         pad_value: what small images are padded with, RGB 0..255 (the backbone states it).
         seed: 0..2**31-1; with the element's number it alone decides about order and augmentation.
@@ -63,7 +68,7 @@ def training_batches(
 
     Raises:
         DeepLabError: if the split is unknown, the batch size is not divisible by the number of
-            replicas, or a number is out of range.
+            replicas, a number is out of range, or the batches of replicas cannot be mixed.
     """
     replicas = num_workers * replicas_per_worker
     checks.integer("global_batch_size", global_batch_size, minimum=1)
@@ -78,12 +83,24 @@ def training_batches(
     split = dataset.find_split(config.train_split, dataset.train_split)
     read = dataset.reader(split)
     augmentation_seed = _folded(seed, _AUGMENTATION)
+    resize = _resizing(config)
+    distort = distortion(config.augment, pad_value=pad_value, ignore_label=dataset.ignore_label)
+    mix = mixing(
+        config.augment,
+        class_names=dataset.class_names,
+        ignore_label=dataset.ignore_label,
+        batch_size=global_batch_size // replicas,
+        seed=_folded(seed, _MIXING),
+    )
 
-    def make_element(position: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+    def make_element(
+        position: tf.Tensor, index: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         record = read(index)
         image, label = augment_pair(
-            decode_image(record["image"]),
-            decode_label(record["label"], dataset.label_map),
+            *resize(
+                decode_image(record["image"]), decode_label(record["label"], dataset.label_map)
+            ),
             tf.random.experimental.stateless_fold_in(augmentation_seed, position),
             crop_size=config.crop_height_width,
             scale_range=(config.min_scale, config.max_scale),
@@ -91,8 +108,9 @@ def training_batches(
             flip_probability=config.flip_probability,
             pad_value=pad_value,
             ignore_label=dataset.ignore_label,
+            distort=distort,
         )
-        return {"image": image, "label": label, "id": record["id"]}
+        return {"image": image, "label": label, "id": record["id"]}, position
 
     share = global_batch_size // num_workers
     order = training_order(dataset.splits[split], seed, start=start_step * global_batch_size)
@@ -103,7 +121,9 @@ def training_batches(
     batches = order.map(
         make_element, num_parallel_calls=num_parallel_calls or _CORES, deterministic=True
     ).batch(global_batch_size // replicas, drop_remainder=True)
-    return _finished(batches)
+    if mix is None:
+        return _finished(batches.map(lambda batch, positions: batch))
+    return _finished(batches.map(mix, num_parallel_calls=_CORES, deterministic=True))
 
 
 def training_order(num_images: int, seed: int, *, start: int = 0) -> tf.data.Dataset:
@@ -135,11 +155,12 @@ def training_order(num_images: int, seed: int, *, start: int = 0) -> tf.data.Dat
 def evaluation_batches(
     dataset: PreparedDataset, config: DataConfig | int, split: str | None = None
 ) -> tf.data.Dataset:
-    """Every image of a split once, unscaled; only images of equal size share a batch.
+    """Every image of a split once, not augmented; only images of equal size share a batch.
 
     Args:
         dataset: the prepared data.
-        config: gives split and batch size; or the batch size itself.
+        config: gives split, batch size and the range that images and labels are resized to; or the
+            batch size itself, and nothing is resized.
         split: the split, if not that of the config or else the data set's.
 
     Returns:
@@ -154,13 +175,13 @@ def evaluation_batches(
     if split is None and isinstance(config, DataConfig):
         split = config.eval_split
     records = dataset.records(dataset.find_split(split, dataset.eval_split))
+    resize = _resizing(config) if isinstance(config, DataConfig) else _unchanged
 
     def decode_record(record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {
-            "image": tf.cast(decode_image(record["image"]), tf.float32),
-            "label": decode_label(record["label"], dataset.label_map),
-            "id": record["id"],
-        }
+        image, label = resize(
+            decode_image(record["image"]), decode_label(record["label"], dataset.label_map)
+        )
+        return {"image": tf.cast(image, tf.float32), "label": label, "id": record["id"]}
 
     def decode_group(group: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         signature = {
@@ -178,6 +199,22 @@ def evaluation_batches(
         window_size=batch_size,
     )
     return _finished(_decoded(groups, decode_group))
+
+
+def _resizing(config: DataConfig) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """What is done to every image and label of a data set before anything else."""
+    if config.resize_min_side is None:
+        return _unchanged
+    return functools.partial(
+        resize_to_range,
+        min_side=config.resize_min_side,
+        max_side=config.resize_max_side,
+        multiple=config.resize_multiple,
+    )
+
+
+def _unchanged(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return image, label
 
 
 def _decoded(

@@ -10,6 +10,8 @@ coordinate is dst * (in - 1) / (out - 1).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 # Named, because the default may differ between devices.
@@ -153,11 +155,12 @@ def augment_pair(
     flip_probability: float,
     pad_value: tuple[float, ...],
     ignore_label: int,
+    distort: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Random scale, crop (of what is padded to the crop size) and flip.
 
     Args:
-        image: uint8 [H, W, 3].
+        image: uint8 or float32 [H, W, 3].
         label: int32 [H, W].
         seed: [2]; the result depends on nothing else.
         crop_size: height and width.
@@ -166,14 +169,18 @@ def augment_pair(
         flip_probability: 0..1.
         pad_value: what the image is padded with, per channel, 0..255.
         ignore_label: what the label is padded with.
+        distort: (image float32 [H, W, 3] of 0..255, label, seed [2]) -> the two in the same shapes;
+            it is applied to the window before padding. None: nothing.
 
     Returns:
         float32 [crop height, crop width, 3] of 0..255 and int32 [crop height, crop width].
     """
-    seeds = tf.random.experimental.stateless_split(seed, 3)
+    seeds = tf.random.experimental.stateless_split(seed, 4)
     scale = random_scale(*scale_range, scale_step, seeds[0])
     image, label = scale_pair(image, label, scale)
     image, label = random_crop(image, label, crop_size, seeds[1])
+    if distort is not None:
+        image, label = distort(image, label, seeds[3])
     image, label = pad_pair(image, label, crop_size, pad_value=pad_value, ignore_label=ignore_label)
     image, label = random_flip(image, label, flip_probability, seeds[2])
     return tf.ensure_shape(image, [*crop_size, 3]), tf.ensure_shape(label, crop_size)
