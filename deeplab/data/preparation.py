@@ -106,10 +106,10 @@ def _beam_options(
 
 def _explained(error: BaseException, spec: DatasetSpec, data_dir: str) -> DeepLabError | None:
     """What the user should read instead of the error, None for the error itself."""
-    if isinstance(error, DeepLabError) or not isinstance(error, Exception):
+    if not isinstance(error, Exception):
         return None
     ours = message_of(error)
-    if ours is not None:
+    if ours is not None or isinstance(error, DeepLabError):
         return ours
     if spec.by_tfds:  # whatever it fails on is a file or the network
         text = " ".join(str(error).split())
@@ -125,14 +125,22 @@ def _explained(error: BaseException, spec: DatasetSpec, data_dir: str) -> DeepLa
 
 @contextlib.contextmanager
 def quiet_tfds() -> Iterator[None]:
-    """Keeps TFDS from printing, warning of custom configurations, and drawing bars into pipes."""
-    logger = logging.getLogger("absl")
-    level = logger.level
+    """Keeps TFDS from printing, warning of custom configurations, and drawing bars into pipes.
+
+    Beam logs the traceback of what it raises as well.
+    """
+    levels = {
+        logging.getLogger("absl"): logging.ERROR,
+        logging.getLogger("apache_beam"): logging.CRITICAL,
+    }
+    before = {logger: logger.level for logger in levels}
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
-    logger.setLevel(logging.ERROR)
     try:
+        for logger, level in levels.items():
+            logger.setLevel(level)
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in before.items():
+            logger.setLevel(level)
