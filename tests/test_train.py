@@ -185,6 +185,7 @@ def test_two_replicas_equal_one(folders: Mapping[str, str], tmp_path: Path) -> N
             "model.backbone was 'mobilenet_v2', is 'xception_41'",
         ),
         ({"optimizer": deeplab.OptimizerConfig("adamw", 0.01)}, "optimizer.kind was 'sgd'"),
+        ({"loss": deeplab.LossConfig(terms={"dice": 1.0})}, "loss.terms.dice was None, is 1.0"),
     ],
 )
 def test_another_run_is_not_resumed(
@@ -244,6 +245,9 @@ def test_nothing_is_left_of_a_run_that_cannot_start(
     wrong_count = dataclasses.replace(CONFIG, model=dataclasses.replace(MODEL, num_classes=5))
     with pytest.raises(deeplab.DeepLabError, match="num_classes is 5, but .* has 3 classes"):
         deeplab.train(wrong_count, model_dir=model_dir, **folders)
+    two_weights = dataclasses.replace(CONFIG, loss=deeplab.LossConfig(class_weights=(1.0, 2.0)))
+    with pytest.raises(deeplab.DeepLabError, match="class_weights has 2 numbers, but there are 3"):
+        deeplab.train(two_weights, model_dir=model_dir, **folders)
     odd = dataclasses.replace(CONFIG, global_batch_size=3)
     with pytest.raises(deeplab.DeepLabError, match="not divisible by 2 replicas"):
         deeplab.train(odd, model_dir=model_dir, strategy="mirrored", **folders)
