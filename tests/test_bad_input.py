@@ -432,7 +432,7 @@ def test_initial_weights_that_do_not_fit(
         (["--images={0}/photos"], "flag --images needs --labels", 2),
         (["--labels={0}/photos"], "flag --labels needs --images", 2),
         (["--images={0}/no", "--labels={0}/photos"], "no folder", 1),
-        (["--images={0}/photos", "--labels={0}/masks"], "have no mask: expected", 1),
+        (["--images={0}/photos", "--labels={0}/masks"], "has no mask: expected", 1),
         (["--images={0}/photos", "--labels={0}/other_size"], "they must be equal", 1),
         (["--images={0}/photos", "--labels={0}/other_ids"], "holds the ids 7", 1),
         (["--images={0}/photos", "--labels={0}/photos"], "expected an index mask", 1),

@@ -16,8 +16,9 @@ import tensorflow_datasets as tfds
 from deeplab.data.builders.folder import Folder
 from deeplab.data.classes import Color
 from deeplab.data.datasets import DATASETS
+from deeplab.data.problems import refuse
 from deeplab.data.records import RecordTable
-from deeplab.data.source import find_split
+from deeplab.data.source import Source, find_split
 from deeplab.data.spec import DatasetSpec
 from deeplab.errors import DeepLabError, unknown_name
 from deeplab.files import make_directory, missing_folders, remove_empty
@@ -169,15 +170,14 @@ def load_dataset(
             of it, or data_dir cannot be written; a folder that did not exist before does not exist
             after it.
     """
-    if name not in DATASETS:
-        raise unknown_name("data set", name, DATASETS)
-    spec = DATASETS[name]
     data_dir = _absolute(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     source_dir = _absolute(source_dir) if source_dir else None
-    with _quiet_tfds():
-        builder = spec.make_builder(data_dir, source_dir)
-    if isinstance(builder, Folder) and builder.note:
-        print(f"{name}: {builder.note}", flush=True)
+    builder = _make_builder(name, data_dir, source_dir)
+    spec = DATASETS[name]
+    if isinstance(builder, Folder):
+        refuse(builder.source.problems)
+        if builder.note:
+            print(f"{name}: {builder.note}", flush=True)
     with _quiet_tfds():
         is_prepared = builder.is_prepared()
     if not is_prepared:
@@ -188,6 +188,35 @@ def load_dataset(
         # Read back from the disk, as it will be the next time.
         builder = tfds.builder_from_directory(builder.data_path)
     return PreparedDataset(spec, builder, source_dir=source_dir, data_dir=data_dir)
+
+
+def find_source(
+    name: str, *, data_dir: str | None = None, source_dir: str | None = None
+) -> Source | None:
+    """The raw files that `load_dataset` would prepare, with all that is wrong in their pairing.
+
+    Args:
+        name: a key of `DATASETS`.
+        data_dir: as of `load_dataset`.
+        source_dir: as of `load_dataset`.
+
+    Returns:
+        The source; None if the data set is not prepared from pairs of files, or they are not here
+        and a prepared copy is used.
+
+    Raises:
+        DeepLabError: if the name is unknown or the source cannot be used.
+    """
+    data_dir = _absolute(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    builder = _make_builder(name, data_dir, _absolute(source_dir) if source_dir else None)
+    return builder.source if isinstance(builder, Folder) else None
+
+
+def _make_builder(name: str, data_dir: str, source_dir: str | None) -> tfds.core.DatasetBuilder:
+    if name not in DATASETS:
+        raise unknown_name("data set", name, DATASETS)
+    with _quiet_tfds():
+        return DATASETS[name].make_builder(data_dir, source_dir)
 
 
 def _check_expected(

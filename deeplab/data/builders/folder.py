@@ -19,8 +19,7 @@ from deeplab.data.index_masks import (
     encode_label,
     read_index_mask,
 )
-from deeplab.data.source import Pair, Source
-from deeplab.errors import DeepLabError
+from deeplab.data.source import Pair, Source, check_sizes
 
 # Pairs that are being read or wait to be written, per thread.
 _AHEAD = 16
@@ -141,11 +140,6 @@ def encoded_pair(pair: Pair, rule: IdRule) -> tuple[dict[str, Any], frozenset[in
             differ in size.
     """
     image = read_image(pair.image)
-    label, ids = rule.labels(read_index_mask(pair.label), pair.label)
-    height, width = label.shape
-    if (height, width) != (image.height, image.width):
-        raise DeepLabError(
-            f"the image {pair.image} is {image.width}x{image.height} (width x height), its mask "
-            f"{pair.label} is {width}x{height}: they must be equal"
-        )
+    label, ids = rule.labels(read_index_mask(pair.label, rule.colors), pair.label)
+    check_sizes(pair, (image.height, image.width), label.shape)
     return {"image": image.data, "label": encode_label(label), "id": pair.id}, ids
