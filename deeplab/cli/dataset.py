@@ -180,8 +180,7 @@ PREPARE = Command(
     name="dataset prepare",
     summary="Prepares a data set for training, which else happens when it is first used.",
     example=(
-        "deeplab dataset prepare --gin_file=runs/folder_mobilenet_v2.gin --source_dir=my_images\n"
-        "deeplab dataset prepare --images=photos --labels=masks --classes=classes.txt"
+        "deeplab dataset prepare --gin_file=runs/folder_mobilenet_v2.gin --source_dir=my_images"
     ),
     define=_define_prepare,
     run=_prepare,
@@ -192,10 +191,7 @@ CHECK = Command(
         "Reads every image and mask and lists what is wrong with them; exits with 1 if training "
         "would be wrong."
     ),
-    example=(
-        "deeplab dataset check --gin_file=runs/folder_mobilenet_v2.gin --source_dir=my_images\n"
-        "deeplab dataset check --images=photos --labels=masks --classes=classes.txt"
-    ),
+    example="deeplab dataset check --images=photos --labels=masks --classes=classes.txt",
     define=_define_check,
     run=_check,
 )

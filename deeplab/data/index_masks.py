@@ -34,6 +34,11 @@ _PNG_GREY = 0
 
 _SHOWN_IDS = 8
 
+_SAVE_AS_1 = (
+    "if 255 marks an object, save it as 1, with Pillow: "
+    "Image.open(p).convert('L').point(lambda v: v // 255).save(p)"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Mask:
@@ -41,7 +46,7 @@ class Mask:
 
     Attributes:
         ids: [H, W], uint8 or uint16.
-        form: "grey", "16 bit", "palette" or "colours".
+        form: "grey", "16-bit grey", "palette" or "colour".
         recoloured: how many pixels of a palette mask have another id by their colour, which
             counts, than by their index; None if indices or levels were taken.
     """
@@ -109,12 +114,12 @@ def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> M
             pixels = pixels // np.uint8(255 // (2**depth - 1))
         return Mask(pixels, "grey")
     if mode.startswith("I"):  # 16-bit grey
-        return Mask(pixels.astype(np.uint16), "16 bit")
+        return Mask(pixels.astype(np.uint16), "16-bit grey")
     # Pillow cuts 16 bits of a colour down to 8, which is no exact match any more.
     if mode in ("RGB", "RGBA") and png_bit_depth(data) == 8:
         ids = colors.of_pixels(pixels)
         if ids is not None:
-            return Mask(ids, "colours")
+            return Mask(ids, "colour")
         detail = f"is an image in colours ({mode}): {_way_out(pixels, colors)}"
     else:
         detail = f"is an image in colours ({mode}), expected an index mask: {_INDEX_MASK}"
@@ -236,8 +241,7 @@ def check_something_to_learn(ids: Iterable[int], rule: IdRule, where: Path) -> N
     if rule.ignore_label == IGNORE_LABEL and found <= {0, IGNORE_LABEL}:
         detail = (
             f"together hold nothing but the ids {listed(sorted(found))}, and 255 means 'ignore': "
-            "nothing could be learned; if 255 marks an object, save it as 1, with Pillow: "
-            "Image.open(p).convert('L').point(lambda v: v // 255).save(p)"
+            f"nothing could be learned; {_SAVE_AS_1}"
         )
         kind = "binary_mask"
     elif found <= {rule.ignore, rule.ignore_label}:
@@ -246,6 +250,33 @@ def check_something_to_learn(ids: Iterable[int], rule: IdRule, where: Path) -> N
     else:
         return
     raise FileError(Problem(kind, where, f"all masks {detail}"), f"all masks in {where} {detail}")
+
+
+def check_something_to_measure(masks: Iterable[frozenset[int]], rule: IdRule, where: Path) -> None:
+    """Refuses masks that hold 0 and 255 and nothing else: their objects would not be measured.
+
+    Args:
+        masks: the ids of each mask; no more are asked for than it takes to be sure.
+        rule: the ids of classes.
+        where: the folder of the masks, for the message.
+
+    Raises:
+        FileError: if all masks together hold 0 and 255, or 255 alone.
+    """
+    if rule.ignore_label != IGNORE_LABEL:
+        return
+    found: set[int] = set()
+    for ids in masks:
+        found |= ids
+        if not found <= {0, IGNORE_LABEL}:
+            return
+    if IGNORE_LABEL in found:
+        detail = (
+            f"together hold nothing but the ids {listed(sorted(found))}, and 255 means 'ignore': "
+            f"no object would be measured; {_SAVE_AS_1}"
+        )
+        problem = Problem("binary_mask", where, f"all masks {detail}")
+        raise FileError(problem, f"all masks in {where} {detail}")
 
 
 def listed(ids: Iterable[int]) -> str:

@@ -80,6 +80,11 @@ class PreparedDataset:
         """The number of classes, without the ignored id."""
         return len(self.class_names)
 
+    @property
+    def prepared_dir(self) -> str:
+        """The folder of the records in data_dir."""
+        return os.fspath(self._builder.data_path)
+
     def find_split(self, name: str | None, default: str) -> str:
         """The split of that name; "val" and "validation" mean the same.
 
@@ -261,9 +266,21 @@ def _prepare(builder: tfds.core.DatasetBuilder, data_dir: str) -> None:
         if isinstance(error, OSError) and builder.is_prepared():
             return  # another process was faster
         remove_empty(made)
-        if isinstance(error, OSError):
-            raise DeepLabError(f"cannot prepare the data set in {data_dir}: {error}") from error
+        reason = _disk_error(error)
+        if reason:
+            raise DeepLabError(f"cannot prepare the data set in {data_dir}: {reason}") from error
         raise
+
+
+def _disk_error(error: BaseException | None) -> str | None:
+    """What the file system said, if that is why; TFDS wraps the errors of TensorFlow's writer."""
+    while isinstance(error, Exception) and not isinstance(error, DeepLabError):
+        if isinstance(error, OSError):
+            return str(error)
+        if isinstance(error, tf.errors.OpError):
+            return str(error.message)
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @contextlib.contextmanager

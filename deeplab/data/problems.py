@@ -22,7 +22,7 @@ KINDS: dict[str, str] = {
     "colour_mask": "a mask that is an image in colours",
     "binary_mask": "masks that all hold nothing but 0 and 255",
     "duplicate_across_splits": "an image that is in another split too",
-    "palette_mask": "a mask with a palette, whose indices or colours are the classes",
+    "palette_mask": "a mask with a palette",
     "single_class": "a mask of one class everywhere",
 }
 # Kinds that spoil nothing as a rule.

@@ -160,13 +160,15 @@ def check_sizes(pair: Pair, image: Sequence[int], label: Sequence[int]) -> None:
         FileError: if they differ.
     """
     if tuple(image) != tuple(label):
+        turned = tuple(image) == tuple(reversed(label))
+        advice = "; if EXIF turns the image, turn the mask too" if turned else ""
         size = f"{label[1]}x{label[0]}"
         expected = f"{image[1]}x{image[0]}"
         raise FileError(
             Problem(
                 "size_mismatch",
                 pair.label,
-                f"is {size} (width x height), its image {pair.image.name} is {expected}",
+                f"is {size} (width x height), its image {pair.image.name} is {expected}{advice}",
             ),
             f"the image {pair.image} is {expected} (width x height), its mask {pair.label} is "
             f"{size}: they must be equal",

@@ -214,7 +214,7 @@ def _notes(
     for split in disjoint:
         if find_split(split, splits) is None:
             notes.append(f"there is no split {split}; splits: {', '.join(splits) or 'none'}")
-    wide = forms["16 bit"]
+    wide = forms["16-bit grey"]
     if wide:
         notes.append(f"{wide} of {forms.total()} masks are 16-bit PNG")
     present = [tally.class_pixels > 0 for tally in splits.values()]
@@ -250,4 +250,6 @@ def _example(sample: Sample, rule: MaskRule) -> Example:
     columns = ((np.arange(width) + 0.5) * image.width / width).astype(np.intp)
     small = image.resize((width, height), Image.Resampling.BOX)
     # Nearest neighbour, so that no class is invented.
-    return Example(f"{sample.split}: {sample.pair.id}", np.asarray(small), labels[rows, columns])
+    is_named = sample.pair.id.startswith(f"{sample.split}/")
+    name = sample.pair.id if is_named else f"{sample.split}: {sample.pair.id}"
+    return Example(name, np.asarray(small), labels[rows, columns])

@@ -77,7 +77,7 @@ def inspect(sample: Sample, rule: MaskRule) -> Facts:
         if image_size:
             compare = functools.partial(check_sizes, pair, image_size, mask.ids.shape)
             _attempt(compare, pair.label, problems)
-        problems += _remarks(mask, pair.label)
+        problems += _remarks(mask, pair.label, has_colors=bool(rule.ids.colors))
     counts = None
     if labels is not None:
         count = len(rule.class_names)
@@ -125,17 +125,22 @@ def _attempt(read: Callable[[], _T], file: Path, problems: list[Problem]) -> _T 
     return None
 
 
-def _remarks(mask: Mask, file: Path) -> list[Problem]:
+def _remarks(mask: Mask, file: Path, *, has_colors: bool) -> list[Problem]:
     """That a mask is no plain index mask, and what becomes of it."""
-    if mask.form == "colours":
+    if mask.form == "colour":
         detail = "is an image in colours, all of them of classes: preparing converts it"
         return [Problem("colour_mask", file, detail, is_warning=True)]
     if mask.form != "palette":
         return []
     if mask.recoloured is None:
+        colors = (
+            "some of its colours are no class's in classes.json"
+            if has_colors
+            else 'with "colors" in classes.json its colours would count'
+        )
         detail = (
             "has a palette: its indices are the class ids, and preparing stores them as grey "
-            'levels (with class "colors" in classes.json its colours would count)'
+            f"levels ({colors})"
         )
     elif mask.recoloured == 0:
         detail = "has a palette whose colours and indices name the same classes"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deeplab.data.checking.report import render_report
 from deeplab.data.checking.result import CheckResult
-from deeplab.files import make_directory, write_text
+from deeplab.files import make_directory, missing_folders, remove_empty, write_text
 
 
 def check_json(result: CheckResult) -> str:
@@ -45,7 +45,15 @@ def write_check(result: CheckResult, output_dir: Path) -> None:
     Raises:
         DeepLabError: if the folder cannot be written.
     """
-    report = render_report(result)
-    make_directory(output_dir)
-    write_text(output_dir / "report.html", report)
-    write_text(output_dir / "check.json", check_json(result))
+    texts = {"report.html": render_report(result), "check.json": check_json(result)}
+    made = missing_folders(output_dir)
+    try:
+        make_directory(output_dir)
+        for name, text in texts.items():
+            write_text(output_dir / name, text)
+    except BaseException:
+        if made:  # a folder that is new is there with both files or not at all
+            for name in texts:
+                (output_dir / name).unlink(missing_ok=True)
+        remove_empty(made)
+        raise

@@ -25,7 +25,7 @@ def render_report(result: CheckResult) -> str:
         "facts": [
             f"{sum(tally.num_images for tally in result.splits.values())} images",
             f"{len(result.class_names)} classes",
-            *(f"{count} masks {form}" for form, count in result.mask_forms.items()),
+            *(f"{form} masks: {count}" for form, count in result.mask_forms.items()),
         ],
         "ok": result.ok,
         "verdict": verdict(result),
@@ -49,7 +49,7 @@ def _kind(result: CheckResult, kind: str, problems: Sequence[Problem]) -> dict[s
         "level": "warning" if all(problem.is_warning for problem in problems) else "error",
         "count": len(problems),
         "text": KINDS[kind],
-        "shown": [(result.shown_name(item.file), item.detail) for item in problems[:_SHOWN]],
+        "shown": [result.shown(item) for item in problems[:_SHOWN]],
         "more": max(0, len(problems) - _SHOWN),
     }
 

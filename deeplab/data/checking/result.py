@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -77,7 +78,7 @@ class CheckResult:
         splits: a tally per split.
         problems: all that is wrong, by kind.
         notes: remarks about the whole, a sentence each.
-        mask_forms: how many masks are "grey", "16 bit", "palette" and "colours".
+        mask_forms: how many masks are "grey", "16-bit grey", "palette" and "colour".
         examples: some of the images.
     """
 
@@ -107,8 +108,9 @@ class CheckResult:
                 setattr(total, field.name, value)
         return total
 
-    def shown_name(self, file: Path) -> str:
-        """A file's name for people: relative to the source where it lies in it."""
-        if self.base is not None and file.is_relative_to(self.base) and file != self.base:
-            return file.relative_to(self.base).as_posix()
-        return str(file)
+    def shown(self, problem: Problem) -> tuple[str, str]:
+        """File and detail for people: names relative to the source where they lie in it."""
+        if self.base is None or problem.file == self.base:
+            return str(problem.file), problem.detail
+        prefix = f"{self.base}{os.sep}"
+        return str(problem.file).removeprefix(prefix), problem.detail.replace(prefix, "")

@@ -82,6 +82,6 @@ def _feature(
 ) -> bytes:
     try:
         return bytes(read(tf.constant(number, tf.int64))[key].numpy())
-    except tf.errors.OpError as error:
-        why = "is damaged: its checksum is wrong or it ends early"
+    except tf.errors.DataLossError as error:
+        why = "is damaged (wrong checksum)"
         raise FileError(Problem("unreadable", place, why), f"{place} {why}") from error

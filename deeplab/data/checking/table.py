@@ -95,9 +95,9 @@ def _class_table(
 
 def _kind_lines(result: CheckResult, kind: str, problems: Sequence[Problem]) -> list[str]:
     word = "warning" if all(problem.is_warning for problem in problems) else "error"
-    lines = [f"{word}: {kind}, {len(problems)} x {KINDS[kind]}"]
+    lines = _wrapped(f"{word}: {kind}, {len(problems)} x {KINDS[kind]}")
     for problem in problems[:_SHOWN]:
-        lines += _wrapped(f"{result.shown_name(problem.file)}: {problem.detail}", indent="  ")
+        lines += _wrapped(": ".join(result.shown(problem)), indent="  ")
     more = len(problems) - _SHOWN
     return [*lines, *([f"  and {more} more"] if more > 0 else []), ""]
 
