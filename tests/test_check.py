@@ -411,7 +411,7 @@ def test_the_command_writes_and_prints_what_it_found(run: Run, tmp_path: Path) -
     assert sorted(path.name for path in output.iterdir()) == ["check.json", "report.html"]
     content = json.loads((output / "check.json").read_text())
     assert content["ok"] is False
-    assert content["num_images"] == {"train": 20, "val": 12}
+    assert content["num_images"] == {"train": 20, "val": 11}
     assert list(content["class_pixels"]) == ["background", "cat", "dog"]
     assert {item["kind"] for item in content["problems"]} == set(KINDS) - {"binary_mask"}
     for item in content["problems"]:
