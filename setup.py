@@ -10,7 +10,8 @@ setup(
     packages=[*find_packages(include=["deeplab", "deeplab.*"]), "deeplab.gin_files"],
     package_dir={"deeplab.gin_files": "gin"},
     package_data={
-        "deeplab": ["py.typed"],
+        "deeplab": ["py.typed", "*.jinja"],
+        "deeplab.data.checking": ["*.jinja"],
         "deeplab.evaluation": ["*.jinja"],
         "deeplab.gin_files": ["**/*.gin"],
     },

@@ -432,10 +432,11 @@ def test_initial_weights_that_do_not_fit(
         (["--images={0}/photos"], "flag --images needs --labels", 2),
         (["--labels={0}/photos"], "flag --labels needs --images", 2),
         (["--images={0}/no", "--labels={0}/photos"], "no folder", 1),
-        (["--images={0}/photos", "--labels={0}/masks"], "have no mask: expected", 1),
+        (["--images={0}/photos", "--labels={0}/masks"], "has no mask: expected", 1),
         (["--images={0}/photos", "--labels={0}/other_size"], "they must be equal", 1),
         (["--images={0}/photos", "--labels={0}/other_ids"], "holds the ids 7", 1),
         (["--images={0}/photos", "--labels={0}/photos"], "expected an index mask", 1),
+        (["--images={0}/photos", "--labels={0}/binary"], "no object would be measured", 1),
         (["--split=tset"], "unknown split 'tset'; choices: train, val", 1),
         (["--name=a/b"], "name 'a/b' must be the name of a folder", 1),
         (["--gin_file=runs/nothing.gin"], "unknown gin file 'runs/nothing.gin'", 1),
@@ -454,6 +455,7 @@ def test_images_that_cannot_be_measured_on(
     (tmp_path / "masks").mkdir()
     save(tmp_path / "other_size/a.png", random_mask(9, 9))
     save(tmp_path / "other_ids/a.png", random_mask(20, 30, (0, 7)))
+    save(tmp_path / "binary/a.png", random_mask(20, 30, (0, 255)))
     given = [flag.format(tmp_path) for flag in flags]
     assert message in refused("evaluate", f"--model_dir={run}", *given, code=code)
 
@@ -495,6 +497,57 @@ def test_an_export_folder_that_exists(run: Path, refused: Refused, tmp_path: Pat
     assert "empty exists; --overwrite replaces it" in refused("export", *flags)
     flags = [f"--model_dir={run}", f"--export_dir={run}", "--overwrite"]
     assert "is not an exported model; it is not replaced" in refused("export", *flags)
+
+
+# Prepared data that is damaged
+
+
+def _changed(data: bytearray) -> None:
+    data[len(data) - 40] ^= 1  # in the last record
+
+
+def _cut(data: bytearray) -> None:
+    del data[-40:]
+
+
+def _cut_in_a_length(data: bytearray) -> None:
+    data += b"abc"
+
+
+@pytest.mark.parametrize(
+    ("split", "command", "number"), [("train", "train", 2), ("val", "evaluate", 0)]
+)
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_changed, r"record {0} of the split {1} of the data set folder in .*: delete .*/folder/"),
+        (_cut, r"the record file .*folder-{1}.* is damaged at byte \d+ of \d+: delete"),
+        (_cut_in_a_length, r"the record file .*folder-{1}.* is damaged at byte \d+ of \d+"),
+    ],
+)
+def test_damaged_records_are_named(
+    damage: Callable[[bytearray], None],
+    message: str,
+    split: str,
+    command: str,
+    number: int,
+    trained: Path,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    data_dir = shutil.copytree(trained.parent / "data", tmp_path / "data")
+    (path,) = data_dir.rglob(f"*-{split}.tfrecord*")
+    data = bytearray(path.read_bytes())
+    damage(data)
+    path.write_bytes(data)
+    flags = [f"--data_dir={data_dir}"]
+    if command == "train":
+        flags.append("--gin_bindings=TRAIN_STEPS=9")
+    # Training has begun by then, so its folder may have changed.
+    assert main([command, f"--model_dir={run}", *flags]) == 1
+    errors = capfd.readouterr().err
+    assert errors.count("\n") == 1 and re.search(message.format(number, split), errors)
 
 
 # Real processes

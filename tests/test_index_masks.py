@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from deeplab.data.image_files import read_image
 from deeplab.data.index_masks import (
     IdRule,
     check_something_to_learn,
+    check_something_to_measure,
     encode_label,
     read_index_mask,
 )
@@ -137,6 +139,21 @@ def test_masks_of_ignored_ids_alone_are_refused() -> None:
     with pytest.raises(DeepLabError, match="nothing but ignored ids: 11"):
         check_something_to_learn({11}, IdRule(11, 11), Path("labels"))
     check_something_to_learn({0, 1, 255}, IdRule(2), Path("labels"))
+
+
+def test_masks_that_measure_no_object_are_refused() -> None:
+    where = Path("labels")
+    with pytest.raises(DeepLabError, match="labels together hold nothing but the ids 0, 255"):
+        check_something_to_measure([frozenset({0}), frozenset({255})], IdRule(2), where)
+    check_something_to_measure([frozenset({0})], IdRule(2), where)  # nothing to be found in it
+    check_something_to_measure([frozenset({0, 255})], IdRule(300, 65535), where)
+
+    def masks() -> Iterator[frozenset[int]]:
+        yield frozenset({0, 255})
+        yield frozenset({1})
+        raise AssertionError("the first two are enough")
+
+    check_something_to_measure(masks(), IdRule(2), where)
 
 
 def test_plain_images_keep_their_bytes(tmp_path: Path) -> None:

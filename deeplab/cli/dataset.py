@@ -1,34 +1,179 @@
-"""`deeplab dataset prepare`: turns raw images and labels into records."""
+"""`deeplab dataset prepare | check | stats`: the data, before anything is trained on it."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from deeplab.cli import shared_flags
-from deeplab.cli.command import Command
+from deeplab.cli.command import Command, UsageError
 from deeplab.cli.quiet import import_tensorflow
+from deeplab.errors import DeepLabError
+
+if TYPE_CHECKING:
+    from deeplab.data.checking import CheckResult
+
+_OWN_IMAGES = ("images", "labels", "classes")
 
 
-def _define(values: flags.FlagValues) -> None:
+def _define_data(values: flags.FlagValues) -> None:
     shared_flags.define_gin(values)
+    flags.DEFINE_string(
+        "images",
+        None,
+        "folder of images, instead of --gin_file: with --labels and --classes",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "labels", None, "folder of the masks that belong to --images", flag_values=values
+    )
+    flags.DEFINE_string(
+        "classes",
+        None,
+        "classes.json, or a text file with a class name a line, in the order of the ids",
+        flag_values=values,
+    )
     shared_flags.define_data(values)
 
 
-def _run(values: flags.FlagValues) -> int:
+def _define_output(values: flags.FlagValues, default: str | None, text: str) -> None:
+    flags.DEFINE_string("output_dir", default, text, flag_values=values)
+
+
+def _define_prepare(values: flags.FlagValues) -> None:
+    _define_data(values)
+    _define_output(
+        values,
+        None,
+        "with --images: folder that list.jsonl and classes.json are written to, for --source_dir "
+        "of the other commands (without it ./dataset_list)",
+    )
+
+
+def _define_check(values: flags.FlagValues) -> None:
+    _define_data(values)
+    _define_output(values, "dataset_check", "folder of report.html and check.json")
+
+
+def _define_stats(values: flags.FlagValues) -> None:
+    _define_data(values)
+    _define_output(values, None, "folder that class_weights.gin is written to; without it, none is")
+
+
+def _require_data(values: flags.FlagValues) -> None:
+    """Makes sure that the flags name one data set.
+
+    Raises:
+        UsageError: if they name none or two.
+    """
+    shared_flags.require_one_of(values, ["gin_file", "images"])
+    shared_flags.require_together(values, *_OWN_IMAGES)
+    if values.images:
+        for name in ("source_dir", "gin_bindings"):
+            if values[name].value:
+                raise UsageError(f"flag --{name} does not go with --images")
+
+
+def _prepare(values: flags.FlagValues) -> int:
+    _require_data(values)
+    if values.output_dir and not values.images:
+        raise UsageError("flag --output_dir needs --images")
     import_tensorflow(verbose=values.v > 0)
     from deeplab.configuration import read_data_config
     from deeplab.data import load_dataset
+    from deeplab.data.checking import prepare_folders
 
-    config = read_data_config(values.gin_file, values.gin_bindings)
-    dataset = load_dataset(
-        config.dataset,
-        data_dir=shared_flags.optional_path(values.data_dir),
-        source_dir=shared_flags.optional_path(values.source_dir),
-    )
+    data_dir = shared_flags.optional_path(values.data_dir)
+    if values.images:
+        output_dir = shared_flags.path(values.output_dir or "dataset_list")
+        shared_flags.require_writable(output_dir)
+        dataset = prepare_folders(*_own_images(values), Path(output_dir), data_dir=data_dir)
+    else:
+        config = read_data_config(values.gin_file, values.gin_bindings)
+        dataset = load_dataset(
+            config.dataset,
+            data_dir=data_dir,
+            source_dir=shared_flags.optional_path(values.source_dir),
+        )
     print(f"{dataset.name}: {dataset.num_classes} classes: {', '.join(dataset.class_names)}")
     for split, size in dataset.splits.items():
         print(f"  {split}: {size} images")
+    if values.images:
+        known = "" if data_dir is None else f" --data_dir={data_dir}"
+        print(
+            "train on it with\n  deeplab train --gin_file=runs/folder_mobilenet_v2.gin "
+            f"--source_dir={output_dir}/list.jsonl{known} --model_dir=DIR"
+        )
     return 0
+
+
+def _check(values: flags.FlagValues) -> int:
+    _require_data(values)
+    output_dir = shared_flags.path(values.output_dir)
+    shared_flags.require_writable(output_dir)
+    result, _ = _checked(values)
+    from deeplab.data.checking import render_check, write_check
+
+    write_check(result, Path(output_dir))
+    print(render_check(result), end="")
+    print(f"wrote {output_dir}/report.html and check.json")
+    return 0 if result.ok else 1
+
+
+def _stats(values: flags.FlagValues) -> int:
+    _require_data(values)
+    if values.output_dir:
+        shared_flags.require_writable(shared_flags.path(values.output_dir))
+    result, split = _checked(values)
+    from deeplab.data.checking import (
+        class_weights,
+        known_split,
+        render_statistics,
+        weights_binding,
+    )
+    from deeplab.data.problems import refuse
+    from deeplab.files import make_directory, write_text
+
+    refuse(result.problems)
+    split = known_split(result, split)
+    binding = weights_binding(class_weights(result.splits[split]))
+    print(render_statistics(result, split), end="")
+    print(f"median frequency class weights, for a gin file:\n{binding}")
+    if values.output_dir:
+        file = make_directory(shared_flags.path(values.output_dir)) / "class_weights.gin"
+        write_text(
+            file, f"# Median frequency class weights of {result.title}, split {split}.\n{binding}\n"
+        )
+        print(f"wrote {file}")
+    return 0
+
+
+def _checked(values: flags.FlagValues) -> tuple[CheckResult, str]:
+    """Reads everything; also the name of the split to train on."""
+    import_tensorflow(verbose=values.v > 0)
+    from deeplab.configuration import read_data_config
+    from deeplab.data import DATASETS
+    from deeplab.data.checking import check_folders, check_named
+
+    if values.images:
+        return check_folders(*_own_images(values)), "train"
+    config = read_data_config(values.gin_file, values.gin_bindings)
+    result = check_named(
+        config,
+        data_dir=shared_flags.optional_path(values.data_dir),
+        source_dir=shared_flags.optional_path(values.source_dir),
+    )
+    return result, config.train_split or DATASETS[config.dataset].train_split
+
+
+def _own_images(values: flags.FlagValues) -> tuple[Path, Path, Path]:
+    images, labels, classes = (Path(shared_flags.path(values[name].value)) for name in _OWN_IMAGES)
+    for folder in (images, labels):
+        if not folder.is_dir():
+            raise DeepLabError(f"no folder {folder}")
+    return images, labels, classes
 
 
 PREPARE = Command(
@@ -37,7 +182,25 @@ PREPARE = Command(
     example=(
         "deeplab dataset prepare --gin_file=runs/folder_mobilenet_v2.gin --source_dir=my_images"
     ),
-    define=_define,
-    run=_run,
-    required=("gin_file",),
+    define=_define_prepare,
+    run=_prepare,
+)
+CHECK = Command(
+    name="dataset check",
+    summary=(
+        "Reads every image and mask and lists what is wrong with them; exits with 1 if training "
+        "would be wrong."
+    ),
+    example="deeplab dataset check --images=photos --labels=masks --classes=classes.txt",
+    define=_define_check,
+    run=_check,
+)
+STATS = Command(
+    name="dataset stats",
+    summary="Counts the pixels of every class in the training split and proposes class weights.",
+    example=(
+        "deeplab dataset stats --gin_file=runs/folder_mobilenet_v2.gin --source_dir=my_images"
+    ),
+    define=_define_stats,
+    run=_stats,
 )

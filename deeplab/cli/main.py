@@ -31,6 +31,8 @@ COMMANDS: dict[str, Command] = {
         export.COMMAND,
         import_.COMMAND,
         dataset.PREPARE,
+        dataset.CHECK,
+        dataset.STATS,
         info.COMMAND,
     )
 }

@@ -2,6 +2,7 @@
 
 from deeplab.data.augment import AugmentConfig
 from deeplab.data.config import DataConfig
+from deeplab.data.damage import NamedBatches, damaged_records_named
 from deeplab.data.datasets import DATASETS
 from deeplab.data.folder_pairs import FolderPairs, folder_pairs
 from deeplab.data.pipeline import evaluation_batches, training_batches
@@ -14,7 +15,9 @@ __all__ = [
     "DataConfig",
     "DatasetSpec",
     "FolderPairs",
+    "NamedBatches",
     "PreparedDataset",
+    "damaged_records_named",
     "evaluation_batches",
     "folder_pairs",
     "load_dataset",

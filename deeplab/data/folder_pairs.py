@@ -13,7 +13,7 @@ import tensorflow as tf
 from deeplab.data.builders.folder import encoded_pair
 from deeplab.data.classes import IGNORE_LABEL
 from deeplab.data.decode import decode_image, decode_label
-from deeplab.data.index_masks import IdRule
+from deeplab.data.index_masks import IdRule, check_something_to_measure, read_index_mask
 from deeplab.data.source import Pair, pair_files
 
 _THREADS = 2
@@ -79,8 +79,12 @@ def folder_pairs(
         ignore_label: the id of ignored pixels, in the masks and in the batches.
 
     Raises:
-        DeepLabError: if a folder is missing, there are no images, or some have no partner.
+        DeepLabError: if a folder is missing, there are no images, some have no partner, or the
+            masks hold nothing but 0 and 255.
     """
-    return FolderPairs(
-        pair_files(Path(images), Path(labels)), IdRule(num_classes, ignore_label), ignore_label
-    )
+    pairs = pair_files(Path(images), Path(labels))
+    rule = IdRule(num_classes, ignore_label)
+    # Mostly the first mask is enough to see that they are index masks.
+    ids = (rule.labels(read_index_mask(pair.label), pair.label)[1] for pair in pairs)
+    check_something_to_measure(ids, rule, Path(labels))
+    return FolderPairs(pairs, rule, ignore_label)

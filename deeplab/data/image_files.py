@@ -8,8 +8,15 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from deeplab.data.index_masks import UNREADABLE, png_bit_depth, what_is_wrong
-from deeplab.errors import DeepLabError
+from deeplab.data.open_image import (
+    UNREADABLE,
+    TooLarge,
+    open_image,
+    png_bit_depth,
+    read_bytes,
+    what_is_wrong,
+)
+from deeplab.data.problems import FileError, Problem
 
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 
@@ -36,30 +43,58 @@ def read_image(path: Path) -> EncodedImage:
     and palette to RGB, alpha dropped, CMYK converted, the orientation of EXIF applied.
 
     Raises:
-        DeepLabError: if it is unreadable or truncated, or has 16 or 32 bits a channel in grey
-            (what is white in it cannot be known).
+        FileError: if it is unreadable, truncated or has more than `MAX_PIXELS` pixels, or has 16
+            or 32 bits a channel in grey (what is white in it cannot be known).
     """
     try:
-        data = path.read_bytes()
-        with Image.open(io.BytesIO(data)) as image:
+        data = read_bytes(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    image, is_plain = decode_upright(data, path)
+    if is_plain:
+        return EncodedImage(data, image.height, image.width)
+    file = io.BytesIO()
+    # Without `exif` Pillow would copy the orientation tag that has just been applied.
+    image.save(file, "PNG", exif=b"")
+    return EncodedImage(file.getvalue(), image.height, image.width)
+
+
+def decode_upright(data: bytes, path: Path) -> tuple[Image.Image, bool]:
+    """Decodes an image file, as `read_image` takes it.
+
+    Args:
+        data: the file's bytes.
+        path: where they came from, for the message.
+
+    Returns:
+        The image, RGB and upright, and whether the bytes are plain: three 8-bit channels of a
+        JPEG or PNG file, upright.
+
+    Raises:
+        FileError: as `read_image`.
+    """
+    try:
+        with open_image(data) as image:
             image.load()  # a truncated file fails here
             upright = image.getexif().get(_ORIENTATION, 1) in (0, 1)
             if image.mode == "RGB" and upright and _is_plain(image.format, data):
-                return EncodedImage(data, image.height, image.width)
+                return image, True
             if image.mode[0] in "IF":
-                raise DeepLabError(
-                    f"the image {path} has more than 8 bits a channel (mode {image.mode}): "
-                    "convert it to 8 bits"
-                )
-            converted = ImageOps.exif_transpose(image).convert("RGB")
-    except DeepLabError:
+                detail = f"has more than 8 bits a channel (mode {image.mode}): convert it to 8 bits"
+                raise FileError(Problem("unreadable", path, detail), f"the image {path} {detail}")
+            turned = ImageOps.exif_transpose(image)
+            # Straight to RGB, Pillow warns about palettes with transparency.
+            opaque = turned.convert("RGBA") if turned.mode == "P" else turned
+            return opaque.convert("RGB"), False
+    except FileError:
         raise
-    except UNREADABLE as error:
-        raise DeepLabError(f"cannot read the image {path}: {what_is_wrong(error)}") from error
-    file = io.BytesIO()
-    # Without `exif` Pillow would copy the orientation tag that has just been applied.
-    converted.save(file, "PNG", exif=b"")
-    return EncodedImage(file.getvalue(), converted.height, converted.width)
+    except (TooLarge, *UNREADABLE) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> FileError:
+    why = what_is_wrong(error)
+    return FileError(Problem("unreadable", path, why), f"cannot read the image {path}: {why}")
 
 
 def _is_plain(image_format: str | None, data: bytes) -> bool:

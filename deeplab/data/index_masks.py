@@ -9,79 +9,158 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import struct
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from deeplab.data.classes import IGNORE_LABEL, ClassList, ignore_label_of
-from deeplab.errors import DeepLabError
+from deeplab.data.class_colors import ClassColors, Labels, colors_used, listed_colors
+from deeplab.data.classes import IGNORE_LABEL, ClassList, Color, ignore_label_of
+from deeplab.data.open_image import (
+    UNREADABLE,
+    TooLarge,
+    open_image,
+    png_bit_depth,
+    read_bytes,
+    what_is_wrong,
+)
+from deeplab.data.problems import FileError, Problem
 
-Labels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-
-# What Pillow raises for files that it cannot read: not an image, truncated, broken, absurdly big.
-UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
-
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Offsets in a PNG file, whose first chunk is IHDR: width and height (4 bytes each) at 16.
-_PNG_BIT_DEPTH = 24
+# Offset in a PNG file, whose first chunk is IHDR.
 _PNG_COLOR_TYPE = 25
 _PNG_GREY = 0
 
 _SHOWN_IDS = 8
 
-
-def what_is_wrong(error: Exception) -> str:
-    """What the user should be told of an error of `UNREADABLE`."""
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image of a known format"  # Pillow names an object in memory
-    return str(error) or type(error).__name__
+_SAVE_AS_1 = (
+    "if 255 marks an object, save it as 1, with Pillow: "
+    "Image.open(p).convert('L').point(lambda v: v // 255).save(p)"
+)
 
 
-def png_bit_depth(data: bytes) -> int:
-    """Bits per channel of a PNG file (1..16), 0 if it is none."""
-    return data[_PNG_BIT_DEPTH] if data.startswith(_PNG_SIGNATURE) and len(data) > 32 else 0
+@dataclasses.dataclass(frozen=True)
+class Mask:
+    """A mask as it was found.
+
+    Attributes:
+        ids: [H, W], uint8 or uint16.
+        form: "grey", "16-bit grey", "palette" or "colour".
+        recoloured: how many pixels of a palette mask have another id by their colour, which
+            counts, than by their index; None if indices or levels were taken.
+    """
+
+    ids: Labels
+    form: str
+    recoloured: int | None = None
 
 
-def read_index_mask(path: Path) -> Labels:
-    """Reads a mask: the palette indices or the grey levels of a PNG file.
+def read_index_mask(path: Path, colors: ClassColors | None = None) -> Labels:
+    """Reads a mask: the palette indices, the grey levels or the class colours of a PNG file.
+
+    Args:
+        path: the file.
+        colors: what colours mean; see `class_colors` for when they count.
 
     Returns:
         [H, W], uint8, or uint16 for 16-bit files.
 
     Raises:
-        DeepLabError: if it is unreadable, no PNG, or an image in colours.
+        FileError: if it is unreadable, no PNG, has more than `MAX_PIXELS` pixels, or is an image
+            in colours that are not those of the classes.
     """
     try:
-        data = path.read_bytes()
-        with Image.open(io.BytesIO(data)) as image:
+        data = read_bytes(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return decode_mask(data, path, colors).ids
+
+
+def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> Mask:
+    """Decodes a mask, as `read_index_mask` takes it.
+
+    Args:
+        data: the file's bytes.
+        path: where they came from, for the message.
+        colors: what colours mean.
+
+    Raises:
+        FileError: as `read_index_mask`.
+    """
+    colors = colors or ClassColors(None)
+    try:
+        with open_image(data) as image:
             if image.format != "PNG":
-                raise DeepLabError(
-                    f"the mask {path} is {image.format}, not PNG: formats with losses change ids"
-                )
+                detail = f"is {image.format}, not PNG: formats with losses change ids"
+                raise FileError(Problem("unreadable", path, detail), f"the mask {path} {detail}")
             mode = image.mode
             pixels = np.asarray(image)
-    except DeepLabError:
+            palette = (image.getpalette("RGB") or []) if mode == "P" else []
+            if mode == "RGBA":
+                pixels = pixels[..., :3]
+    except FileError:
         raise
-    except UNREADABLE as error:
-        raise DeepLabError(f"cannot read the mask {path}: {what_is_wrong(error)}") from error
-    if mode in ("P", "1"):
-        return pixels.astype(np.uint8)
+    except (TooLarge, *UNREADABLE) as error:
+        raise _unreadable(path, error) from error
+    if mode == "P":
+        return _of_palette(pixels, palette, colors)
+    if mode == "1":
+        return Mask(pixels.astype(np.uint8), "grey")
     if mode == "L":
         depth = png_bit_depth(data)
         if data[_PNG_COLOR_TYPE] == _PNG_GREY and depth < 8:
             # Pillow stretches grey levels of 2 and 4 bits to 0..255; the ids are the levels.
             pixels = pixels // np.uint8(255 // (2**depth - 1))
-        return pixels
+        return Mask(pixels, "grey")
     if mode.startswith("I"):  # 16-bit grey
-        return pixels.astype(np.uint16)
-    raise DeepLabError(
-        f"the mask {path} is an image in colours ({mode}), expected an index mask: a grey or "
-        "palette PNG whose levels are class ids"
+        return Mask(pixels.astype(np.uint16), "16-bit grey")
+    # Pillow cuts 16 bits of a colour down to 8, which is no exact match any more.
+    if mode in ("RGB", "RGBA") and png_bit_depth(data) == 8:
+        ids = colors.of_pixels(pixels)
+        if ids is not None:
+            return Mask(ids, "colour")
+        detail = f"is an image in colours ({mode}): {_way_out(pixels, colors)}"
+    else:
+        detail = f"is an image in colours ({mode}), expected an index mask: {_INDEX_MASK}"
+    raise FileError(Problem("colour_mask", path, detail), f"the mask {path} {detail}")
+
+
+_INDEX_MASK = "a grey or palette PNG whose levels are class ids"
+
+
+def _of_palette(indices: npt.NDArray[np.uint8], palette: list[int], colors: ClassColors) -> Mask:
+    table: list[Color] = [
+        (palette[i], palette[i + 1], palette[i + 2]) for i in range(0, len(palette) - 2, 3)
+    ]
+    ids = colors.of_palette(indices, table)
+    if ids is None:
+        return Mask(indices, "palette")
+    return Mask(ids, "palette", int(np.count_nonzero(ids != indices)))
+
+
+def _way_out(pixels: npt.NDArray[np.uint8], colors: ClassColors) -> str:
+    if (pixels == pixels[..., :1]).all():
+        return (
+            "its three channels are equal; if they hold class ids, keep one of them, with Pillow: "
+            "Image.open(p).convert('L').save(p); expected is an index mask"
+        )
+    used = colors_used(pixels)
+    if colors:
+        return (
+            f"the colours {listed_colors(colors.unknown(used))} are no class's in classes.json; "
+            f"expected an index mask, {_INDEX_MASK}, or class colours only"
+        )
+    return (
+        f'expected an index mask, {_INDEX_MASK}; or add "colors": [[r, g, b], ...], one a '
+        f"class, to classes.json, and preparing converts it (it has {len(used)} colours: "
+        f"{listed_colors(used)})"
     )
+
+
+def _unreadable(path: Path, error: Exception) -> FileError:
+    why = what_is_wrong(error)
+    return FileError(Problem("unreadable", path, why), f"cannot read the mask {path}: {why}")
 
 
 def encode_label(label: Labels) -> bytes:
@@ -98,15 +177,17 @@ class IdRule:
     Attributes:
         num_classes: ids of classes are 0..num_classes-1.
         ignore: a further id that means "no class"; it may be one of the classes' ids.
+        colors: what the colours of a mask mean; None: nothing.
     """
 
     num_classes: int
     ignore: int = IGNORE_LABEL
+    colors: ClassColors | None = None
 
     @classmethod
     def of(cls, classes: ClassList) -> IdRule:
         """The rule of a class list."""
-        return cls(len(classes.names), classes.ignore)
+        return cls(len(classes.names), classes.ignore, ClassColors(classes.colors))
 
     @property
     def ignore_label(self) -> int:
@@ -125,18 +206,19 @@ class IdRule:
             mask holds.
 
         Raises:
-            DeepLabError: if it holds other ids.
+            FileError: if it holds other ids.
         """
         ids = np.flatnonzero(np.bincount(mask.ravel(), minlength=1))
         ignored = {self.ignore, self.ignore_label}
         unknown = [i for i in ids.tolist() if i >= self.num_classes and i not in ignored]
         if unknown:
-            raise DeepLabError(
-                f"the mask {path} holds the ids {listed(unknown)}, but the classes are "
+            detail = (
+                f"holds the ids {listed(unknown)}, but the classes are "
                 f"0..{self.num_classes - 1} and {listed(sorted(ignored))} is ignored: list the "
                 'classes, or name the id of "no class" as "ignore" in classes.json, or save the '
                 "palette's indices if these are its grey levels"
             )
+            raise FileError(Problem("id_out_of_range", path, detail), f"the mask {path} {detail}")
         table = np.arange(max(int(mask.max(initial=0)), self.ignore, self.ignore_label) + 1)
         table[self.ignore] = self.ignore_label
         wide = self.ignore_label > IGNORE_LABEL
@@ -153,19 +235,48 @@ def check_something_to_learn(ids: Iterable[int], rule: IdRule, where: Path) -> N
         where: the folder of the masks, for the message.
 
     Raises:
-        DeepLabError: if every pixel is ignored, or the masks hold nothing but 0 and 255.
+        FileError: if every pixel is ignored, or the masks hold nothing but 0 and 255.
     """
     found = set(ids)
     if rule.ignore_label == IGNORE_LABEL and found <= {0, IGNORE_LABEL}:
-        raise DeepLabError(
-            f"all masks in {where} together hold nothing but the ids {listed(sorted(found))}, and "
-            "255 means 'ignore': nothing could be learned; if 255 marks an object, save it as 1, "
-            "with Pillow: Image.open(p).convert('L').point(lambda v: v // 255).save(p)"
+        detail = (
+            f"together hold nothing but the ids {listed(sorted(found))}, and 255 means 'ignore': "
+            f"nothing could be learned; {_SAVE_AS_1}"
         )
-    if found <= {rule.ignore, rule.ignore_label}:
-        raise DeepLabError(
-            f"all masks in {where} hold nothing but ignored ids: {listed(sorted(found))}"
+        kind = "binary_mask"
+    elif found <= {rule.ignore, rule.ignore_label}:
+        detail = f"hold nothing but ignored ids: {listed(sorted(found))}"
+        kind = "single_class"
+    else:
+        return
+    raise FileError(Problem(kind, where, f"all masks {detail}"), f"all masks in {where} {detail}")
+
+
+def check_something_to_measure(masks: Iterable[frozenset[int]], rule: IdRule, where: Path) -> None:
+    """Refuses masks that hold 0 and 255 and nothing else: their objects would not be measured.
+
+    Args:
+        masks: the ids of each mask; no more are asked for than it takes to be sure.
+        rule: the ids of classes.
+        where: the folder of the masks, for the message.
+
+    Raises:
+        FileError: if all masks together hold 0 and 255, or 255 alone.
+    """
+    if rule.ignore_label != IGNORE_LABEL:
+        return
+    found: set[int] = set()
+    for ids in masks:
+        found |= ids
+        if not found <= {0, IGNORE_LABEL}:
+            return
+    if IGNORE_LABEL in found:
+        detail = (
+            f"together hold nothing but the ids {listed(sorted(found))}, and 255 means 'ignore': "
+            f"no object would be measured; {_SAVE_AS_1}"
         )
+        problem = Problem("binary_mask", where, f"all masks {detail}")
+        raise FileError(problem, f"all masks in {where} {detail}")
 
 
 def listed(ids: Iterable[int]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.beam import beam_options, message_of
@@ -118,8 +119,20 @@ def _explained(error: BaseException, spec: DatasetSpec, data_dir: str) -> DeepLa
             f"TFDS cannot prepare the data set {spec.name!r} in {data_dir}: {short}; to have it: "
             f"{spec.how_to_get}"
         )
-    if isinstance(error, OSError):
-        return DeepLabError(f"cannot prepare the data set in {data_dir}: {error}")
+    reason = _disk_error(error)
+    if reason is not None:
+        return DeepLabError(f"cannot prepare the data set in {data_dir}: {reason}")
+    return None
+
+
+def _disk_error(error: BaseException | None) -> str | None:
+    """What the file system said, if that is why; TFDS wraps the errors of TensorFlow's writer."""
+    while isinstance(error, Exception) and not isinstance(error, DeepLabError):
+        if isinstance(error, OSError):
+            return str(error)
+        if isinstance(error, tf.errors.OpError):
+            return str(error.message)
+        error = error.__cause__ or error.__context__
     return None
 
 

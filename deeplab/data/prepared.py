@@ -13,8 +13,9 @@ from deeplab.data.builders.folder import Folder
 from deeplab.data.classes import Color
 from deeplab.data.datasets import DATASETS
 from deeplab.data.preparation import prepare, quiet_tfds
+from deeplab.data.problems import refuse
 from deeplab.data.records import RecordTable
-from deeplab.data.source import MissingFiles, find_split
+from deeplab.data.source import MissingFiles, Source, find_split
 from deeplab.data.spec import DatasetSpec, RecordKeys
 from deeplab.errors import DeepLabError, unknown_name
 
@@ -34,6 +35,7 @@ class PreparedDataset:
         eval_split: the split to evaluate on unless told otherwise.
         source_dir: absolute path of the raw files, None if there are none.
         data_dir: absolute path of the TFDS folder.
+        prepared_dir: the folder of the records in it.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class PreparedDataset:
         self.label_map = spec.label_map
         self.source_dir = source_dir
         self.data_dir = data_dir
+        self.prepared_dir = os.fspath(builder.data_path)
         self.splits: dict[str, int] = {
             name: holder.info.splits[name].num_examples for name, holder in self._builders.items()
         }
@@ -185,15 +188,14 @@ def load_dataset(
             of it, or data_dir cannot be written; a folder that did not exist before does not exist
             after it.
     """
-    if name not in DATASETS:
-        raise unknown_name("data set", name, DATASETS)
-    spec = DATASETS[name]
+    spec, data_dir, source_dir = _located(name, data_dir, source_dir)
     splits = tuple(splits)
-    data_dir = _absolute(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    source_dir = _absolute(source_dir) if source_dir else None
     further = {split: spec.further[split] for split in splits if split in spec.further}
     # All are found before one is prepared.
     made = [(part, _make_builder(part, data_dir, source_dir)) for part in (spec, *further.values())]
+    for _, found in made:
+        if isinstance(found, Folder):
+            refuse(found.source.problems)
     _check_expected(spec, made[0][1], [s for s in splits if s not in further], num_classes)
     builder, *others = [
         _prepared(part, builder, data_dir, source_dir, beam_flags) for part, builder in made
@@ -225,7 +227,9 @@ def _make_builder(
     if isinstance(builder, Folder):
         if builder.note:
             print(f"{spec.name}: {builder.note}", flush=True)
-        _check_sizes(spec, {split: len(pairs) for split, pairs in builder.source.splits.items()})
+        if not builder.source.problems:
+            splits = builder.source.splits
+            _check_sizes(spec, {split: len(pairs) for split, pairs in splits.items()})
     return builder
 
 
@@ -262,6 +266,37 @@ def _prepared(
         builder = tfds.builder_from_directory(builder.data_path)
     _check_sizes(spec, {name: info.num_examples for name, info in builder.info.splits.items()})
     return builder
+
+
+def find_source(
+    name: str, *, data_dir: str | None = None, source_dir: str | None = None
+) -> Source | None:
+    """The raw files that `load_dataset` would prepare, with all that is wrong in their pairing.
+
+    Args:
+        name: a key of `DATASETS`.
+        data_dir: as of `load_dataset`.
+        source_dir: as of `load_dataset`.
+
+    Returns:
+        The source; None if the data set is not prepared from pairs of files, or they are not here
+        and a prepared copy is used.
+
+    Raises:
+        DeepLabError: if the name is unknown or the source cannot be used.
+    """
+    builder = _make_builder(*_located(name, data_dir, source_dir))
+    return builder.source if isinstance(builder, Folder) else None
+
+
+def _located(
+    name: str, data_dir: str | None, source_dir: str | None
+) -> tuple[DatasetSpec, str, str | None]:
+    """What a name means, and the folders as absolute paths."""
+    if name not in DATASETS:
+        raise unknown_name("data set", name, DATASETS)
+    data_dir = _absolute(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    return DATASETS[name], data_dir, _absolute(source_dir) if source_dir else None
 
 
 def _check_expected(

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from deeplab.errors import DeepLabError
+
 # A TFRecord: length (8 bytes), its checksum (4), the data, the checksum of the data (4).
 _FRAME = 16
 _LENGTH = struct.Struct("<Q")
@@ -26,6 +28,9 @@ class RecordTable:
 
         Args:
             paths: uncompressed TFRecord files, on any file system that TensorFlow knows.
+
+        Raises:
+            DeepLabError: if a file ends within a record.
         """
         self._paths = list(paths)
         rows = [
@@ -68,7 +73,13 @@ def _frames(path: str) -> list[tuple[int, int]]:
         end = file.size()
         while offset < end:
             file.seek(offset)
-            size = _LENGTH.unpack(file.read(_LENGTH.size))[0] + _FRAME
+            head = file.read(_LENGTH.size)
+            size = _FRAME + (_LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else end)
+            if offset + size > end:
+                raise DeepLabError(
+                    f"the record file {path} is damaged at byte {offset} of {end}: delete its "
+                    "folder, and the data set is prepared again"
+                )
             frames.append((offset, size))
             offset += size
     return frames

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from deeplab.data.classes import ClassList
+from deeplab.data.problems import FileError, Problem, refuse
 from deeplab.errors import DeepLabError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -49,8 +50,9 @@ class Source:
     Attributes:
         path: the folder or list that the user named.
         classes: its class list.
-        splits: at least one split, none empty.
+        splits: at least one split, none empty, unless there are problems.
         note: what the user should be told about how it was read, or "".
+        problems: images and masks that have no partner; nothing is prepared while there are any.
         stored_ids: class id, or the ignored one, of each id that a mask may hold; None: they are
             class ids already.
     """
@@ -59,6 +61,7 @@ class Source:
     classes: ClassList
     splits: Mapping[str, tuple[Pair, ...]]
     note: str = ""
+    problems: tuple[Problem, ...] = ()
     stored_ids: Mapping[int, int] | None = None
 
     def fingerprint(self) -> str:
@@ -115,29 +118,70 @@ def find_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def pair_files(images: Path, labels: Path) -> tuple[Pair, ...]:
-    """Pairs all images and masks of two folders by relative path without extension.
+def match_files(images: Path, labels: Path) -> tuple[tuple[Pair, ...], tuple[Problem, ...]]:
+    """Pairs the images and masks of two folders by relative path without extension.
+
+    Returns:
+        The pairs, and a problem for each image without a mask and each mask without an image.
 
     Raises:
-        DeepLabError: if there are no images, or one has no mask, or a mask no image.
+        DeepLabError: if there are no images, or a folder cannot be read.
     """
     image_files = find_files(images, IMAGE_SUFFIXES)
     label_files = find_files(labels, LABEL_SUFFIXES)
     if not image_files:
         raise DeepLabError(f"no images in {images} ({', '.join(IMAGE_SUFFIXES)})")
     missing = sorted(image_files.keys() - label_files.keys())
-    if missing:
-        raise DeepLabError(
-            f"{len(missing)} of {len(image_files)} images in {images} have no mask: expected "
-            f"{labels / missing[0]}.png for {image_files[missing[0]].name}"
-        )
     surplus = sorted(label_files.keys() - image_files.keys())
-    if surplus:
-        raise DeepLabError(
-            f"{len(surplus)} of {len(label_files)} masks in {labels} have no image, the first is "
-            f"{label_files[surplus[0]]}; images are {', '.join(IMAGE_SUFFIXES)}"
+    problems = [
+        Problem("missing_mask", image_files[key], f"has no mask: expected {labels / key}.png")
+        for key in missing
+    ]
+    problems += [
+        Problem(
+            "missing_image",
+            label_files[key],
+            f"has no image: expected {images / key} with {', '.join(IMAGE_SUFFIXES)}",
         )
-    return tuple(Pair(key, path, label_files[key]) for key, path in image_files.items())
+        for key in surplus
+    ]
+    pairs = [
+        Pair(key, path, label_files[key]) for key, path in image_files.items() if key in label_files
+    ]
+    return tuple(pairs), tuple(problems)
+
+
+def pair_files(images: Path, labels: Path) -> tuple[Pair, ...]:
+    """Pairs all images and masks of two folders by relative path without extension.
+
+    Raises:
+        DeepLabError: if there are no images, or one has no mask, or a mask no image.
+    """
+    pairs, problems = match_files(images, labels)
+    refuse(problems)
+    return pairs
+
+
+def check_sizes(pair: Pair, image: Sequence[int], label: Sequence[int]) -> None:
+    """Compares the sizes of an image, upright, and its mask, (height, width) in pixels.
+
+    Raises:
+        FileError: if they differ.
+    """
+    if tuple(image) != tuple(label):
+        turned = tuple(image) == tuple(reversed(label))
+        advice = "; if EXIF turns the image, turn the mask too" if turned else ""
+        size = f"{label[1]}x{label[0]}"
+        expected = f"{image[1]}x{image[0]}"
+        raise FileError(
+            Problem(
+                "size_mismatch",
+                pair.label,
+                f"is {size} (width x height), its image {pair.image.name} is {expected}{advice}",
+            ),
+            f"the image {pair.image} is {expected} (width x height), its mask {pair.label} is "
+            f"{size}: they must be equal",
+        )
 
 
 def split_by_hash(pairs: Iterable[Pair]) -> tuple[dict[str, tuple[Pair, ...]], str]:

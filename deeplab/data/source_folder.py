@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deeplab.data.classes import ClassList, read_classes
+from deeplab.data.problems import Problem
 from deeplab.data.source import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
@@ -15,7 +16,7 @@ from deeplab.data.source import (
     Source,
     check_split_name,
     find_files,
-    pair_files,
+    match_files,
     split_by_hash,
     split_order,
 )
@@ -52,8 +53,10 @@ def scan_folder(path: Path) -> Source:
     Splits are those of `splits/NAME.txt` (then only images that are listed need a mask), else the
     folders below `images/` if one of them is named as a split, else 90/10 by a hash of the name.
 
+    Images and masks without a partner become problems of the source.
+
     Raises:
-        DeepLabError: if something is missing, or does not fit together.
+        DeepLabError: if a part is missing, or the parts do not fit together.
     """
     existing_folder(path)
     images, labels = path / "images", path / "labels"
@@ -63,12 +66,32 @@ def scan_folder(path: Path) -> Source:
     classes = read_classes(path)
     lists = sorted((path / "splits").glob("*.txt"))
     if lists:
-        return Source(path, classes, *_listed_splits(images, labels, lists))
-    pairs = pair_files(images, labels)
+        return _listed_source(path, classes, lists)
+    return scan_two_folders(path, images, labels, classes)
+
+
+def scan_two_folders(path: Path, images: Path, labels: Path, classes: ClassList) -> Source:
+    """Reads a folder of images and one of masks, which may lie anywhere.
+
+    Splits are the folders below `images` if one of them is named as a split, else 90/10 by a hash
+    of the name.
+
+    Args:
+        path: what the source is called.
+        images: folder with .jpg, .jpeg or .png files.
+        labels: folder with .png files of the same relative paths.
+        classes: the class list.
+
+    Raises:
+        DeepLabError: if there are no images, or a folder cannot be read.
+    """
+    pairs, problems = match_files(images, labels)
     by_folder = _folder_splits(pairs, images)
     if by_folder:
-        return Source(path, classes, by_folder)
-    return Source(path, classes, *split_by_hash(pairs))
+        return Source(path, classes, by_folder, problems=problems)
+    if problems and len(pairs) < 2:  # too few to split, and not to be used anyway
+        return Source(path, classes, {"train": pairs} if pairs else {}, problems=problems)
+    return Source(path, classes, *split_by_hash(pairs), problems)
 
 
 def scan_segnet(path: Path, classes: ClassList, splits: Sequence[str]) -> Source:
@@ -82,10 +105,12 @@ def scan_segnet(path: Path, classes: ClassList, splits: Sequence[str]) -> Source
     Raises:
         DeepLabError: if images and masks do not pair.
     """
+    matched = {split: match_files(path / split, path / f"{split}annot") for split in splits}
     return Source(
         path,
         classes,
-        {split: pair_files(path / split, path / f"{split}annot") for split in splits},
+        {split: pairs for split, (pairs, _) in matched.items() if pairs},
+        problems=tuple(problem for _, problems in matched.values() for problem in problems),
     )
 
 
@@ -106,20 +131,24 @@ def _folder_splits(pairs: Sequence[Pair], images: Path) -> dict[str, tuple[Pair,
     return {split: tuple(groups[split]) for split in sorted(groups, key=split_order)}
 
 
-def _listed_splits(
-    images: Path, labels: Path, lists: Sequence[Path]
-) -> tuple[dict[str, tuple[Pair, ...]], str]:
-    image_files = find_files(images, IMAGE_SUFFIXES)
-    label_files = find_files(labels, LABEL_SUFFIXES)
+def _listed_source(path: Path, classes: ClassList, lists: Sequence[Path]) -> Source:
+    image_files = find_files(path / "images", IMAGE_SUFFIXES)
+    label_files = find_files(path / "labels", LABEL_SUFFIXES)
     splits = {}
+    problems: list[Problem] = []
+    used: set[str] = set()
     for file in sorted(lists, key=lambda file: split_order(file.stem)):
         check_split_name(file.stem, file)
-        splits[file.stem] = tuple(
-            _listed_pair(name, file, image_files, label_files) for name in read_names(file)
-        )
-    used = {pair.id for pairs in splits.values() for pair in pairs}
+        found = [_listed_pair(name, file, image_files, label_files) for name in read_names(file)]
+        problems += [item for item in found if isinstance(item, Problem)]
+        pairs = tuple(item for item in found if isinstance(item, Pair))
+        used.update(pair.id for pair in pairs)
+        if pairs:
+            splits[file.stem] = pairs
     unused = len(image_files) - len(used)
-    return splits, f"{unused} of {len(image_files)} images are in no split list" if unused else ""
+    note = f"{unused} of {len(image_files)} images are in no split list" if unused else ""
+    # An image may be in several lists; once is enough to say that it has no mask.
+    return Source(path, classes, splits, note, tuple(dict.fromkeys(problems)))
 
 
 def read_names(file: Path) -> list[str]:
@@ -145,13 +174,17 @@ def read_names(file: Path) -> list[str]:
 
 def _listed_pair(
     name: str, file: Path, images: Mapping[str, Path], labels: Mapping[str, Path]
-) -> Pair:
+) -> Pair | Problem:
     # Lists are found with and without the extension of the image.
     key = name
     if key not in images and Path(name).suffix.lower() in IMAGE_SUFFIXES:
         key = Path(name).with_suffix("").as_posix()
     if key not in images:
-        raise DeepLabError(f"{file} names {name!r}, but images/ has no {key}.jpg, .jpeg or .png")
+        return Problem(
+            "missing_image", file, f"names {name!r}, but images/ has no {key}.jpg, .jpeg or .png"
+        )
     if key not in labels:
-        raise DeepLabError(f"{file} names {name!r}, but labels/ has no {key}.png")
+        return Problem(
+            "missing_mask", images[key], f"has no mask: a split needs it, labels/ has no {key}.png"
+        )
     return Pair(key, images[key], labels[key])

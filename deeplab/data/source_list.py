@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deeplab.data.classes import read_classes
+from deeplab.data.problems import Problem
 from deeplab.data.source import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
@@ -27,16 +28,18 @@ def scan_list(path: Path) -> Source:
 
     Args:
         path: a .csv file with a header, or a .jsonl file with an object a line. Paths in it are
-            relative to its folder, where classes.json or classes.txt is expected too. Without the
-            column split the images are split 90/10 by a hash of the name.
+            relative to its folder (or absolute), where classes.json or classes.txt is expected
+            too. Without the column split the images are split 90/10 by a hash of the name. Files
+            that are named but do not exist become problems of the source.
 
     Raises:
-        DeepLabError: if the list is unreadable or empty, or names files that do not exist.
+        DeepLabError: if the list is unreadable or empty, or a line makes no sense.
     """
     if not path.is_file():
         raise DeepLabError(f"the list {path} does not exist")
     classes = read_classes(path.parent)
     rows: list[tuple[Pair, str]] = []
+    problems: list[Problem] = []
     seen: dict[tuple[str, str], int] = {}
     for number, row in _rows(path):
         where = f"{path}, line {number}"
@@ -49,19 +52,31 @@ def scan_list(path: Path) -> Source:
                 f"{where}: {row['image']} is listed already in line {seen[split, pair.id]}"
             )
         seen[split, pair.id] = number
-        rows.append((pair, split))
-    if not rows:
+        missing = _missing(pair, where)
+        if missing:
+            problems.append(missing)
+        else:
+            rows.append((pair, split))
+    if not seen:
         raise DeepLabError(f"the list {path} is empty")
     if not any(split for _, split in rows):
-        return Source(path, classes, *split_by_hash(pair for pair, _ in rows))
+        pairs = tuple(pair for pair, _ in rows)
+        if problems and len(pairs) < 2:  # too few to split, and not to be used anyway
+            splits = {"train": pairs} if pairs else {}
+            return Source(path, classes, splits, problems=tuple(problems))
+        return Source(path, classes, *split_by_hash(pairs), tuple(problems))
     groups: dict[str, list[Pair]] = {}
     for pair, split in rows:
         if not split:
             raise DeepLabError(f"{path}: {pair.id} has no split, others have one")
         check_split_name(split, path)
         groups.setdefault(split, []).append(pair)
-    splits = sorted(groups, key=split_order)
-    return Source(path, classes, {split: tuple(groups[split]) for split in splits})
+    return Source(
+        path,
+        classes,
+        {split: tuple(groups[split]) for split in sorted(groups, key=split_order)},
+        problems=tuple(problems),
+    )
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -110,6 +125,16 @@ def _file(
     file = path.parent / row[column]
     if file.suffix.lower() not in suffixes:
         raise DeepLabError(f"{where}: the {column} {row[column]} is not {' or '.join(suffixes)}")
-    if not file.is_file():
-        raise DeepLabError(f"{where}: the {column} {file} does not exist")
     return file
+
+
+def _missing(pair: Pair, where: str) -> Problem | None:
+    if not pair.image.is_file():
+        return Problem("missing_image", pair.image, f"does not exist; {where} names it")
+    if not pair.label.is_file():
+        return Problem(
+            "missing_mask",
+            pair.image,
+            f"has no mask: {pair.label}, which {where} names, does not exist",
+        )
+    return None

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from deeplab.data.index_masks import UNREADABLE, what_is_wrong
+from deeplab.data.open_image import UNREADABLE, open_image, read_bytes, what_is_wrong
 from deeplab.errors import DeepLabError
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -111,10 +111,11 @@ def read_rgb(path: str | Path) -> npt.NDArray[np.uint8]:
     is dropped, 16 bits a channel become 8, and of an animation the first picture counts.
 
     Raises:
-        DeepLabError: if it is unreadable, truncated, or of floating-point numbers.
+        DeepLabError: if it is unreadable, truncated, of floating-point numbers, or has more than
+            `MAX_PIXELS` pixels.
     """
     try:
-        with Image.open(path) as file:
+        with open_image(read_bytes(Path(path))) as file:
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion clips at 255
                 wide = np.clip(np.asarray(image, np.int64), 0, 65535)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import importlib.resources
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from deeplab.evaluation import colors
 from deeplab.evaluation.colors import Color
 from deeplab.evaluation.examples import ExampleCollector, Scored
 from deeplab.evaluation.metrics import class_accuracy, class_share
 from deeplab.evaluation.table import percentage, rate
+from deeplab.page import css, jpeg, png, render_page
 
 # Above this many classes the confusion matrix is drawn as a picture, a pixel a cell.
 _LARGEST_TABLE = 32
@@ -41,16 +37,12 @@ def render_report(
         class_colors: RGB 0..255, one per class id.
         ignore_label: the label id of pixels that do not count.
     """
-    source = importlib.resources.files("deeplab.evaluation").joinpath("report.html.jinja")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
     matrix = np.asarray(metrics["confusion_matrix"], np.int64)
     names = list(metrics["per_class_iou"])
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)  # of each label's pixels
     shown = [*examples.worst, *examples.random]
     large = len(names) > _LARGEST_TABLE
-    return environment.from_string(source.read_text("utf-8")).render(
+    values = dict(
         title=title,
         facts=_facts(metrics),
         numbers=_numbers(metrics),
@@ -62,7 +54,7 @@ def render_report(
         confused=_largest_mistakes(shares, names),
         heat_map=_heat_map(shares) if large else None,
         heat=[] if large else _heat(shares, names),
-        ignore_color=_css(colors.IGNORE_COLOR),
+        ignore_color=css(colors.IGNORE_COLOR),
         sections=[
             {
                 "title": title,
@@ -79,6 +71,7 @@ def render_report(
             )
         ],
     )
+    return render_page("deeplab.evaluation", "report.html.jinja", values)
 
 
 def _facts(metrics: Mapping[str, Any]) -> list[str]:
@@ -126,7 +119,7 @@ def _classes(
             "iou_text": rate(iou),
             "accuracy": rate(accuracy),
             "share": percentage(share),
-            "color": _css(color),
+            "color": css(color),
             "shown": class_id in shown,
         }
         for class_id, ((name, iou), accuracy, share, color) in enumerate(rows)
@@ -181,7 +174,7 @@ def _heat_map(shares: npt.NDArray[np.float64]) -> str:
     shade = np.sqrt(shares)[..., None]
     hit = np.eye(len(shares), dtype=bool)[..., None]
     colour = np.where(hit, (47, 111, 222), (214, 69, 39))
-    return _png((255 + (colour - 255) * shade).astype(np.uint8))
+    return png((255 + (colour - 255) * shade).astype(np.uint8))
 
 
 def _pictures(item: Scored, class_colors: Sequence[Color], ignore_label: int) -> dict[str, Any]:
@@ -195,24 +188,5 @@ def _pictures(item: Scored, class_colors: Sequence[Color], ignore_label: int) ->
         "accuracy": percentage(item.accuracy),
         # Enlarged by the page, such images are better seen as the pixels they are.
         "small": max(item.labels.shape) < 200,
-        "pictures": [_jpeg(item.image), _png(masks[0]), _png(masks[1]), _jpeg(masks[2])],
+        "pictures": [jpeg(item.image), png(masks[0]), png(masks[1]), jpeg(masks[2])],
     }
-
-
-def _jpeg(image: npt.NDArray[np.uint8]) -> str:
-    return _inline(image, "jpeg", quality=85)
-
-
-def _png(image: npt.NDArray[np.uint8]) -> str:
-    return _inline(image, "png", optimize=True)
-
-
-def _inline(image: npt.NDArray[np.uint8], kind: str, **options: Any) -> str:
-    """An image as a data URL."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, kind, **options)
-    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
-
-
-def _css(color: Color) -> str:
-    return f"rgb({color[0]},{color[1]},{color[2]})"

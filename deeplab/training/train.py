@@ -13,7 +13,13 @@ import keras
 import tensorflow as tf
 
 from deeplab import files
-from deeplab.data import DATASETS, PreparedDataset, load_dataset, training_batches
+from deeplab.data import (
+    DATASETS,
+    PreparedDataset,
+    damaged_records_named,
+    load_dataset,
+    training_batches,
+)
 from deeplab.errors import DeepLabError
 from deeplab.models import ModelConfig, build_model, with_num_classes
 from deeplab.run_folder import (
@@ -131,7 +137,8 @@ def train(
         start = _load_weights(run, latest, init_from)
         start = _set_up_batch_norm(run, start, is_new=latest is None)
         _write_settings(run, settings, start, recorded_files or {}, latest)
-        run_loop(run)
+        with damaged_records_named(dataset):
+            run_loop(run)
 
 
 def _check_start(

@@ -26,7 +26,7 @@ from deeplab.data.index_masks import (
     listed,
     read_index_mask,
 )
-from deeplab.data.source import Pair, Source
+from deeplab.data.source import Pair, Source, check_sizes
 from deeplab.data.source_folder import LAYOUT, scan_folder
 from deeplab.data.source_list import scan_list
 from deeplab.data.spec import DatasetSpec
@@ -173,16 +173,12 @@ def encoded_pair(
             differ in size.
     """
     image = read_image(pair.image)
-    mask = _MASK_READERS.get(pair.label.suffix, read_index_mask)(pair.label)
+    reader = _MASK_READERS.get(pair.label.suffix)
+    mask = reader(pair.label) if reader else read_index_mask(pair.label, rule.colors)
     if stored_ids is not None:
         mask = class_ids(mask, stored_ids, pair.label)
     label, ids = rule.labels(mask, pair.label)
-    height, width = label.shape
-    if (height, width) != (image.height, image.width):
-        raise DeepLabError(
-            f"the image {pair.image} is {image.width}x{image.height} (width x height), its mask "
-            f"{pair.label} is {width}x{height}: they must be equal"
-        )
+    check_sizes(pair, (image.height, image.width), label.shape)
     return {"image": image.data, "label": encode_label(label), "id": pair.id}, ids
 
 

@@ -1,0 +1,255 @@
+"""Reading a whole data set once, in parallel, and collecting what is wrong with it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import hashlib
+import heapq
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from deeplab.data.checking.duplicates import Duplicates
+from deeplab.data.checking.inspection import Facts, MaskRule, inspect, read_mask, read_picture
+from deeplab.data.checking.result import CheckResult, Example, SplitTally
+from deeplab.data.checking.samples import Sample, samples_of_records, samples_of_source
+from deeplab.data.classes import Color, default_colors, read_class_file
+from deeplab.data.config import DataConfig
+from deeplab.data.datasets import DATASETS
+from deeplab.data.index_masks import IdRule, check_something_to_learn
+from deeplab.data.prepared import PreparedDataset, find_source, load_dataset
+from deeplab.data.problems import KINDS, FileError, Problem
+from deeplab.data.source import Source, find_split
+from deeplab.data.source_folder import scan_two_folders
+from deeplab.progress import track
+
+_EXAMPLES = 12
+_EXAMPLE_SIDE = 320  # pixels
+
+
+def check_named(
+    config: DataConfig,
+    *,
+    data_dir: str | None = None,
+    source_dir: str | None = None,
+    silent: bool = False,
+) -> CheckResult:
+    """Checks a data set by name: its raw files if it is prepared from pairs of them, else records.
+
+    Args:
+        config: names the data set, and the splits that must not share images.
+        data_dir: as of `load_dataset`; something is written there only if there are no raw files.
+        source_dir: as of `load_dataset`.
+        silent: whether to show no progress.
+
+    Raises:
+        DeepLabError: if the data set cannot even be listed.
+    """
+    name = config.dataset
+    spec = DATASETS[name]
+    disjoint = (config.train_split or spec.train_split, config.eval_split or spec.eval_split)
+    source = find_source(name, data_dir=data_dir, source_dir=source_dir)
+    if source is not None:
+        title = f"{source.path.name} ({name})"
+        return _check_source(title, source, disjoint, silent=silent)
+    dataset = load_dataset(name, data_dir=data_dir, source_dir=source_dir)
+    return _check_records(dataset, disjoint, silent=silent)
+
+
+def check_folders(
+    images: Path, labels: Path, classes: Path, *, silent: bool = False
+) -> CheckResult:
+    """Checks a folder of images with a folder of masks.
+
+    Args:
+        images: folder with .jpg, .jpeg or .png files; folders in it named as splits are splits.
+        labels: folder with .png files of the same relative paths.
+        classes: a class list, .json or one name a line.
+        silent: whether to show no progress.
+
+    Raises:
+        DeepLabError: if a folder or the class list cannot be read, or there are no images.
+    """
+    source = scan_two_folders(images, images, labels, read_class_file(classes))
+    return _check_source(images.name, source, ("train", "val"), silent=silent)
+
+
+def _check_source(
+    title: str, source: Source, disjoint: Collection[str], *, silent: bool
+) -> CheckResult:
+    classes = source.classes
+    return _check(
+        title,
+        samples_of_source(source),
+        MaskRule(IdRule.of(classes), classes.names),
+        colors=classes.colors or default_colors(len(classes.names)),
+        base=source.path if source.path.is_dir() else source.path.parent,
+        disjoint=disjoint,
+        problems=source.problems,
+        notes=[source.note] if source.note else [],
+        silent=silent,
+    )
+
+
+def _check_records(
+    dataset: PreparedDataset, disjoint: Collection[str], *, silent: bool
+) -> CheckResult:
+    return _check(
+        dataset.name,
+        samples_of_records(dataset),
+        MaskRule(
+            IdRule(dataset.num_classes, dataset.ignore_label),
+            dataset.class_names,
+            dataset.label_map,
+        ),
+        colors=dataset.colors,
+        base=None,
+        disjoint=disjoint,
+        problems=(),
+        notes=[f"checked as prepared in {dataset.data_dir}"],
+        silent=silent,
+    )
+
+
+def _check(
+    title: str,
+    samples: Sequence[Sample],
+    rule: MaskRule,
+    *,
+    colors: Sequence[Color],
+    base: Path | None,
+    disjoint: Collection[str],
+    problems: Sequence[Problem],
+    notes: Sequence[str],
+    silent: bool,
+) -> CheckResult:
+    found = list(problems)
+    splits: dict[str, SplitTally] = {}
+    ids: set[int] = set()
+    forms: Counter[str] = Counter()
+    duplicates = Duplicates(disjoint)
+    usable: list[Sample] = []
+    # Pillow decodes outside of Python's lock: threads use all cores and need no second start.
+    with (
+        track("checking", len(samples), unit="images", silent=silent) as progress,
+        concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+        _inspections(pool, samples, rule) as results,
+    ):
+        for sample, facts in zip(samples, results, strict=True):
+            splits.setdefault(sample.split, SplitTally.empty(len(rule.class_names))).add(facts)
+            found += facts.problems
+            ids |= facts.ids
+            if facts.form is not None:
+                forms[facts.form] += 1
+            if facts.image_hash is not None:
+                twice = duplicates.add(facts.image_hash, sample)
+                found += [twice] if twice else []
+            if all(problem.is_warning for problem in facts.problems):
+                usable.append(sample)
+            progress.advance()
+    found = _whole(found, ids, rule, base or Path(title), usable)
+    order = list(KINDS)
+    return CheckResult(
+        title=title,
+        base=base,
+        class_names=rule.class_names,
+        colors=colors,
+        ignore_label=rule.ids.ignore_label,
+        splits=splits,
+        problems=tuple(sorted(found, key=lambda problem: order.index(problem.kind))),
+        notes=(*notes, *_notes(splits, forms, rule, disjoint)),
+        mask_forms=dict(forms),
+        examples=tuple(_example(sample, rule) for sample in _choose(usable)),
+    )
+
+
+@contextlib.contextmanager
+def _inspections(
+    pool: concurrent.futures.Executor, samples: Sequence[Sample], rule: MaskRule
+) -> Iterator[Iterator[Facts]]:
+    """The facts of all samples in their order; what is not begun is given up after an error."""
+    futures = [pool.submit(inspect, sample, rule) for sample in samples]
+    futures.reverse()
+    try:
+        # Taken from the list, a result is forgotten as soon as it has been used.
+        yield (futures.pop().result() for _ in samples)
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _whole(
+    found: list[Problem],
+    ids: Collection[int],
+    rule: MaskRule,
+    where: Path,
+    usable: Sequence[Sample],
+) -> list[Problem]:
+    """Adds what is wrong with all masks together, and drops what repeats it file by file."""
+    if not ids:
+        return found  # no mask could be used, and each says why
+    collapsed = {problem.file for problem in found if problem.kind == "single_class"}
+    others = [problem for problem in found if problem.kind != "single_class"]
+    try:
+        check_something_to_learn(ids, rule.ids, where)
+    except FileError as error:
+        return [*others, error.problem]
+    classes = [i for i in sorted(ids) if i not in (rule.ids.ignore, rule.ids.ignore_label)]
+    if len(classes) == 1 and len(collapsed) > 1:
+        name = f"{rule.class_names[classes[0]]!r} (id {classes[0]})"
+        detail = f"all {len(collapsed)} masks hold nothing but {name}"
+        return [*others, Problem("single_class", where, detail, is_warning=True)]
+    return found
+
+
+def _notes(
+    splits: dict[str, SplitTally], forms: Counter[str], rule: MaskRule, disjoint: Collection[str]
+) -> list[str]:
+    notes = []
+    for split in disjoint:
+        if find_split(split, splits) is None:
+            notes.append(f"there is no split {split}; splits: {', '.join(splits) or 'none'}")
+    wide = forms["16-bit grey"]
+    if wide:
+        notes.append(f"{wide} of {forms.total()} masks are 16-bit PNG")
+    present = [tally.class_pixels > 0 for tally in splits.values()]
+    seen = np.any(present, axis=0) if present else np.zeros(len(rule.class_names), bool)
+    absent = [name for name, is_seen in zip(rule.class_names, seen, strict=True) if not is_seen]
+    if absent:
+        count = f"{len(absent)} of {len(rule.class_names)}"
+        notes.append(f"{count} classes have no pixel: {', '.join(absent)}")
+    return notes
+
+
+def _choose(usable: Sequence[Sample]) -> list[Sample]:
+    """Some of every split, by a hash of their names: another check shows the same ones."""
+    splits = dict.fromkeys(sample.split for sample in usable)
+    share = -(-_EXAMPLES // max(len(splits), 1))
+    chosen = [
+        heapq.nsmallest(share, (sample for sample in usable if sample.split == split), key=_hash)
+        for split in splits
+    ]
+    return [sample for group in chosen for sample in group][:_EXAMPLES]
+
+
+def _hash(sample: Sample) -> bytes:
+    return hashlib.blake2b(sample.pair.id.encode(), digest_size=8).digest()
+
+
+def _example(sample: Sample, rule: MaskRule) -> Example:
+    image = read_picture(sample)
+    labels, _ = rule.ids.labels(read_mask(sample, rule).ids, sample.pair.label)
+    factor = min(1.0, _EXAMPLE_SIDE / max(image.size))
+    width, height = (max(1, round(side * factor)) for side in image.size)
+    rows = ((np.arange(height) + 0.5) * image.height / height).astype(np.intp)[:, None]
+    columns = ((np.arange(width) + 0.5) * image.width / width).astype(np.intp)
+    small = image.resize((width, height), Image.Resampling.BOX)
+    # Nearest neighbour, so that no class is invented.
+    is_named = sample.pair.id.startswith(f"{sample.split}/")
+    name = sample.pair.id if is_named else f"{sample.split}: {sample.pair.id}"
+    return Example(name, np.asarray(small), labels[rows, columns])

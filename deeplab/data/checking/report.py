@@ -1,0 +1,105 @@
+"""The result of a check as one web page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from deeplab.data.checking.result import CheckResult, Example
+from deeplab.data.checking.table import share_text, verdict
+from deeplab.data.colors import IGNORE_COLOR, overlay
+from deeplab.data.problems import KINDS, Problem
+from deeplab.page import css, jpeg, render_page
+
+_SHOWN = 50  # files of a kind
+_SMALL = 200  # pixels; enlarged by the page, smaller images are better seen as the pixels they are
+
+
+def render_report(result: CheckResult) -> str:
+    """The page as HTML."""
+    shown = {i for example in result.examples for i in np.unique(example.labels).tolist()}
+    values = {
+        "title": result.title,
+        "facts": [
+            f"{sum(tally.num_images for tally in result.splits.values())} images",
+            f"{len(result.class_names)} classes",
+            *(f"{form} masks: {count}" for form, count in result.mask_forms.items()),
+        ],
+        "ok": result.ok,
+        "verdict": verdict(result),
+        "notes": result.notes,
+        "kinds": [
+            _kind(result, kind, [item for item in result.problems if item.kind == kind])
+            for kind in dict.fromkeys(item.kind for item in result.problems)
+        ],
+        "splits": _splits(result),
+        "classes": _classes(result, shown),
+        "examples": [_example(example, result) for example in result.examples],
+        "ignored_shown": result.ignore_label in shown,
+        "ignore_color": css(IGNORE_COLOR),
+    }
+    return render_page("deeplab.data.checking", "report.html.jinja", values)
+
+
+def _kind(result: CheckResult, kind: str, problems: Sequence[Problem]) -> dict[str, Any]:
+    return {
+        "name": kind,
+        "level": "warning" if all(problem.is_warning for problem in problems) else "error",
+        "count": len(problems),
+        "text": KINDS[kind],
+        "shown": [result.shown(item) for item in problems[:_SHOWN]],
+        "more": max(0, len(problems) - _SHOWN),
+    }
+
+
+def _splits(result: CheckResult) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "images": tally.num_images,
+            "pixels": f"{tally.num_pixels:,}",
+            "ignored": share_text(
+                tally.num_pixels - int(tally.class_pixels.sum()), tally.num_pixels
+            ),
+            "classes": f"{np.count_nonzero(tally.class_pixels)} of {len(result.class_names)}",
+        }
+        for name, tally in result.splits.items()
+    ]
+
+
+def _classes(result: CheckResult, shown: set[int]) -> list[dict[str, Any]]:
+    total = result.total
+    labelled = int(total.class_pixels.sum())
+    largest = max(1, int(total.class_pixels.max()))
+    return [
+        {
+            "name": name,
+            "color": css(color),
+            "pixels": pixels,
+            "pixel_bar": f"{100 * pixels / largest:.2f}",
+            "share": share_text(pixels, labelled),
+            "images": images,
+            "image_bar": f"{100 * images / max(1, total.num_images):.2f}",
+            "shown": index in shown,
+        }
+        for index, (name, color, pixels, images) in enumerate(
+            zip(
+                result.class_names,
+                result.colors,
+                total.class_pixels.tolist(),
+                total.class_images.tolist(),
+                strict=True,
+            )
+        )
+    ]
+
+
+def _example(example: Example, result: CheckResult) -> dict[str, Any]:
+    painted = overlay(example.image, example.labels, result.colors, result.ignore_label)
+    return {
+        "name": example.name,
+        "small": max(example.labels.shape) < _SMALL,
+        "pictures": [jpeg(example.image), jpeg(painted)],
+    }

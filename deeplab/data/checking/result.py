@@ -1,0 +1,116 @@
+"""What a check found, added up."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from deeplab.data.checking.inspection import Facts
+from deeplab.data.classes import Color
+from deeplab.data.problems import Problem
+
+
+@dataclasses.dataclass
+class SplitTally:
+    """The masks of a split, added up.
+
+    Attributes:
+        class_pixels: pixels per class, int64 [C].
+        class_images: images in which each class occurs, int64 [C].
+        pixels_where_present: labelled pixels of these images, int64 [C].
+        num_images: images with a mask, whether or not they can be used.
+        num_pixels: pixels of the masks that can be used, ignored ones included.
+    """
+
+    class_pixels: npt.NDArray[np.int64]
+    class_images: npt.NDArray[np.int64]
+    pixels_where_present: npt.NDArray[np.int64]
+    num_images: int = 0
+    num_pixels: int = 0
+
+    @classmethod
+    def empty(cls, num_classes: int) -> SplitTally:
+        """Nothing yet."""
+        first, second, third = np.zeros((3, num_classes), np.int64)
+        return cls(first, second, third)
+
+    def add(self, facts: Facts) -> None:
+        """Adds a sample."""
+        self.num_images += 1
+        self.num_pixels += facts.num_pixels
+        if facts.class_pixels is not None:
+            present = facts.class_pixels > 0
+            self.class_pixels += facts.class_pixels
+            self.class_images += present
+            self.pixels_where_present += present * facts.class_pixels.sum()
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """An image to show.
+
+    Attributes:
+        name: its split and id.
+        image: uint8 [H, W, 3], RGB.
+        labels: [H, W], class ids and the ignored id.
+    """
+
+    name: str
+    image: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.unsignedinteger]
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckResult:
+    """What a check found.
+
+    Attributes:
+        title: what was checked.
+        base: the folder that file names are shown relative to, if there is one.
+        class_names: in order of the ids.
+        colors: an RGB colour (0..255) per class.
+        ignore_label: the id of ignored pixels in the examples.
+        splits: a tally per split.
+        problems: all that is wrong, by kind.
+        notes: remarks about the whole, a sentence each.
+        mask_forms: how many masks are "grey", "16-bit grey", "palette" and "colour".
+        examples: some of the images.
+    """
+
+    title: str
+    base: Path | None
+    class_names: Sequence[str]
+    colors: Sequence[Color]
+    ignore_label: int
+    splits: Mapping[str, SplitTally]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    mask_forms: Mapping[str, int]
+    examples: tuple[Example, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether it can be trained on: nothing is wrong but warnings."""
+        return all(problem.is_warning for problem in self.problems)
+
+    @property
+    def total(self) -> SplitTally:
+        """All splits together. An image that is in two splits counts twice."""
+        total = SplitTally.empty(len(self.class_names))
+        for tally in self.splits.values():
+            for field in dataclasses.fields(SplitTally):
+                value = getattr(total, field.name) + getattr(tally, field.name)
+                setattr(total, field.name, value)
+        return total
+
+    def shown(self, problem: Problem) -> tuple[str, str]:
+        """File and detail for people: names relative to the source where they lie in it."""
+        if self.base is None or problem.file == self.base:
+            return str(problem.file), problem.detail
+        prefix = f"{self.base}{os.sep}"
+        return str(problem.file).removeprefix(prefix), problem.detail.replace(prefix, "")

@@ -1,0 +1,87 @@
+"""What is looked at: the pairs of a source, or the records of a prepared data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from deeplab.data.open_image import read_bytes
+from deeplab.data.prepared import PreparedDataset
+from deeplab.data.problems import FileError, Problem
+from deeplab.data.source import Pair, Source
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """An image and its mask, not read yet.
+
+    Attributes:
+        split: what it belongs to.
+        pair: its id and where it lies; for records both paths are DATA SET/SPLIT/ID.
+        image: reads the bytes of the image file; OSError or FileError.
+        label: reads the bytes of the mask file, likewise.
+    """
+
+    split: str
+    pair: Pair
+    image: Callable[[], bytes]
+    label: Callable[[], bytes]
+
+
+def samples_of_source(source: Source) -> list[Sample]:
+    """The pairs of all splits in their order."""
+    return [
+        Sample(
+            split,
+            pair,
+            functools.partial(read_bytes, pair.image),
+            functools.partial(read_bytes, pair.label),
+        )
+        for split, pairs in source.splits.items()
+        for pair in pairs
+    ]
+
+
+def samples_of_records(dataset: PreparedDataset) -> list[Sample]:
+    """The records of all splits in their order.
+
+    A damaged record is named by its number, for its id is in it.
+    """
+    return [
+        sample
+        for split, size in dataset.splits.items()
+        for sample in _samples_of_split(dataset, split, size)
+    ]
+
+
+def _samples_of_split(dataset: PreparedDataset, split: str, size: int) -> list[Sample]:
+    reader = dataset.reader(split)
+    read = tf.function(reader, input_signature=[tf.TensorSpec([], tf.int64)])
+    samples = []
+    for number in range(size):
+        name = f"record {number}"
+        place = Path(dataset.name, split, name)
+        get = functools.partial(_feature, read, number, place)
+        samples.append(
+            Sample(
+                split,
+                Pair(name, place, place),
+                functools.partial(get, "image"),
+                functools.partial(get, "label"),
+            )
+        )
+    return samples
+
+
+def _feature(
+    read: Callable[..., dict[str, tf.Tensor]], number: int, place: Path, key: str
+) -> bytes:
+    try:
+        return bytes(read(tf.constant(number, tf.int64))[key].numpy())
+    except tf.errors.DataLossError as error:
+        why = "is damaged (wrong checksum)"
+        raise FileError(Problem("unreadable", place, why), f"{place} {why}") from error

@@ -1,0 +1,78 @@
+"""Opening image files with Pillow, and refusing the absurdly large before they are decoded."""
+
+from __future__ import annotations
+
+import io
+import struct
+import threading
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from deeplab.errors import DeepLabError
+
+# Width times height of the largest image that is decoded: 16384 x 16384, 0.8 GB as RGB.
+MAX_PIXELS = 2**28
+
+# What Pillow raises for files that it cannot read: not an image, truncated, broken.
+UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_BIT_DEPTH = 24  # offset in the file, whose first chunk is IHDR
+_OPENING = threading.Lock()
+
+
+class TooLarge(DeepLabError):
+    """An image with more than `MAX_PIXELS` pixels; the message gives its size, not its name."""
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Reads the header of an image file; pixels are decoded when they are asked for.
+
+    Args:
+        data: the file's bytes.
+
+    Raises:
+        TooLarge: if it has more than `MAX_PIXELS` pixels.
+        OSError, ValueError: as listed in `UNREADABLE`, if it is no image that Pillow knows.
+    """
+    if not data:
+        raise OSError("the file is empty (0 bytes)")
+    # Pillow's own limit is a third of ours and a warning, which nobody could tell apart from
+    # others; it is a setting of the whole process, so it is lifted for the header alone.
+    with _OPENING:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(io.BytesIO(data))
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    if image.width * image.height > MAX_PIXELS:
+        raise TooLarge(
+            f"it has {image.width}x{image.height} pixels (width x height), more than the "
+            f"{MAX_PIXELS} that are read: cut it into tiles"
+        )
+    return image
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: with the reason alone as text.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise OSError(error.strerror or str(error)) from error
+
+
+def what_is_wrong(error: Exception) -> str:
+    """What the user should be told of an error of `UNREADABLE`."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"  # Pillow names an object in memory
+    return str(error) or type(error).__name__
+
+
+def png_bit_depth(data: bytes) -> int:
+    """Bits per channel of a PNG file (1..16), 0 if it is none."""
+    return data[_PNG_BIT_DEPTH] if data.startswith(_PNG_SIGNATURE) and len(data) > 32 else 0

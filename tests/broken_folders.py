@@ -1,0 +1,194 @@
+"""Faults planted into a source folder, one function each, with the problems that they are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from source_folders import make_folder, random_image, random_mask, save
+
+# What a fault is expected to be found as: kind, file below the source, whether it is an error.
+Expected = tuple[str, str, bool]
+
+COLORS = ((0, 0, 0), (128, 0, 0), (0, 128, 0))
+
+
+def empty_png(width: int, height: int, color_type: int = 2) -> bytes:
+    """A PNG file that says how large it is and holds no pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def save_palette(path: Path, mask: np.ndarray, colors: tuple[tuple[int, int, int], ...]) -> None:
+    image = Image.fromarray(mask)
+    image.putpalette([value for color in colors for value in color])
+    image.save(path)
+
+
+def _truncated(name: str) -> Callable[[Path], None]:
+    def cut(source: Path) -> None:
+        data = (source / name).read_bytes()
+        (source / name).write_bytes(data[: len(data) // 2])
+
+    return cut
+
+
+def _written(name: str, data: bytes) -> Callable[[Path], None]:
+    return lambda source: (source / name).write_bytes(data) and None
+
+
+def _saved(name: str, pixels: np.ndarray) -> Callable[[Path], None]:
+    return lambda source: save(source / name, pixels) and None
+
+
+def _removed(name: str) -> Callable[[Path], None]:
+    return lambda source: (source / name).unlink()
+
+
+def _palette(name: str, colors: tuple[tuple[int, int, int], ...]) -> Callable[[Path], None]:
+    return lambda source: save_palette(source / name, random_mask(24, 32, (0, 1, 2)), colors)
+
+
+def _copied(source: Path) -> None:
+    shutil.copy(source / "images/train/p10.png", source / "images/val/q10.png")
+
+
+def _rotated(source: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # upright it is 32 high and 24 wide
+    Image.fromarray(random_image(24, 32, 99)).save(source / "images/train/p14.png", exif=exif)
+
+
+def _jpeg_mask(source: Path) -> None:
+    save(source / "mask.jpg", random_mask(24, 32)).replace(source / "labels/train/p15.png")
+
+
+# Every fault touches files of its own, so that all of them can be planted together.
+FAULTS: dict[str, tuple[Callable[[Path], None], list[Expected]]] = {
+    "truncated image": (
+        _truncated("images/train/p00.png"),
+        [("unreadable", "images/train/p00.png", True)],
+    ),
+    "truncated mask": (
+        _truncated("labels/train/p01.png"),
+        [("unreadable", "labels/train/p01.png", True)],
+    ),
+    "empty mask file": (
+        lambda source: (source / "labels/train/p02.png").write_bytes(b"") and None,
+        [("unreadable", "labels/train/p02.png", True)],
+    ),
+    "text as image": (
+        _written("images/train/p03.png", b"hello"),
+        [("unreadable", "images/train/p03.png", True)],
+    ),
+    "gigapixel image": (
+        _written("images/train/p04.png", empty_png(40000, 40000)),
+        [("unreadable", "images/train/p04.png", True)],
+    ),
+    "gigapixel mask": (
+        _written("labels/train/p05.png", empty_png(40000, 40000, 0)),
+        [("unreadable", "labels/train/p05.png", True)],
+    ),
+    "16-bit grey image": (
+        _saved("images/train/p06.png", random_mask(24, 32).astype(np.uint16) * 200),
+        [("unreadable", "images/train/p06.png", True)],
+    ),
+    "mask of another size": (
+        _saved("labels/train/p07.png", random_mask(32, 24)),
+        [("size_mismatch", "labels/train/p07.png", True)],
+    ),
+    "unknown ids": (
+        _saved("labels/train/p08.png", random_mask(24, 32, (0, 1, 7))),
+        [("id_out_of_range", "labels/train/p08.png", True)],
+    ),
+    "mask in other colours": (
+        _saved("labels/train/p09.png", random_image(24, 32)),
+        [("colour_mask", "labels/train/p09.png", True)],
+    ),
+    "image in two splits": (
+        _copied,
+        [("duplicate_across_splits", "images/val/q10.png", True)],
+    ),
+    "no mask": (
+        _removed("labels/train/p11.png"),
+        [("missing_mask", "images/train/p11.png", True)],
+    ),
+    "no image": (
+        _removed("images/train/p12.png"),
+        [("missing_image", "labels/train/p12.png", True)],
+    ),
+    "16-bit ids out of range": (
+        _saved("labels/train/p13.png", random_mask(24, 32).astype(np.uint16) + 300),
+        [("id_out_of_range", "labels/train/p13.png", True)],
+    ),
+    "turned image": (_rotated, [("size_mismatch", "labels/train/p14.png", True)]),
+    "jpeg mask": (_jpeg_mask, [("unreadable", "labels/train/p15.png", True)]),
+    "palette": (
+        _palette("labels/train/p16.png", ((9, 9, 9), (8, 8, 8), (7, 7, 7))),
+        [("palette_mask", "labels/train/p16.png", False)],
+    ),
+    "mask in class colours": (
+        _saved("labels/train/p17.png", np.array(COLORS, np.uint8)[random_mask(24, 32, (0, 1, 2))]),
+        [("colour_mask", "labels/train/p17.png", False)],
+    ),
+    "one class": (
+        _saved("labels/train/p18.png", np.full((24, 32), 2, np.uint8)),
+        [("single_class", "labels/train/p18.png", False)],
+    ),
+    "all ignored": (
+        _saved("labels/train/p19.png", np.full((24, 32), 255, np.uint8)),
+        [("single_class", "labels/train/p19.png", False)],
+    ),
+    "0 and 255 in one mask": (
+        _saved("labels/train/p21.png", random_mask(24, 32, (0, 255))),
+        [("single_class", "labels/train/p21.png", False)],
+    ),
+    "both files broken": (
+        lambda source: (
+            (
+                _written("images/train/p20.png", b"x")(source),
+                _saved("labels/train/p20.png", random_mask(24, 32, (0, 9)))(source),
+            )
+            and None
+        ),
+        [
+            ("unreadable", "images/train/p20.png", True),
+            ("id_out_of_range", "labels/train/p20.png", True),
+        ],
+    ),
+}
+
+# Odd, and right nevertheless.
+HARMLESS: dict[str, Callable[[Path], None]] = {
+    "grey image": _saved("images/val/q00.png", random_mask(24, 32, range(256), 7)),
+    "image with alpha": _saved(
+        "images/val/q01.png", np.dstack([random_image(24, 32, 8), random_mask(24, 32)])
+    ),
+    "16-bit mask": _saved("labels/val/q02.png", random_mask(24, 32, (0, 1, 2)).astype(np.uint16)),
+    "few ignored pixels": _saved("labels/val/q03.png", random_mask(24, 32, (0, 1, 255))),
+    "the same image twice in a split": lambda source: (
+        shutil.copy(source / "images/val/q04.png", source / "images/val/q05.png") and None
+    ),
+}
+
+
+def make_sound(root: Path) -> Path:
+    """A source without faults that all of `FAULTS` and `HARMLESS` can be planted into."""
+    sizes = {f"train/p{index:02d}": (24, 32) for index in range(22)}
+    sizes |= {f"val/q{index:02d}": (24, 32) for index in range(11)}
+    source = make_folder(root, sizes)
+    content = {"classes": ["background", "cat", "dog"], "colors": COLORS}
+    (source / "classes.json").write_text(json.dumps(content))
+    return source
