@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from absl import flags
 
 from deeplab.cli import shared_flags
@@ -12,6 +14,13 @@ from deeplab.cli.quiet import import_tensorflow
 def _define(values: flags.FlagValues) -> None:
     shared_flags.define_gin(values)
     shared_flags.define_data(values)
+    flags.DEFINE_string(
+        "beam_options",
+        None,
+        "options of Apache Beam, which then prepares the source folder (needed above a million "
+        'images), such as "--runner=DirectRunner --direct_num_workers=8"',
+        flag_values=values,
+    )
 
 
 def _run(values: flags.FlagValues) -> int:
@@ -24,6 +33,7 @@ def _run(values: flags.FlagValues) -> int:
         config.dataset,
         data_dir=shared_flags.optional_path(values.data_dir),
         source_dir=shared_flags.optional_path(values.source_dir),
+        beam_flags=None if values.beam_options is None else shlex.split(values.beam_options),
     )
     print(f"{dataset.name}: {dataset.num_classes} classes: {', '.join(dataset.class_names)}")
     for split, size in dataset.splits.items():
