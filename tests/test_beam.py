@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import builtins
 import importlib.util
+import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from archives import SIZE, accept_archives, expect_dummies, make_ade20k, make_pets
 from source_folders import make_folder, random_mask, save
 
+from deeplab.cli import main as cli
 from deeplab.data import PreparedDataset, load_dataset, preparation
 from deeplab.errors import DeepLabError
 
@@ -89,18 +89,26 @@ def test_an_option_that_beam_does_not_have(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_without_beam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = builtins.__import__
+def prepare_command(source: Path, data_dir: Path, options: str) -> int:
+    arguments = [f"--source_dir={source}", f"--data_dir={data_dir}", f"--beam_options={options}"]
+    return cli.main(["dataset", "prepare", "--gin_file=dataset/folder.gin", *arguments])
 
-    def fail(name: str, *arguments: Any, **options: Any) -> Any:
-        if name.startswith("apache_beam"):
-            raise ImportError(name)
-        return original(name, *arguments, **options)
 
-    monkeypatch.setattr(builtins, "__import__", fail)
+@needs_beam
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = make_folder(tmp_path / "source", {"train/a": SIZE, "val/b": SIZE})
-    with pytest.raises(DeepLabError, match=r"pip install 'deeplab\[beam\]'$"):
-        load("folder", tmp_path / "data", source)
+    assert prepare_command(source, tmp_path / "data", " ".join(DIRECT)) == 0
+    assert "train: 1 images" in capsys.readouterr().out
+    assert load("folder", tmp_path / "data", source, flags=None).splits == {"train": 1, "val": 1}
+
+
+def test_the_command_without_beam(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "apache_beam.options.pipeline_options", None)
+    source = make_folder(tmp_path / "source", {"train/a": SIZE, "val/b": SIZE})
+    assert prepare_command(source, tmp_path / "data", "--runner=DirectRunner") == 1
+    assert capsys.readouterr().err.endswith("pip install 'deeplab[beam]'\n")
     assert not (tmp_path / "data").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,13 @@ def _define_output(values: flags.FlagValues, default: str | None, text: str) -> 
 
 def _define_prepare(values: flags.FlagValues) -> None:
     _define_data(values)
+    flags.DEFINE_string(
+        "beam_options",
+        None,
+        "options of Apache Beam, which then prepares the source folder (needed above a million "
+        'images), such as "--runner=DirectRunner --direct_num_workers=8"',
+        flag_values=values,
+    )
     _define_output(
         values,
         None,
@@ -86,16 +94,21 @@ def _prepare(values: flags.FlagValues) -> int:
     from deeplab.data.checking import prepare_folders
 
     data_dir = shared_flags.optional_path(values.data_dir)
+    options = values.beam_options
+    beam_flags = None if options is None else shlex.split(options)
     if values.images:
         output_dir = shared_flags.path(values.output_dir or "dataset_list")
         shared_flags.require_writable(output_dir)
-        dataset = prepare_folders(*_own_images(values), Path(output_dir), data_dir=data_dir)
+        dataset = prepare_folders(
+            *_own_images(values), Path(output_dir), data_dir=data_dir, beam_flags=beam_flags
+        )
     else:
         config = read_data_config(values.gin_file, values.gin_bindings)
         dataset = load_dataset(
             config.dataset,
             data_dir=data_dir,
             source_dir=shared_flags.optional_path(values.source_dir),
+            beam_flags=beam_flags,
         )
     print(f"{dataset.name}: {dataset.num_classes} classes: {', '.join(dataset.class_names)}")
     for split, size in dataset.splits.items():

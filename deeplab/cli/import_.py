@@ -49,13 +49,15 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "dataset",
         None,
-        "data set whose class names and colours the model gets; without it, class_00 and so on",
+        "data set whose class names and colours the model gets; without it, class_00 and so on. "
+        "ade20k drops output 0 of the original's 151, which its masks ignore",
         flag_values=values,
     )
     flags.DEFINE_integer(
         "num_classes",
         None,
-        "number of classes; another one than the file's needs --skip=logits or --backbone_only",
+        "number of classes; another one than the file's needs --skip=logits or --backbone_only. "
+        "151 with --dataset=ade20k keeps output 0",
         lower_bound=2,
         flag_values=values,
     )

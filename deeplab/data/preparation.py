@@ -92,7 +92,7 @@ def _beam_options(
             raise DeepLabError(
                 f"the data set {spec.name!r} has {pairs:,} images, and more than "
                 f"{MAX_PAIRS_WITHOUT_BEAM:,} are prepared by Apache Beam: pip install "
-                "'deeplab[beam]' and pass Beam's options, such as --runner=DirectRunner"
+                "'deeplab[beam]' and deeplab dataset prepare --beam_options=--runner=DirectRunner"
             )
         return None
     if not isinstance(builder, Folder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
@@ -94,15 +95,33 @@ def from_data_set(
         source_dir=None if source_dir is None else str(source_dir),
         splits=(split or config.eval_split or DATASETS[config.dataset].eval_split,),
     )
-    _check_classes(description, dataset)
     split = dataset.find_split(split or config.eval_split, dataset.eval_split)
+    batches = evaluation_batches(dataset, config, split)
+    if _has_other_first(description, dataset):
+        batches = batches.map(partial(_after_other, ignore_label=dataset.ignore_label))
+    else:
+        _check_classes(description, dataset)
     return LabelledImages(
-        NamedBatches(dataset, evaluation_batches(dataset, config, split)),
+        NamedBatches(dataset, batches),
         dataset.splits[split],
         dataset.ignore_label,
         dataset.name,
         split,
     )
+
+
+def _has_other_first(description: ModelDescription, dataset: PreparedDataset) -> bool:
+    """Whether the model has a class 0 that no label names, before those of the data set.
+
+    The original's models for ADE20K are so, if their import keeps all outputs.
+    """
+    first, *rest = description.class_names
+    return first not in dataset.class_names and tuple(rest) == dataset.class_names
+
+
+def _after_other(batch: dict[str, tf.Tensor], *, ignore_label: int) -> dict[str, tf.Tensor]:
+    label = batch["label"]
+    return {**batch, "label": tf.where(label == ignore_label, label, label + 1)}
 
 
 def _check_classes(description: ModelDescription, dataset: PreparedDataset) -> None:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from deeplab import files
 from deeplab.data import DATASETS
-from deeplab.data.classes import Color, default_colors
+from deeplab.data.classes import default_colors
 from deeplab.errors import DeepLabError, unknown_name
-from deeplab.interop import tf1
+from deeplab.interop import ade20k, tf1
 from deeplab.interop.litert import load_litert, read_litert
 from deeplab.interop.loading import Parts, load, numbers
 from deeplab.interop.original_network import read_network_flags
@@ -35,7 +35,6 @@ from deeplab.run_folder import (
 
 REPORT_FILE = "import.json"
 _IGNORE_LABEL = 255
-_ADE20K_OUTPUTS = 151
 _DEFAULT_CLASSES = 21  # as the original's, where nobody says another number
 _NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 # Name of a part -> the beginning of the paths of its variables.
@@ -58,6 +57,7 @@ class Request(NamedTuple):
         skip: parts of the network that stay fresh.
         backbone_only: whether all but the backbone stays fresh.
         num_classes: the classes of fresh logits; None: those of the file.
+        drop_other: whether output 0 of a model for ADE20K is dropped if it has 151.
         output_stride: the stride to run at; None: whatever is found or assumed.
     """
 
@@ -67,6 +67,7 @@ class Request(NamedTuple):
     skip: tuple[str, ...]
     backbone_only: bool
     num_classes: int | None
+    drop_other: bool
 
 
 class Found(NamedTuple):
@@ -90,6 +91,15 @@ def _find_tf1(request: Request) -> Found:
         # Beside flags with a stride of their own it is another one, at which the rates scale.
         given.setdefault("output_stride", request.output_stride)
     file = open_variables(request.checkpoint)
+    dropped: tuple[str, ...] = ()
+    if request.drop_other and ade20k.has_other(file):
+        file = ade20k.without_other(file)
+        if given.get("num_classes") == ade20k.OUTPUTS:
+            del given["num_classes"]
+        dropped = (
+            f"dropped output 0 of {ade20k.OUTPUTS}, which the masks of ADE20K ignore: "
+            f"--num_classes={ade20k.OUTPUTS} keeps it",
+        )
     found = recognise(
         file,
         given,
@@ -97,7 +107,7 @@ def _find_tf1(request: Request) -> Found:
         backbone_only=request.backbone_only,
         num_classes=request.num_classes,
     )
-    lines = found.lines
+    lines = (*found.lines, *dropped)
     if silent := (*flags.without_effect, *flags.protocol):
         lines += (f"without effect on the network: {', '.join(f'--{name}' for name in silent)}",)
     loader = partial(
@@ -168,7 +178,8 @@ def import_model(
         output_stride: 8, 16 or 32; None: that of the flags, the file or the assumption. The
             weights are the same at each.
         dataset: a key of `DATASETS` whose class names the model gets; None: class_00 and so on.
-        num_classes: number of classes; another one than the file's needs fresh logits.
+        num_classes: number of classes; another one than the file's needs fresh logits. With the
+            data set "ade20k" 151 keeps output 0 of the original's models, see `ade20k.py`.
         skip: parts of the network that stay fresh, of `findings.PARTS`.
         backbone_only: whether all but the backbone stays fresh, such as for classifiers.
 
@@ -196,6 +207,7 @@ def import_model(
             skip=tuple(skip),
             backbone_only=backbone_only,
             num_classes=classes if fresh_logits else None,
+            drop_other=_drops_other(dataset, classes) and not fresh_logits,
         )
     )
     config = found.config
@@ -203,13 +215,18 @@ def import_model(
         config = dataclasses.replace(config, num_classes=classes or _DEFAULT_CLASSES)
     if classes not in (None, config.num_classes):
         raise DeepLabError(
-            f"{checkpoint} has {config.num_classes} classes, but {who}; --skip=logits leaves its "
-            "last layer fresh, for another number"
+            f"{checkpoint} has {config.num_classes} classes, but {who}; "
+            + (
+                f"--num_classes={ade20k.OUTPUTS} keeps class 0"
+                if dataset == ade20k.DATASET and config.num_classes == ade20k.OUTPUTS
+                else "--skip=logits leaves its last layer fresh, for another number"
+            )
         )
     if output_stride is not None:
         config = config.at_output_stride(output_stride)
     print(f"{source} {checkpoint}")
-    lines = (*found.lines, *_class_lines(config, dataset))
+    given = _classes(config, dataset)
+    lines = (*found.lines, *_class_lines(config, given, dataset))
     for line in lines:
         print(line)
 
@@ -218,7 +235,7 @@ def import_model(
     # Files that are read without being recognised bring notes of their own.
     notes = (*lines, *(note for note in report.notes if note not in lines))
     report = dataclasses.replace(report, notes=notes)
-    _write(model_dir, model, report, dataset)
+    _write(model_dir, model, report, given)
     for line in _table(report):
         print(line)
     print(
@@ -239,6 +256,8 @@ def _wanted_classes(dataset: str | None, num_classes: int | None) -> tuple[int |
         raise DeepLabError(
             f"--dataset={dataset} has no class names of its own: its source folder has them"
         )
+    if dataset == ade20k.DATASET and num_classes == ade20k.OUTPUTS:
+        return num_classes, f"--num_classes is {num_classes}"
     if num_classes not in (None, len(names)):
         raise DeepLabError(
             f"--num_classes is {num_classes}, but --dataset={dataset} has {len(names)} classes"
@@ -246,21 +265,34 @@ def _wanted_classes(dataset: str | None, num_classes: int | None) -> tuple[int |
     return len(names), f"--dataset={dataset} has {len(names)}"
 
 
-def _class_lines(config: ModelConfig, dataset: str | None) -> Iterator[str]:
+def _drops_other(dataset: str | None, classes: int | None) -> bool:
+    return dataset == ade20k.DATASET and classes != ade20k.OUTPUTS
+
+
+def _class_lines(config: ModelConfig, given: ade20k.Classes, dataset: str | None) -> Iterator[str]:
     if dataset is None:
-        yield f"classes are called {_class_names(config, dataset)[0]} and so on (no --dataset)"
-    if config.num_classes == _ADE20K_OUTPUTS:
+        yield f"classes are called {given.names[0]} and so on (no --dataset)"
+    if config.num_classes == ade20k.OUTPUTS:
+        way = "" if dataset else f"; --dataset={ade20k.DATASET} drops it"
         yield (
             "151 outputs, as models for ADE20K have them: class 0 is what its masks ignore, and is "
-            "kept as a class here"
+            f"kept as a class here{way}"
         )
 
 
-def _class_names(config: ModelConfig, dataset: str | None) -> tuple[str, ...]:
-    names = DATASETS[dataset].class_names if dataset else None
+def _classes(config: ModelConfig, dataset: str | None) -> ade20k.Classes:
+    """Names and colours of a data set, or numbers."""
     count = config.num_classes or 0
+    if dataset == ade20k.DATASET and count == ade20k.OUTPUTS:
+        return ade20k.classes_with_other()
+    spec = DATASETS[dataset] if dataset else None
     digits = max(2, len(str(count - 1)))
-    return names or tuple(f"class_{index:0{digits}d}" for index in range(count))
+    names = spec.class_names if spec else None
+    return ade20k.Classes(
+        names or tuple(f"class_{index:0{digits}d}" for index in range(count)),
+        (spec.colors if spec else None) or default_colors(count),
+        _IGNORE_LABEL,
+    )
 
 
 def _table(report: ImportReport) -> Iterator[str]:
@@ -287,18 +319,18 @@ def _shapes(variables: Shapes) -> str:
     return ", ".join(f"{name} {list(shape)}" for name, shape in variables.items())
 
 
-def _write(model_dir: Path, model: DeepLabModel, report: ImportReport, dataset: str | None) -> None:
+def _write(
+    model_dir: Path, model: DeepLabModel, report: ImportReport, classes: ade20k.Classes
+) -> None:
     config = model.model_config
-    names = _class_names(config, dataset)
-    colors: tuple[Color, ...] | None = DATASETS[dataset].colors if dataset else None
     with files.new_directory(model_dir) as folder:
         write_description(
             folder,
             ModelDescription(
                 config=config,
-                class_names=names,
-                colors=colors or default_colors(len(names)),
-                ignore_label=_IGNORE_LABEL,
+                class_names=classes.names,
+                colors=classes.colors,
+                ignore_label=classes.ignore_label,
                 pad_value=config.pad_value,
                 weights_source=report.source,
                 batch_norm_folded=report.batch_norm_folded,

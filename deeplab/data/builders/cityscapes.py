@@ -2,7 +2,7 @@
 
 The coarsely annotated images are the split train_extra, which another configuration of the builder
 holds: `DataConfig.train_split = 'train_extra'` trains on them and still evaluates on the fine masks
-of `validation`. (The masks of `test` are empty: they are kept by the benchmark's server.)
+of `validation`. (The masks of `test` hold none of the classes: the benchmark's server keeps them.)
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from deeplab.data.classes import ClassList, read_class_file
@@ -18,7 +19,13 @@ _CLASSES_NAME = "classes.json"
 
 
 def prepare_folders(
-    images: Path, labels: Path, classes: Path, output_dir: Path, *, data_dir: str | None = None
+    images: Path,
+    labels: Path,
+    classes: Path,
+    output_dir: Path,
+    *,
+    data_dir: str | None = None,
+    beam_flags: Sequence[str] | None = None,
 ) -> PreparedDataset:
     """Writes a list of the pairs of two folders and prepares the data set `folder` from it.
 
@@ -29,6 +36,7 @@ def prepare_folders(
         output_dir: gets `list.jsonl` and `classes.json`. It must be new or empty, or hold these
             two and nothing else.
         data_dir: as of `load_dataset`.
+        beam_flags: as of `load_dataset`.
 
     Returns:
         The prepared data set, which `--source_dir=OUTPUT_DIR/list.jsonl` names from now on.
@@ -51,7 +59,12 @@ def prepare_folders(
         (folder / LIST_NAME).write_text(_list_text(source), encoding="utf-8")
         (folder / _CLASSES_NAME).write_text(_classes_text(source.classes), encoding="utf-8")
         # Beside its later place, so that the copy is found there by the same relative paths.
-        return load_dataset("folder", data_dir=data_dir, source_dir=str(folder / LIST_NAME))
+        return load_dataset(
+            "folder",
+            data_dir=data_dir,
+            source_dir=str(folder / LIST_NAME),
+            beam_flags=beam_flags,
+        )
 
 
 def _list_text(source: Source) -> str:
