@@ -23,6 +23,13 @@ class DataConfig:
         scale_step: distance of the factors; 0: any factor between the two.
         flip_probability: how often images are mirrored, 0..1.
         eval_batch_size: greatest number of images of a batch at evaluation.
+        cache: what of the training split is kept in memory: 'none'; 'encoded', the files, for
+            data that is far away; 'decoded', the pixels, for small sets. It changes no batch.
+        cache_gigabytes: how much memory that may take, in 10^9 bytes.
+        shard: what workers share: 'position', every worker reads its positions of one global
+            sequence, so that batches do not depend on the number of workers; 'file', every worker
+            reads files of its own in an order of its own, so that they do. For one worker both
+            are the same.
 
     Raises:
         DeepLabError: on construction, if a value has the wrong type or is out of range.
@@ -37,6 +44,9 @@ class DataConfig:
     scale_step: float = 0.25
     flip_probability: float = 0.5
     eval_batch_size: int = 1
+    cache: str = "none"
+    cache_gigabytes: float = 4.0
+    shard: str = "position"
 
     def __post_init__(self) -> None:
         """Checks every value."""
@@ -58,6 +68,9 @@ class DataConfig:
         checks.number("scale_step", self.scale_step, minimum=0)
         checks.number("flip_probability", self.flip_probability, minimum=0, maximum=1)
         checks.integer("eval_batch_size", self.eval_batch_size, minimum=1)
+        checks.one_of("cache", self.cache, ("none", "encoded", "decoded"))
+        checks.number("cache_gigabytes", self.cache_gigabytes, above=0)
+        checks.one_of("shard", self.shard, ("position", "file"))
 
     @property
     def crop_height_width(self) -> tuple[int, int]:

@@ -16,9 +16,14 @@ import tensorflow as tf
 from deeplab import checks
 from deeplab.data.config import DataConfig
 from deeplab.data.decode import decode_image, decode_label, label_size_key
+from deeplab.data.order import order_of_own_records, training_order
 from deeplab.data.prepared import PreparedDataset
-from deeplab.data.transforms import augment_pair
+from deeplab.data.samples import open_samples
+from deeplab.data.transforms import Distort, augment_pair
 from deeplab.errors import DeepLabError
+
+# A replica's batch, positions int64 [B] of its elements in the global sequence -> batch.
+Mix = Callable[[dict[str, tf.Tensor], tf.Tensor], dict[str, tf.Tensor]]
 
 MAX_SEED = 2**31 - 1
 _CORES = os.cpu_count() or 1
@@ -40,6 +45,8 @@ def training_batches(
     num_workers: int = 1,
     replicas_per_worker: int = 1,
     num_parallel_calls: int | None = None,
+    distort: Distort | None = None,
+    mix: Mix | None = None,
 ) -> tf.data.Dataset:
     """An endless stream of this worker's training batches, one per replica.
 
@@ -57,13 +64,17 @@ def training_batches(
         num_workers: how many processes share a step.
         replicas_per_worker: consecutive batches go to consecutive replicas of this worker.
         num_parallel_calls: images that are prepared at the same time; None: one a core.
+        distort: as of `augment_pair`.
+        mix: applied to each batch; also takes the positions int64 [B] of its elements in the
+            global sequence, and gives a batch of the same shapes. None: nothing.
 
     Returns:
         Batches of global_batch_size / (num_workers * replicas_per_worker) images.
 
     Raises:
         DeepLabError: if the split is unknown, the batch size is not divisible by the number of
-            replicas, or a number is out of range.
+            replicas, a number is out of range, the data does not fit the memory allowed for it,
+            or has fewer files than workers that share it by files.
     """
     replicas = num_workers * replicas_per_worker
     checks.integer("global_batch_size", global_batch_size, minimum=1)
@@ -76,14 +87,24 @@ def training_batches(
     if not 0 <= worker_index < num_workers:
         raise DeepLabError(f"worker_index must be 0..{num_workers - 1}, not {worker_index}")
     split = dataset.find_split(config.train_split, dataset.train_split)
-    read = dataset.reader(split)
     augmentation_seed = _folded(seed, _AUGMENTATION)
+    by_file = config.shard == "file" and num_workers > 1
+    reader = dataset.reader(split, *((worker_index, num_workers) if by_file else ()))
+    samples = open_samples(dataset, reader, config)
+    order = (training_order if not by_file else order_of_own_records)(
+        len(reader),
+        _folded(seed, _ORDER),
+        start_step=start_step,
+        share=global_batch_size // num_workers,
+        worker_index=worker_index,
+        num_workers=num_workers,
+    )
 
     def make_element(position: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
-        record = read(index)
+        sample = samples(index)
         image, label = augment_pair(
-            decode_image(record["image"]),
-            decode_label(record["label"], dataset.label_map),
+            sample.read_image,
+            sample.label,
             tf.random.experimental.stateless_fold_in(augmentation_seed, position),
             crop_size=config.crop_height_width,
             scale_range=(config.min_scale, config.max_scale),
@@ -91,45 +112,19 @@ def training_batches(
             flip_probability=config.flip_probability,
             pad_value=pad_value,
             ignore_label=dataset.ignore_label,
+            distort=distort,
         )
-        return {"image": image, "label": label, "id": record["id"]}
+        return {"image": image, "label": label, "id": sample.name}
 
-    share = global_batch_size // num_workers
-    order = training_order(dataset.splits[split], seed, start=start_step * global_batch_size)
-    if num_workers > 1:
-        order = order.filter(
-            lambda position, _: position % global_batch_size // share == worker_index
-        )
+    def make_numbered(position: tf.Tensor, index: tf.Tensor) -> tuple[dict, tf.Tensor]:
+        return make_element(position, index), position
+
     batches = order.map(
-        make_element, num_parallel_calls=num_parallel_calls or _CORES, deterministic=True
+        make_element if mix is None else make_numbered,
+        num_parallel_calls=num_parallel_calls or _CORES,
+        deterministic=True,
     ).batch(global_batch_size // replicas, drop_remainder=True)
-    return _finished(batches)
-
-
-def training_order(num_images: int, seed: int, *, start: int = 0) -> tf.data.Dataset:
-    """The endless global sequence of images: a permutation per epoch.
-
-    Args:
-        num_images: images of the split.
-        seed: as of `training_batches`.
-        start: position to start at.
-
-    Returns:
-        Pairs of int64 scalars: the position in the sequence (start, start + 1, ...), and the
-        number of the record that belongs there.
-    """
-    order_seed = _folded(seed, _ORDER)
-
-    def epoch_order(epoch: tf.Tensor) -> tf.data.Dataset:
-        epoch_seed = tf.random.experimental.stateless_fold_in(order_seed, epoch)
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(num_images, dtype=tf.int64), epoch_seed, alg="philox"
-        )
-        return tf.data.Dataset.from_tensor_slices(order)
-
-    epochs = tf.data.Dataset.range(start // num_images, tf.int64.max)
-    indices = epochs.flat_map(epoch_order).skip(start % num_images)
-    return tf.data.Dataset.zip(tf.data.Dataset.range(start, tf.int64.max), indices)
+    return _finished(batches if mix is None else batches.map(mix))
 
 
 def evaluation_batches(
