@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -52,7 +53,7 @@ class PreparedDataset:
     ) -> None:
         """Reads the metadata of a builder that is prepared."""
         self._builder = builder
-        self._tables: dict[str, RecordTable] = {}
+        self._readers: dict[tuple[str, int, int], RecordReader] = {}
         self.name = spec.name
         self.label_map = spec.label_map
         self.source_dir = source_dir
@@ -115,34 +116,64 @@ class PreparedDataset:
             order = tf.data.Dataset.range(self.splits[name])
         return order.map(self.reader(name))
 
-    def reader(self, split: str) -> RecordReader:
-        """A function that reads the record of a number inside a graph."""
+    def reader(self, split: str, part: int = 0, parts: int = 1) -> RecordReader:
+        """A function that reads the record of a number inside a graph.
+
+        Args:
+            split: a split's name or a synonym of it.
+            part: with `parts`: every `parts`-th file from this one on; numbers count its records.
+            parts: how many readers share the files of the split.
+
+        Raises:
+            DeepLabError: if there is no such split, or it has fewer files than parts.
+        """
         name = self.find_split(split, split)
-        if name not in self._tables:
+        if (name, part, parts) not in self._readers:
             paths = [os.fspath(path) for path in self._builder.info.splits[name].filepaths]
-            self._tables[name] = RecordTable(paths)
-        return RecordReader(self._tables[name], self._builder.info.features)
+            if len(paths) < parts:
+                raise DeepLabError(
+                    f"the split {name!r} of the data set {self.name!r} has {len(paths)} "
+                    f"file{'s' if len(paths) > 1 else ''} for {parts} workers; "
+                    "DataConfig.shard = 'position' needs no more than one"
+                )
+            table = RecordTable(paths[part::parts])
+            self._readers[name, part, parts] = RecordReader(table, self._builder.info.features)
+        return self._readers[name, part, parts]
 
 
 class RecordReader:
-    """Number of a record -> its undecoded features."""
+    """Number of a record -> its undecoded features.
+
+    Attributes:
+        kept: what is kept in memory of the records, None at first.
+    """
+
+    kept: Any = None
 
     def __init__(self, table: RecordTable, features: tfds.features.FeaturesDict) -> None:
         """Binds the table of the records to the description of what is in them."""
         self._table = table
         self._features = features
 
+    def __len__(self) -> int:
+        """The number of records."""
+        return len(self._table)
+
     def __call__(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
         """Reads and parses a record.
 
         Args:
-            index: int64 scalar.
+            index: int64 scalar, 0 <= index < len(self).
 
         Returns:
             {"image", "label", "id"}, string scalars.
         """
         example = self._features.deserialize_example(self._table.read(index), decoders=_UNDECODED)
         return {key: example[key] for key in ("image", "label", "id")}
+
+    def all(self) -> tf.data.Dataset:
+        """All records in their fixed order."""
+        return tf.data.Dataset.range(len(self)).map(self)
 
 
 def load_dataset(
