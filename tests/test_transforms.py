@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deeplab.data.resampling import Window, image_window, label_window
 from deeplab.data.transforms import (
     augment_pair,
     pad_pair,
-    random_crop,
     random_flip,
     random_scale,
-    scale_pair,
+    random_window,
 )
 
 IGNORE = 255
@@ -35,40 +37,152 @@ def test_scale_without_step_is_continuous() -> None:
     assert float(random_scale(1.5, 1.5, 0.25, (7, 0))) == 1.5
 
 
+def augmented(image: tf.Tensor, label: tf.Tensor, seed: int, **options: Any) -> list[np.ndarray]:
+    options = {
+        "crop_size": (16, 16),
+        "scale_range": (0.5, 2.0),
+        "scale_step": 0.25,
+        "flip_probability": 0.5,
+        "pad_value": PAD,
+        "ignore_label": IGNORE,
+        **options,
+    }
+    seeds = tf.constant((5, seed), tf.int64)
+    return [tensor.numpy() for tensor in augment_pair(image, label, seeds, **options)]
+
+
 def test_at_scale_one_the_image_is_unchanged() -> None:
     image, label = pair_of(9, 13)
-    scaled, scaled_label = scale_pair(image, label, tf.constant(1.0))
-    np.testing.assert_array_equal(scaled, image)
-    np.testing.assert_array_equal(scaled_label, label)
+    options = {"crop_size": (9, 13), "scale_range": (1.0, 1.0), "flip_probability": 0.0}
+    pixels, labels = augmented(image, label, 0, **options)
+    np.testing.assert_array_equal(pixels, image)
+    np.testing.assert_array_equal(labels, label)
 
 
 def test_one_pixel_is_not_scaled_to_nothing() -> None:
-    image, label = scale_pair(*pair_of(1, 5), tf.constant(0.5))
-    assert image.shape == (1, 2, 3) and label.shape == (1, 2)
+    window = random_window(
+        tf.constant((1, 5)),
+        tf.zeros([2, 2], tf.int32),
+        crop_size=(9, 9),
+        scale_range=(0.5, 0.5),
+        scale_step=0,
+    )
+    assert window.size.numpy().tolist() == [1, 2] == window.extent.numpy().tolist()
 
 
-def test_cropping_before_padding_is_padding_before_cropping() -> None:
-    size = (8, 20)
+@pytest.mark.parametrize("pad_value", [PAD, (127.5, 127.5, 127.5)])
+def test_cropping_before_padding_is_padding_before_cropping(
+    pad_value: tuple[float, float, float],
+) -> None:
     for k in range(20):
         image, label = pair_of(12, 15, seed=k)
-        image = tf.cast(image, tf.float32)
-        options = {"pad_value": PAD, "ignore_label": IGNORE}
-        first = pad_pair(*random_crop(image, label, size, (1, k)), size, **options)
-        second = random_crop(*pad_pair(image, label, size, **options), size, (1, k))
-        for one, other in zip(first, second, strict=True):
+        options = {"pad_value": pad_value, "scale_range": (1.0, 1.0)}
+        cropped = augmented(image, label, k, crop_size=(8, 20), **options)
+        filled = pad_pair(
+            tf.cast(image, tf.float32), label, (8, 20), pad_value=pad_value, ignore_label=IGNORE
+        )
+        cropped_late = augmented(*filled, k, crop_size=(8, 20), **options)
+        for one, other in zip(cropped, cropped_late, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    source=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    size=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    part=st.tuples(*[st.floats(0, 1)] * 4),
+    channels=st.sampled_from([1, 3, 4]),
+)
+def test_a_window_is_cut_from_what_the_kernels_resize(
+    source: tuple[int, int], size: tuple[int, int], part: tuple[float, ...], channels: int
+) -> None:
+    rng = np.random.default_rng(source[0] * 41 + source[1])
+    image = rng.integers(0, 256, (*source, channels), np.uint8)
+    label = rng.integers(0, 99999, source, np.int32)
+    begin = [int(part[k] * (size[k] - 1)) for k in (0, 1)]
+    extent = [max(1, int(part[k + 2] * (size[k] - begin[k]))) for k in (0, 1)]
+    window = Window(*(tf.constant(pair) for pair in (source, size, begin, extent)))
+    rows, columns = (slice(begin[k], begin[k] + extent[k]) for k in (0, 1))
+    asked = []
+
+    def read(first: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+        asked.append((*first.numpy(), *end.numpy()))
+        return tf.constant(image[first[0] : end[0], first[1] : end[1]])
+
+    whole = tf.raw_ops.ResizeBilinear(
+        images=tf.constant(image[None], tf.float32), size=size, align_corners=True
+    )
+    pixels = image_window(read, window).numpy()
+    np.testing.assert_allclose(pixels, whole[0, rows, columns], atol=1e-4)
+    whole = tf.raw_ops.ResizeNearestNeighbor(
+        images=tf.constant(label[None, ..., None]), size=size, align_corners=True
+    )
+    np.testing.assert_array_equal(
+        label_window(tf.constant(label), window), whole[0, rows, columns, 0]
+    )
+    ((top, left, bottom, right),) = asked
+    assert 0 <= top < bottom <= source[0] and 0 <= left < right <= source[1]
+    if size[0] > source[0] and extent[0] * extent[1] < 0.3 * size[0] * size[1]:
+        assert bottom - top <= extent[0] + 2, "more was read than the window shows"
+
+
+def test_a_window_of_a_large_image_is_sampled_exactly() -> None:
+    image, label = pair_of(1024, 2048)
+    for k in range(3):
+        window = random_window(
+            tf.constant((1024, 2048)),
+            tf.constant([(1, k), (3, k)]),
+            crop_size=(129, 257),
+            scale_range=(0.5 + 0.7 * k, 0.5 + 0.7 * k),
+            scale_step=0,
+        )
+        (top, left), (height, width) = window.begin.numpy(), window.extent.numpy()
+        whole = tf.raw_ops.ResizeBilinear(
+            images=tf.cast(image[None], tf.float32), size=window.size, align_corners=True
+        )[0, top : top + height, left : left + width]
+        pixels = image_window(lambda first, end: cut(image, first, end), window)
+        np.testing.assert_allclose(pixels, whole, atol=1e-4)
+        whole = tf.raw_ops.ResizeNearestNeighbor(
+            images=label[None, ..., None], size=window.size, align_corners=True
+        )[0, top : top + height, left : left + width, 0]
+        np.testing.assert_array_equal(label_window(label, window), whole)
+
+
+def cut(image: tf.Tensor, first: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+    return image[first[0] : end[0], first[1] : end[1]]
+
+
+def test_a_distortion_sees_the_window_before_it_is_padded() -> None:
+    image, label = pair_of(6, 7)
+    seen = []
+
+    def distort(image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        seen.append((image.shape, label.shape, image.dtype, tuple(seed.numpy())))
+        return 255 - image, label
+
+    options = {"scale_range": (1.0, 1.0), "flip_probability": 1.0, "crop_size": (8, 5)}
+    for k in (0, 0, 1):
+        plain, labels = augmented(image, label, k, **options)
+        pixels, same_labels = augmented(image, label, k, distort=distort, **options)
+        np.testing.assert_array_equal(labels, same_labels)
+        np.testing.assert_array_equal(pixels[:6], 255 - plain[:6])
+        np.testing.assert_array_equal(pixels[6:], plain[6:])
+    assert all(call[:3] == ((6, 5, 3), (6, 5), tf.float32) for call in seen)
+    assert seen[0] == seen[1] != seen[2], "its seed follows the element's"
 
 
 def test_every_window_and_both_directions_occur() -> None:
     rows = tf.range(6 * 5)
     label = tf.reshape(rows, (6, 5))
     image = tf.repeat(tf.cast(label, tf.float32)[..., None], 3, axis=2)
-    corners = [int(random_crop(image, label, (4, 4), (3, k))[1][0, 0]) for k in range(100)]
+    options = {"crop_size": (4, 4), "scale_range": (1.0, 1.0), "flip_probability": 0.0}
+    corners = [int(augmented(image, label, k, **options)[1][0, 0]) for k in range(100)]
     assert sorted(set(corners)) == [0, 1, 5, 6, 10, 11]
+    image, label = (tf.identity(tensor[:4, :4]) for tensor in (image, label))
     flipped = [int(random_flip(image, label, 0.5, (3, k))[1][0, 0]) for k in range(100)]
-    assert 30 < flipped.count(0) < 70 and set(flipped) == {0, 4}
+    assert 30 < flipped.count(0) < 70 and set(flipped) == {0, 3}
     assert all(int(random_flip(image, label, 0, (3, k))[1][0, 0]) == 0 for k in range(20))
-    assert all(int(random_flip(image, label, 1, (3, k))[1][0, 0]) == 4 for k in range(20))
+    assert all(int(random_flip(image, label, 1, (3, k))[1][0, 0]) == 3 for k in range(20))
 
 
 @settings(max_examples=40, deadline=None)
@@ -133,18 +247,10 @@ def test_uniform_areas_stay_exact(step: float) -> None:
 
 def test_equal_seeds_give_equal_results_whatever_ran_before() -> None:
     image, label = pair_of(20, 30)
-    options = {
-        "crop_size": (16, 16),
-        "scale_range": (0.5, 2.0),
-        "scale_step": 0.25,
-        "flip_probability": 0.5,
-        "pad_value": PAD,
-        "ignore_label": IGNORE,
-    }
     results = []
     for global_seed in (1, 2):
         tf.random.set_seed(global_seed)
         tf.random.uniform([3])
-        results.append(augment_pair(image, label, tf.constant((5, 6), tf.int64), **options))
+        results.append(augmented(image, label, 6))
     np.testing.assert_array_equal(results[0][0], results[1][0])
     np.testing.assert_array_equal(results[0][1], results[1][1])

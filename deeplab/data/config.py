@@ -34,6 +34,13 @@ class DataConfig:
         flip_probability: how often images are mirrored, 0..1.
         augment: what is done to training images beyond that.
         eval_batch_size: greatest number of images of a batch at evaluation.
+        cache: what of the training split is kept in memory: 'none'; 'encoded', the files, for
+            data that is far away; 'decoded', the pixels, for small sets. It changes no batch.
+        cache_gigabytes: how much memory that may take, in 10^9 bytes.
+        shard: what workers share: 'position', every worker reads its positions of one global
+            sequence, so that batches do not depend on the number of workers; 'file', every worker
+            reads files of its own in an order of its own, so that they do. For one worker both
+            are the same.
 
     Raises:
         DeepLabError: on construction, if a value has the wrong type or is out of range.
@@ -52,6 +59,9 @@ class DataConfig:
     flip_probability: float = 0.5
     augment: AugmentConfig = AugmentConfig()
     eval_batch_size: int = 1
+    cache: str = "none"
+    cache_gigabytes: float = 4.0
+    shard: str = "position"
 
     def __post_init__(self) -> None:
         """Checks every value."""
@@ -78,6 +88,9 @@ class DataConfig:
             object.__setattr__(self, "augment", AugmentConfig(**self.augment))
         if not isinstance(self.augment, AugmentConfig):
             raise DeepLabError(f"augment must be an AugmentConfig, not {self.augment!r}")
+        checks.one_of("cache", self.cache, ("none", "encoded", "decoded"))
+        checks.number("cache_gigabytes", self.cache_gigabytes, above=0)
+        checks.one_of("shard", self.shard, ("position", "file"))
 
     def _check_resize(self) -> None:
         least = self.resize_min_side

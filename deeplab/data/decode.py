@@ -23,6 +23,54 @@ def decode_image(data: tf.Tensor) -> tf.Tensor:
     return image
 
 
+def decode_image_part(
+    data: tf.Tensor, source: tf.Tensor, begin: tf.Tensor, end: tf.Tensor
+) -> tf.Tensor:
+    """Decodes a rectangle of a JPEG or PNG file; of a JPEG file little more than the rectangle.
+
+    Args:
+        data: string scalar.
+        source: int32 [2], height and width of the image.
+        begin: int32 [2], the first row and column.
+        end: int32 [2], the row and the column after the last ones.
+
+    Returns:
+        uint8 [end[0] - begin[0], end[1] - begin[1], 3], the same pixels as `decode_image` gives.
+    """
+
+    def jpeg() -> tf.Tensor:
+        # Halved chroma is interpolated from both sides: at the borders of what is decoded a column
+        # lacks its neighbour, so one more is decoded. Rows are exact by themselves.
+        left = tf.maximum(begin[1] - 1, 0)
+        right = tf.minimum(end[1] + 1, source[1])
+        rectangle = tf.stack([begin[0], left, end[0] - begin[0], right - left])
+        part = tf.io.decode_and_crop_jpeg(
+            data, rectangle, channels=3, dct_method="INTEGER_ACCURATE"
+        )
+        return part[:, begin[1] - left : end[1] - left]
+
+    def png() -> tf.Tensor:
+        return decode_image(data)[begin[0] : end[0], begin[1] : end[1]]
+
+    part = tf.cond(tf.io.is_jpeg(data), jpeg, png)
+    part.set_shape([None, None, 3])
+    return part
+
+
+def image_size(data: tf.Tensor) -> tf.Tensor:
+    """Height and width of an undecoded JPEG or PNG file, int32 [2]."""
+    return tf.cond(
+        tf.io.is_jpeg(data),
+        lambda: tf.io.extract_jpeg_shape(data)[:2],
+        lambda: tf.reverse(_png_size(data), [0]),
+    )
+
+
+def _png_size(data: tf.Tensor) -> tf.Tensor:
+    """Width and height, int32 [2]; they stand at a fixed place, as big-endian numbers."""
+    return tf.io.decode_raw(tf.strings.substr(data, 16, 8), tf.int32, little_endian=False)
+
+
 def decode_label(data: tf.Tensor, label_map: Sequence[int] | None = None) -> tf.Tensor:
     """Decodes a grey index PNG, as preparation stores it.
 

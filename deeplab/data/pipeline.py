@@ -2,9 +2,8 @@
 
 An element is {"image": float32 [B, H, W, 3] RGB 0..255, "label": int32 [B, H, W], "id": string
 [B]}. The training stream is one global sequence of elements that depends on the seed alone: the
-k-th element's image and augmentation are functions of (seed, k), and its mate in mixing is the one
-with which it shares k // 2, so that neither threads nor workers nor replicas nor the step at which
-it starts can change it.
+k-th element's image and augmentation are functions of (seed, k), so that neither threads nor
+workers nor replicas nor the step at which it starts can change it.
 """
 
 from __future__ import annotations
@@ -19,8 +18,10 @@ from deeplab import checks
 from deeplab.data.augment import distortion, mixing
 from deeplab.data.config import DataConfig
 from deeplab.data.decode import decode_image, decode_label, label_size_key
+from deeplab.data.order import order_of_own_records, training_order
 from deeplab.data.prepared import PreparedDataset
 from deeplab.data.resize_to_range import resize_to_range
+from deeplab.data.samples import open_samples
 from deeplab.data.transforms import augment_pair
 from deeplab.errors import DeepLabError
 
@@ -68,7 +69,9 @@ def training_batches(
 
     Raises:
         DeepLabError: if the split is unknown, the batch size is not divisible by the number of
-            replicas, a number is out of range, or the batches of replicas cannot be mixed.
+            replicas, a number is out of range, the batches of replicas cannot be mixed, the data
+            does not fit the memory allowed for it, or has fewer files than workers that share it by
+            files.
     """
     replicas = num_workers * replicas_per_worker
     checks.integer("global_batch_size", global_batch_size, minimum=1)
@@ -81,7 +84,6 @@ def training_batches(
     if not 0 <= worker_index < num_workers:
         raise DeepLabError(f"worker_index must be 0..{num_workers - 1}, not {worker_index}")
     split = dataset.find_split(config.train_split, dataset.train_split)
-    read = dataset.reader(split)
     augmentation_seed = _folded(seed, _AUGMENTATION)
     resize = _resizing(config)
     distort = distortion(config.augment, pad_value=pad_value, ignore_label=dataset.ignore_label)
@@ -92,15 +94,28 @@ def training_batches(
         batch_size=global_batch_size // replicas,
         seed=_folded(seed, _MIXING),
     )
+    by_file = config.shard == "file" and num_workers > 1
+    reader = dataset.reader(split, *((worker_index, num_workers) if by_file else ()))
+    samples = open_samples(dataset, reader, config)
+    order = (training_order if not by_file else order_of_own_records)(
+        len(reader),
+        _folded(seed, _ORDER),
+        start_step=start_step,
+        share=global_batch_size // num_workers,
+        worker_index=worker_index,
+        num_workers=num_workers,
+    )
 
     def make_element(
         position: tf.Tensor, index: tf.Tensor
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        record = read(index)
+        sample = samples(index)
+        image, label = sample.read_image, sample.label
+        if resize is not None:
+            image, label = resize(image([0, 0], tf.shape(label)), label)
         image, label = augment_pair(
-            *resize(
-                decode_image(record["image"]), decode_label(record["label"], dataset.label_map)
-            ),
+            image,
+            label,
             tf.random.experimental.stateless_fold_in(augmentation_seed, position),
             crop_size=config.crop_height_width,
             scale_range=(config.min_scale, config.max_scale),
@@ -110,46 +125,14 @@ def training_batches(
             ignore_label=dataset.ignore_label,
             distort=distort,
         )
-        return {"image": image, "label": label, "id": record["id"]}, position
+        return {"image": image, "label": label, "id": sample.name}, position
 
-    share = global_batch_size // num_workers
-    order = training_order(dataset.splits[split], seed, start=start_step * global_batch_size)
-    if num_workers > 1:
-        order = order.filter(
-            lambda position, _: position % global_batch_size // share == worker_index
-        )
     batches = order.map(
         make_element, num_parallel_calls=num_parallel_calls or _CORES, deterministic=True
     ).batch(global_batch_size // replicas, drop_remainder=True)
     if mix is None:
         return _finished(batches.map(lambda batch, positions: batch))
     return _finished(batches.map(mix, num_parallel_calls=_CORES, deterministic=True))
-
-
-def training_order(num_images: int, seed: int, *, start: int = 0) -> tf.data.Dataset:
-    """The endless global sequence of images: a permutation per epoch.
-
-    Args:
-        num_images: images of the split.
-        seed: as of `training_batches`.
-        start: position to start at.
-
-    Returns:
-        Pairs of int64 scalars: the position in the sequence (start, start + 1, ...), and the
-        number of the record that belongs there.
-    """
-    order_seed = _folded(seed, _ORDER)
-
-    def epoch_order(epoch: tf.Tensor) -> tf.data.Dataset:
-        epoch_seed = tf.random.experimental.stateless_fold_in(order_seed, epoch)
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(num_images, dtype=tf.int64), epoch_seed, alg="philox"
-        )
-        return tf.data.Dataset.from_tensor_slices(order)
-
-    epochs = tf.data.Dataset.range(start // num_images, tf.int64.max)
-    indices = epochs.flat_map(epoch_order).skip(start % num_images)
-    return tf.data.Dataset.zip(tf.data.Dataset.range(start, tf.int64.max), indices)
 
 
 def evaluation_batches(
@@ -175,12 +158,13 @@ def evaluation_batches(
     if split is None and isinstance(config, DataConfig):
         split = config.eval_split
     records = dataset.records(dataset.find_split(split, dataset.eval_split))
-    resize = _resizing(config) if isinstance(config, DataConfig) else _unchanged
+    resize = _resizing(config) if isinstance(config, DataConfig) else None
 
     def decode_record(record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        image, label = resize(
-            decode_image(record["image"]), decode_label(record["label"], dataset.label_map)
-        )
+        image = decode_image(record["image"])
+        label = decode_label(record["label"], dataset.label_map)
+        if resize is not None:
+            image, label = resize(image, label)
         return {"image": tf.cast(image, tf.float32), "label": label, "id": record["id"]}
 
     def decode_group(group: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -201,20 +185,18 @@ def evaluation_batches(
     return _finished(_decoded(groups, decode_group))
 
 
-def _resizing(config: DataConfig) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+def _resizing(
+    config: DataConfig,
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None:
     """What is done to every image and label of a data set before anything else."""
     if config.resize_min_side is None:
-        return _unchanged
+        return None
     return functools.partial(
         resize_to_range,
         min_side=config.resize_min_side,
         max_side=config.resize_max_side,
         multiple=config.resize_multiple,
     )
-
-
-def _unchanged(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return image, label
 
 
 def _decoded(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -58,7 +59,7 @@ class PreparedDataset:
         """
         self._spec = spec
         self._builders = {**dict.fromkeys(builder.info.splits, builder), **further}
-        self._tables: dict[str, RecordTable] = {}
+        self._readers: dict[tuple[str, int, int], RecordReader] = {}
         self.name = spec.name
         self.label_map = spec.label_map
         self.source_dir = source_dir
@@ -122,18 +123,41 @@ class PreparedDataset:
             order = tf.data.Dataset.range(self.splits[name])
         return order.map(self.reader(name))
 
-    def reader(self, split: str) -> RecordReader:
-        """A function that reads the record of a number inside a graph."""
+    def reader(self, split: str, part: int = 0, parts: int = 1) -> RecordReader:
+        """A function that reads the record of a number inside a graph.
+
+        Args:
+            split: a split's name or a synonym of it.
+            part: with `parts`: every `parts`-th file from this one on; numbers count its records.
+            parts: how many readers share the files of the split.
+
+        Raises:
+            DeepLabError: if there is no such split, or it has fewer files than parts.
+        """
         name = self.find_split(split, split)
-        if name not in self._tables:
-            paths = [os.fspath(path) for path in self._builders[name].info.splits[name].filepaths]
-            self._tables[name] = RecordTable(paths)
-        features = self._builders[name].info.features
-        return RecordReader(self._tables[name], features, self._spec.record_keys)
+        if (name, part, parts) not in self._readers:
+            info = self._builders[name].info
+            paths = [os.fspath(path) for path in info.splits[name].filepaths]
+            if len(paths) < parts:
+                raise DeepLabError(
+                    f"the split {name!r} of the data set {self.name!r} has {len(paths)} "
+                    f"file{'s' if len(paths) > 1 else ''} for {parts} workers; "
+                    "DataConfig.shard = 'position' needs no more than one"
+                )
+            self._readers[name, part, parts] = RecordReader(
+                RecordTable(paths[part::parts]), info.features, self._spec.record_keys
+            )
+        return self._readers[name, part, parts]
 
 
 class RecordReader:
-    """Number of a record -> its undecoded features."""
+    """Number of a record -> its undecoded features.
+
+    Attributes:
+        kept: what is kept in memory of the records, None at first.
+    """
+
+    kept: Any = None
 
     def __init__(
         self, table: RecordTable, features: tfds.features.FeaturesDict, keys: RecordKeys
@@ -147,11 +171,15 @@ class RecordReader:
         )
         self._decoders = {name: tfds.decode.SkipDecoding() for name in (keys.image, keys.label)}
 
+    def __len__(self) -> int:
+        """The number of records."""
+        return len(self._table)
+
     def __call__(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
         """Reads and parses a record.
 
         Args:
-            index: int64 scalar.
+            index: int64 scalar, 0 <= index < len(self).
 
         Returns:
             {"image", "label", "id"}, string scalars.
@@ -159,6 +187,10 @@ class RecordReader:
         record = self._table.read(index)
         example = self._features.deserialize_example(record, decoders=self._decoders)
         return {key: example[name] for key, name in self._keys.items()}
+
+    def all(self) -> tf.data.Dataset:
+        """All records in their fixed order."""
+        return tf.data.Dataset.range(len(self)).map(self)
 
 
 def load_dataset(

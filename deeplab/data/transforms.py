@@ -10,9 +10,17 @@ coordinate is dst * (in - 1) / (out - 1).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
+
+from deeplab.data.resampling import ReadPart, Window, image_window, label_window, whole_window
+
+# Image float32 [h, w, C] of 0..255, label int32 [h, w], seed [2] -> image and label.
+Distort = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+_DISTORTION = 3  # scale, position and flip have the first three seeds
 
 # Named, because the default may differ between devices.
 _ALGORITHM = "philox"
@@ -43,33 +51,21 @@ def random_scale(
     return tf.gather(factors, _integer(seed, count))
 
 
-def scale_pair(image: tf.Tensor, label: tf.Tensor, scale: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Resizes image (bilinear) and label (nearest) to int(size * scale), at least one pixel.
+def resize_pair(image: tf.Tensor, label: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Resizes image (bilinear) and label (nearest).
 
     Args:
-        image: uint8 or float32 [H, W, 3].
+        image: uint8 or float32 [H, W, C].
         label: int32 [H, W].
-        scale: float32 scalar above 0; at exactly 1 nothing is changed.
+        size: int32 [2], height and width.
 
     Returns:
-        float32 [H', W', 3] in the same range, int32 [H', W'].
+        float32 [height, width, C] in the same range, int32 [height, width].
     """
-    image = tf.cast(image, tf.float32)
-
-    def resize() -> tuple[tf.Tensor, tf.Tensor]:
-        size = tf.cast(tf.cast(tf.shape(label), tf.float32) * scale, tf.int32)
-        return resize_pair(image, label, tf.maximum(size, 1))
-
-    return tf.cond(tf.equal(scale, 1.0), lambda: (image, label), resize)
-
-
-def resize_pair(image: tf.Tensor, label: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Resizes image (bilinear) and label (nearest) to `size`, int32 [2] of height and width."""
-    image = tf.raw_ops.ResizeBilinear(images=image[None], size=size, align_corners=True)[0]
-    label = tf.raw_ops.ResizeNearestNeighbor(
-        images=label[None, ..., None], size=size, align_corners=True
-    )[0, ..., 0]
-    return image, label
+    window = whole_window(tf.shape(label), tf.convert_to_tensor(size))
+    return image_window(lambda begin, end: _part(image, begin, end), window), label_window(
+        label, window
+    )
 
 
 def pad_pair(
@@ -94,42 +90,50 @@ def pad_pair(
     """
     shape = tf.shape(label)
     missing = tf.maximum(tf.constant(size) - shape, 0)
-    right = tf.broadcast_to(
-        tf.constant(pad_value, image.dtype), tf.stack([shape[0], missing[1], 3])
-    )
-    image = tf.concat([image, right], axis=1)
-    below = tf.broadcast_to(
-        tf.constant(pad_value, image.dtype), tf.stack([missing[0], shape[1] + missing[1], 3])
-    )
-    image = tf.concat([image, below], axis=0)
+    if len(set(pad_value)) == 1:
+        # One pass over the pixels; the operation takes a single number for all channels.
+        below_right = tf.stack([[0, missing[0]], [0, missing[1]], [0, 0]])
+        image = tf.pad(image, below_right, constant_values=pad_value[0])
+    else:
+        right = tf.stack([shape[0], missing[1], len(pad_value)])
+        below = tf.stack([missing[0], shape[1] + missing[1], len(pad_value)])
+        colour = tf.constant(pad_value, image.dtype)
+        image = tf.concat([image, tf.broadcast_to(colour, right)], axis=1)
+        image = tf.concat([image, tf.broadcast_to(colour, below)], axis=0)
     paddings = tf.stack([tf.zeros_like(missing), missing], axis=1)
     return image, tf.pad(label, paddings, constant_values=ignore_label)
 
 
-def random_crop(
-    image: tf.Tensor, label: tf.Tensor, size: tuple[int, int], seed: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Crops a random window, the same of image and label; every position is equally probable.
+def random_window(
+    source: tf.Tensor,
+    seed: tf.Tensor,
+    *,
+    crop_size: tuple[int, int],
+    scale_range: tuple[float, float],
+    scale_step: float,
+) -> Window:
+    """Draws a scale, and a window of the scaled image; every position is equally probable.
+
+    An axis that is not longer than the crop is left whole, so that cropping before padding gives
+    what padding before cropping gives, with less work.
 
     Args:
-        image: [H, W, 3].
-        label: [H, W].
-        size: height and width of the window. An axis that is not longer than it is left whole, so
-            that cropping before padding gives what padding before cropping gives, with less work.
-        seed: [2].
+        source: int32 [2], height and width of the image.
+        seed: [2, 2], for the scale and for the position.
+        crop_size: height and width of the window.
+        scale_range: the least and the greatest scale factor.
+        scale_step: as of `random_scale`.
 
     Returns:
-        [min(H, height), min(W, width), 3] and [min(H, height), min(W, width)].
+        The window; the scaled size is int(size * scale), at least one pixel.
     """
-    shape = tf.shape(label)
-    window = tf.minimum(tf.constant(size), shape)
-    seeds = tf.random.experimental.stateless_split(seed, 2)
-    begin = tf.stack([_integer(seeds[axis], shape[axis] - window[axis] + 1) for axis in (0, 1)])
-    end = begin + window
-    return (
-        image[begin[0] : end[0], begin[1] : end[1]],
-        label[begin[0] : end[0], begin[1] : end[1]],
-    )
+    scale = random_scale(*scale_range, scale_step, seed[0])
+    size = tf.maximum(tf.cast(tf.cast(source, tf.float32) * scale, tf.int32), 1)
+    extent = tf.minimum(tf.constant(crop_size), size)
+    seeds = tf.random.experimental.stateless_split(seed[1], 2)
+    free = size - extent
+    begin = tf.stack([_integer(seeds[axis], free[axis] + 1) for axis in (0, 1)])
+    return Window(source, size, begin, extent)
 
 
 def random_flip(
@@ -145,7 +149,7 @@ def random_flip(
 
 
 def augment_pair(
-    image: tf.Tensor,
+    image: tf.Tensor | ReadPart,
     label: tf.Tensor,
     seed: tf.Tensor,
     *,
@@ -155,12 +159,12 @@ def augment_pair(
     flip_probability: float,
     pad_value: tuple[float, ...],
     ignore_label: int,
-    distort: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None,
+    distort: Distort | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Random scale, crop (of what is padded to the crop size) and flip.
 
     Args:
-        image: uint8 or float32 [H, W, 3].
+        image: uint8 or float32 [H, W, C] of 0..255, or what reads a part of such an image.
         label: int32 [H, W].
         seed: [2]; the result depends on nothing else.
         crop_size: height and width.
@@ -169,21 +173,33 @@ def augment_pair(
         flip_probability: 0..1.
         pad_value: what the image is padded with, per channel, 0..255.
         ignore_label: what the label is padded with.
-        distort: (image float32 [H, W, 3] of 0..255, label, seed [2]) -> the two in the same shapes;
-            it is applied to the window before padding. None: nothing.
+        distort: applied to the scaled and cropped window before it is padded; takes its image,
+            label and a seed [2], and gives image and label of the same shapes. None: nothing.
 
     Returns:
-        float32 [crop height, crop width, 3] of 0..255 and int32 [crop height, crop width].
+        float32 [crop height, crop width, C] of 0..255 and int32 [crop height, crop width].
     """
-    seeds = tf.random.experimental.stateless_split(seed, 4)
-    scale = random_scale(*scale_range, scale_step, seeds[0])
-    image, label = scale_pair(image, label, scale)
-    image, label = random_crop(image, label, crop_size, seeds[1])
+    seeds = tf.random.experimental.stateless_split(seed, 3)
+    window = random_window(
+        tf.shape(label),
+        seeds[:2],
+        crop_size=crop_size,
+        scale_range=scale_range,
+        scale_step=scale_step,
+    )
+    read = image if callable(image) else functools.partial(_part, image)
+    image, label = image_window(read, window), label_window(label, window)
     if distort is not None:
-        image, label = distort(image, label, seeds[3])
+        distortion_seed = tf.random.experimental.stateless_fold_in(seed, _DISTORTION)
+        image, label = distort(image, label, distortion_seed)
     image, label = pad_pair(image, label, crop_size, pad_value=pad_value, ignore_label=ignore_label)
     image, label = random_flip(image, label, flip_probability, seeds[2])
-    return tf.ensure_shape(image, [*crop_size, 3]), tf.ensure_shape(label, crop_size)
+    image = tf.ensure_shape(image, [*crop_size, len(pad_value)])
+    return image, tf.ensure_shape(label, crop_size)
+
+
+def _part(image: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+    return image[begin[0] : end[0], begin[1] : end[1]]
 
 
 def _uniform(seed: tf.Tensor, low: float, high: float) -> tf.Tensor:
