@@ -12,6 +12,7 @@ from deeplab.models.deeplab_v3_plus import (
     with_num_classes,
 )
 from deeplab.models.multiply_adds import activation_bytes, multiply_adds, parameters
+from deeplab.models.rematerialisation import rematerialised
 from deeplab.models.resize import resize_bilinear
 from deeplab.models.variables import decayed_variables, variables_by_path
 
@@ -30,6 +31,7 @@ __all__ = [
     "intermediates",
     "multiply_adds",
     "parameters",
+    "rematerialised",
     "resize_bilinear",
     "variables_by_path",
     "with_num_classes",
