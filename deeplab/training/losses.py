@@ -40,6 +40,27 @@ LOSSES: dict[str, Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {
 }
 
 
+# (labels int32 [B,H,W], logits float32 [B,H,W,C], steps done int64) -> float32 scalar, the share of
+# this replica in the loss of the global batch: the sum of the shares over all replicas is the loss.
+Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def make_loss(name: str, *, ignore_label: int) -> Loss:
+    """The mean of a loss over the valid pixels of the global batch, as the share of a replica.
+
+    With the pixels of the global batch as divisor, the sum of the gradients over the replicas is
+    the gradient of the mean, however unevenly ignored pixels are spread.
+    """
+    pixel_loss = LOSSES[name]
+
+    def loss(labels: tf.Tensor, logits: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        total, count = pixel_loss(labels, logits, ignore_label=ignore_label)
+        replicas = tf.distribute.get_replica_context()
+        return total / tf.maximum(replicas.all_reduce("SUM", count), 1.0)
+
+    return loss
+
+
 def l2_penalty(variables: list[keras.Variable]) -> tf.Tensor:
     """sum(w^2) / 2 over all variables, as the original's weight decay; float32 scalar."""
     return tf.add_n([tf.nn.l2_loss(tf.convert_to_tensor(variable)) for variable in variables])
