@@ -14,8 +14,9 @@ from PIL import Image
 from source_folders import make_folder, numbered
 
 import deeplab
+from deeplab.models import variables_by_path
 from deeplab.run_folder import find_checkpoint, list_checkpoints, read_description
-from deeplab.training import loop
+from deeplab.training import ScheduleConfig, loop
 
 MODEL = deeplab.ModelConfig(
     "mobilenet_v2",
@@ -35,6 +36,18 @@ CONFIG = deeplab.TrainConfig(
     global_batch_size=4,
     checkpoint_steps=2,
     log_steps=1,
+)
+
+
+# Whatever has a state of its own, all at once.
+EVERYTHING = dataclasses.replace(
+    CONFIG,
+    optimizer=deeplab.OptimizerConfig("adamw", 0.002, clip_norm=1.0, backbone_lr_multiplier=0.5),
+    schedule=ScheduleConfig("cosine", warmup_steps=2, warmup_start_learning_rate=0.001),
+    accumulation_steps=2,
+    ema_decay=0.5,
+    precision="mixed_float16",
+    rematerialize=True,
 )
 
 
@@ -78,20 +91,22 @@ def interrupt_after(
     return lambda: monkeypatch.setattr(loop, "make_train_step", make)
 
 
+@pytest.mark.parametrize("config", [CONFIG, pytest.param(EVERYTHING, marks=pytest.mark.slow)])
 def test_resumed_run_equals_an_uninterrupted_one(
+    config: deeplab.TrainConfig,
     folders: Mapping[str, str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    deeplab.train(CONFIG, model_dir=whole, **folders)
+    deeplab.train(config, model_dir=whole, **folders)
     uninterrupt = interrupt_after(monkeypatch, 3, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        deeplab.train(CONFIG, model_dir=parts, **folders)
+        deeplab.train(config, model_dir=parts, **folders)
     assert find_checkpoint(parts).step == 3
     uninterrupt()
-    deeplab.train(CONFIG, model_dir=parts, **folders)
+    deeplab.train(config, model_dir=parts, **folders)
     assert "resuming from step 3" in capsys.readouterr().out
 
     expected, resumed = weights(whole), weights(parts)
@@ -99,7 +114,7 @@ def test_resumed_run_equals_an_uninterrupted_one(
     for name, value in expected.items():
         np.testing.assert_allclose(resumed[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
 
-    deeplab.train(CONFIG, model_dir=parts, **folders)
+    deeplab.train(config, model_dir=parts, **folders)
     assert "has been trained for 4 steps: nothing to do" in capsys.readouterr().out
     history = json.loads((parts / "history.json").read_text())
     assert [row["step"] for row in history["train"]] == [1, 2, 3, 4]
@@ -224,6 +239,34 @@ def test_start_from_another_model_with_other_classes(
             np.testing.assert_array_equal(after[name], value, err_msg=name)
 
 
+def test_average_of_the_weights_is_what_is_used(
+    folders: Mapping[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    averaged, still = tmp_path / "averaged", tmp_path / "still"
+    config = dataclasses.replace(CONFIG, ema_decay=0.9, train_steps=2, eval_steps=2)
+    deeplab.train(config, model_dir=averaged, **folders)
+    assert read_description(averaged).weights_group == "ema"
+    assert "learning rate 0" not in capsys.readouterr().out
+    stored = weights(averaged)
+    ema = {n.split("/")[1].replace(".S", "/"): v for n, v in stored.items() if n[:4] == "ema/"}
+    raw = {n.split("/")[1].replace(".S", "/"): v for n, v in stored.items() if n[:6] == "model/"}
+    assert ema.keys() == raw.keys()
+    assert not np.array_equal(ema["logits/kernel"], raw["logits/kernel"])
+    for checkpoint in ("latest", "best"):
+        model = deeplab.load_model(averaged, checkpoint=checkpoint)
+        for path, variable in variables_by_path(model).items():
+            np.testing.assert_array_equal(variable.numpy(), ema[path], err_msg=path)
+
+    config = dataclasses.replace(
+        CONFIG, train_steps=2, optimizer=deeplab.OptimizerConfig("adamw", 0.0, weight_decay=0.5)
+    )
+    deeplab.train(config, model_dir=still, init_from=str(averaged), **folders)
+    assert "learning rate 0: trainable weights stay as they are" in capsys.readouterr().out
+    for path, variable in variables_by_path(deeplab.load_model(still)).items():
+        if "moving_" not in path:
+            np.testing.assert_array_equal(variable.numpy(), ema[path], err_msg=path)
+
+
 def test_nan_stops_with_step_and_images(folders: Mapping[str, str], tmp_path: Path) -> None:
     wild = dataclasses.replace(
         CONFIG, optimizer=deeplab.OptimizerConfig("sgd", 1e30), train_steps=9
@@ -244,6 +287,9 @@ def test_nothing_is_left_of_a_run_that_cannot_start(
     wrong_count = dataclasses.replace(CONFIG, model=dataclasses.replace(MODEL, num_classes=5))
     with pytest.raises(deeplab.DeepLabError, match="num_classes is 5, but .* has 3 classes"):
         deeplab.train(wrong_count, model_dir=model_dir, **folders)
+    parts = dataclasses.replace(CONFIG, accumulation_steps=3)
+    with pytest.raises(deeplab.DeepLabError, match="is 3, which does not divide the 4 images of"):
+        deeplab.train(parts, model_dir=model_dir, **folders)
     odd = dataclasses.replace(CONFIG, global_batch_size=3)
     with pytest.raises(deeplab.DeepLabError, match="not divisible by 2 replicas"):
         deeplab.train(odd, model_dir=model_dir, strategy="mirrored", **folders)
