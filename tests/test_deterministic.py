@@ -25,6 +25,18 @@ SETTINGS = [
 ]
 
 
+# Whatever has a state of its own.
+EVERYTHING = [
+    "OptimizerConfig.clip_norm=1.0",
+    "ScheduleConfig.kind='cosine'",
+    "ScheduleConfig.warmup_steps=3",
+    "TrainConfig.accumulation_steps=2",
+    "TrainConfig.ema_decay=0.9",
+    "TrainConfig.precision='mixed_float16'",
+    "TrainConfig.rematerialize=True",
+]
+
+
 def command(root: Path, model_dir: Path, *flags: str) -> list[str]:
     return [
         *(sys.executable, "-m", "deeplab", "train", "--deterministic", f"--model_dir={model_dir}"),
@@ -35,12 +47,14 @@ def command(root: Path, model_dir: Path, *flags: str) -> list[str]:
     ]
 
 
-def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", [[], EVERYTHING], ids=["plain", "everything"])
+def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, settings: list[str]) -> None:
+    flags = [f"--gin_bindings={setting}" for setting in settings]
     make_folder(tmp_path / "source", numbered(6, (40, 48)))
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(command(tmp_path, whole), check=True, capture_output=True)
+    subprocess.run(command(tmp_path, whole, *flags), check=True, capture_output=True)
 
-    process = subprocess.Popen(command(tmp_path, killed), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command(tmp_path, killed, *flags), stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not (killed / "checkpoints" / "ckpt-2.index").exists():
         assert time.monotonic() < deadline and process.poll() is None
@@ -49,12 +63,14 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     process.wait()
     assert not (killed / "checkpoints" / f"ckpt-{STEPS}.index").exists()
 
-    without = [flag for flag in command(tmp_path, killed) if flag != "--deterministic"]
+    without = [flag for flag in command(tmp_path, killed, *flags) if flag != "--deterministic"]
     refused = subprocess.run(without, capture_output=True, text=True)
     assert refused.returncode == 1
     assert "deterministic_threads was" in refused.stderr
 
-    resumed = subprocess.run(command(tmp_path, killed), check=True, capture_output=True, text=True)
+    resumed = subprocess.run(
+        command(tmp_path, killed, *flags), check=True, capture_output=True, text=True
+    )
     assert "resuming from step" in resumed.stdout
     for suffix in ("index", "data-00000-of-00001"):
         name = f"ckpt-{STEPS}.{suffix}"

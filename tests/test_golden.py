@@ -13,6 +13,8 @@ from golden import golden_model, input_images, load_golden, weight_rule
 import deeplab
 from deeplab.interop.tf1_names import original_names
 from deeplab.models import decayed_variables, variables_by_path
+from deeplab.training.config import OptimizerConfig
+from deeplab.training.parameter_groups import learning_rate_multipliers
 
 FAST = (
     "edgetpu_slim_os16_129",
@@ -84,6 +86,11 @@ def test_equals_the_original(
     names, decayed = original_names(model), {id(v) for v in decayed_variables(model)}
     ours = {names[p] for p, variable in variables_by_path(model).items() if id(variable) in decayed}
     assert ours == {v["name"] for v in golden.facts["variables"] if v.get("l2")}
+    # Stored for a last_layer_gradient_multiplier of 10.
+    multipliers = learning_rate_multipliers(model, OptimizerConfig(last_layer_lr_multiplier=10.0))
+    assert {names[path]: multiplier for path, multiplier in multipliers.items()} == {
+        v["name"]: v.get("grad_mult", 1.0) for v in golden.facts["variables"] if v["trainable"]
+    }
 
     found = compare(model, golden, input_images(golden, reference_data))
     record_property("difference", found.difference)

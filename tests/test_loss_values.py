@@ -199,7 +199,7 @@ def test_the_step_sums_over_the_scales_of_a_pyramid() -> None:
     # At step 0 of a ramp every pixel counts.
     config = LossConfig(hard_pixel_fraction=0.1, hard_pixel_ramp_steps=10)
     loss = make_loss(config, num_classes=3, ignore_label=IGNORE)
-    step = make_train_step(model, still, strategy, loss=loss, weight_decay=0.0)
+    step = make_train_step(model, still, strategy, loss=loss, ignore_label=IGNORE, weight_decay=0.0)
     result = step({"image": images, "label": labels})
     assert float(result.loss) == pytest.approx(float(expected), rel=1e-4)
 

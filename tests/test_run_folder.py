@@ -1,5 +1,6 @@
 """Checkpoints, model.json, and writing files."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -98,6 +99,13 @@ def test_model_json_round_trip(tmp_path: Path) -> None:
     assert read_description(tmp_path) == DESCRIPTION
 
 
+def test_model_json_from_before_averages(tmp_path: Path) -> None:
+    values = json.loads(DESCRIPTION.to_json())
+    del values["weights_group"]
+    (tmp_path / "model.json").write_text(json.dumps(values))
+    assert read_description(tmp_path).weights_group == "model"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -105,6 +113,10 @@ def test_model_json_round_trip(tmp_path: Path) -> None:
         ("[]", "format version None"),
         ('{"format_version": 99}', "format version 99; this version reads 1"),
         ('{"format_version": 1}', "is damaged: KeyError"),
+        (
+            dataclasses.replace(DESCRIPTION, weights_group="average").to_json(),
+            "is damaged: weights_group is 'average', not one of model, ema",
+        ),
     ],
 )
 def test_damaged_model_json(tmp_path: Path, text: str, message: str) -> None:

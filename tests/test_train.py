@@ -14,6 +14,7 @@ from PIL import Image
 from source_folders import make_folder, numbered
 
 import deeplab
+from deeplab.models import variables_by_path
 from deeplab.run_folder import find_checkpoint, list_checkpoints, read_description
 from deeplab.training import loop
 
@@ -225,6 +226,34 @@ def test_start_from_another_model_with_other_classes(
             np.testing.assert_array_equal(after[name], value, err_msg=name)
 
 
+def test_average_of_the_weights_is_what_is_used(
+    folders: Mapping[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    averaged, still = tmp_path / "averaged", tmp_path / "still"
+    config = dataclasses.replace(CONFIG, ema_decay=0.9, train_steps=2, eval_steps=2)
+    deeplab.train(config, model_dir=averaged, **folders)
+    assert read_description(averaged).weights_group == "ema"
+    assert "learning rate 0" not in capsys.readouterr().out
+    stored = weights(averaged)
+    ema = {n.split("/")[1].replace(".S", "/"): v for n, v in stored.items() if n[:4] == "ema/"}
+    raw = {n.split("/")[1].replace(".S", "/"): v for n, v in stored.items() if n[:6] == "model/"}
+    assert ema.keys() == raw.keys()
+    assert not np.array_equal(ema["logits/kernel"], raw["logits/kernel"])
+    for checkpoint in ("latest", "best"):
+        model = deeplab.load_model(averaged, checkpoint=checkpoint)
+        for path, variable in variables_by_path(model).items():
+            np.testing.assert_array_equal(variable.numpy(), ema[path], err_msg=path)
+
+    config = dataclasses.replace(
+        CONFIG, train_steps=2, optimizer=deeplab.OptimizerConfig("adamw", 0.0, weight_decay=0.5)
+    )
+    deeplab.train(config, model_dir=still, init_from=str(averaged), **folders)
+    assert "learning rate 0: trainable weights stay as they are" in capsys.readouterr().out
+    for path, variable in variables_by_path(deeplab.load_model(still)).items():
+        if "moving_" not in path:
+            np.testing.assert_array_equal(variable.numpy(), ema[path], err_msg=path)
+
+
 def test_nan_stops_with_step_and_images(folders: Mapping[str, str], tmp_path: Path) -> None:
     wild = dataclasses.replace(
         CONFIG, optimizer=deeplab.OptimizerConfig("sgd", 1e30), train_steps=9
@@ -248,6 +277,9 @@ def test_nothing_is_left_of_a_run_that_cannot_start(
     two_weights = dataclasses.replace(CONFIG, loss=deeplab.LossConfig(class_weights=(1.0, 2.0)))
     with pytest.raises(deeplab.DeepLabError, match="class_weights has 2 numbers, but there are 3"):
         deeplab.train(two_weights, model_dir=model_dir, **folders)
+    parts = dataclasses.replace(CONFIG, accumulation_steps=3)
+    with pytest.raises(deeplab.DeepLabError, match="is 3, which does not divide the 4 images of"):
+        deeplab.train(parts, model_dir=model_dir, **folders)
     odd = dataclasses.replace(CONFIG, global_batch_size=3)
     with pytest.raises(deeplab.DeepLabError, match="not divisible by 2 replicas"):
         deeplab.train(odd, model_dir=model_dir, strategy="mirrored", **folders)

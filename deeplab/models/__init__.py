@@ -14,6 +14,7 @@ from deeplab.models.deeplab_v3_plus import (
 )
 from deeplab.models.inflate import inflated, is_inflatable
 from deeplab.models.multiply_adds import activation_bytes, multiply_adds, parameters
+from deeplab.models.rematerialisation import rematerialised
 from deeplab.models.resize import resize_bilinear
 from deeplab.models.variables import decayed_variables, variables_by_path
 
@@ -34,6 +35,7 @@ __all__ = [
     "is_inflatable",
     "multiply_adds",
     "parameters",
+    "rematerialised",
     "resize_bilinear",
     "scale_logits",
     "variables_by_path",

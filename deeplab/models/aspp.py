@@ -104,10 +104,14 @@ def _image_level(
 ) -> Tensor:
     """[B,h,w,C] -> [B,h,w,channels]."""
     name = "aspp.image_pooling"
+    # In float32: a sum over a large map does not fit into float16.
     if pooling.window is None:
-        y = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}.mean")(x)
+        mean = keras.layers.GlobalAveragePooling2D(
+            keepdims=True, dtype="float32", name=f"{name}.mean"
+        )
     else:
-        y = WindowAverage(pooling.window, pooling.stride, name=f"{name}.mean")(x)
+        mean = WindowAverage(pooling.window, pooling.stride, dtype="float32", name=f"{name}.mean")
+    y = mean(x)
     conv = partial(layers.conv2d, initializer="glorot_uniform", name=name)
     if pooling.gate:
         y = GATES[pooling.gate](conv(y, channels, 1, use_bias=True), name)

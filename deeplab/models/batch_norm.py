@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -20,7 +21,8 @@ class BatchNorm(keras.layers.Layer):
 
     Normalises by the biased batch variance and averages the unbiased one, as the fused operation
     of TensorFlow 1 did (slim.batch_norm); Keras' own layer averages the biased one. With more than
-    one replica the statistics are those of the whole batch.
+    one replica the statistics are those of the whole batch. Variables and statistics are float32,
+    whatever the type of the inputs.
 
     Args:
         epsilon: added to the variance. Values below 1.001e-5 act as 1.001e-5, in the fused
@@ -30,6 +32,8 @@ class BatchNorm(keras.layers.Layer):
     Attributes:
         frozen: whether training too uses the moving statistics and leaves them as they are; gamma
             and beta still learn.
+        synchronised: whether replicas share their statistics in training. If not, each normalises
+            by its own, and the moving statistics average those of all replicas.
     """
 
     def __init__(self, epsilon: float, momentum: float, **kwargs: Any) -> None:
@@ -38,41 +42,39 @@ class BatchNorm(keras.layers.Layer):
         self.epsilon = max(epsilon, 1.001e-5)
         self.momentum = momentum
         self.frozen = False
+        self.synchronised = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes gamma, beta, moving_mean and moving_variance, each [C]."""
+        # No autocast: in half precision small steps of the statistics would round to nothing.
+        # Statistics of replicas that are not synchronised differ; those stored are their mean.
         shape = (input_shape[-1],)
-        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones")
-        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros")
-        # Statistics that replicas compute are equal when synchronised; the mean keeps the variable
-        # readable on every replica either way.
-        self.moving_mean = self.add_weight(
-            name="moving_mean",
-            shape=shape,
-            initializer="zeros",
-            trainable=False,
-            aggregation="mean",
-        )
-        self.moving_variance = self.add_weight(
-            name="moving_variance",
-            shape=shape,
-            initializer="ones",
-            trainable=False,
-            aggregation="mean",
-        )
+        add = partial(self.add_weight, shape=shape, dtype="float32", autocast=False)
+        moving = partial(add, trainable=False, aggregation="mean")
+        self.gamma = add(name="gamma", initializer="ones")
+        self.beta = add(name="beta", initializer="zeros")
+        self.moving_mean = moving(name="moving_mean", initializer="zeros")
+        self.moving_variance = moving(name="moving_variance", initializer="ones")
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """[B,H,W,C] -> [B,H,W,C]; updates the moving statistics when training."""
         if not training or self.frozen:
             return self._fused(inputs, training=False)[0]
-        replicas = tf.distribute.get_replica_context()
-        if replicas is not None and replicas.num_replicas_in_sync > 1:
-            outputs, mean, variance = self._synchronised(inputs, replicas)
-        else:
-            outputs, mean, variance = self._fused(inputs, training=True)
+        outputs, mean, variance = self._by_batch(inputs)
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + (1.0 - self.momentum) * batch)
         return outputs
+
+    def normalise(self, inputs: tf.Tensor) -> tf.Tensor:
+        """What `call` gives in training, without an update of the moving statistics."""
+        return (self._fused(inputs, training=False) if self.frozen else self._by_batch(inputs))[0]
+
+    def _by_batch(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """What the batch is normalised to, its mean and its unbiased variance."""
+        replicas = tf.distribute.get_replica_context()
+        if self.synchronised and replicas is not None and replicas.num_replicas_in_sync > 1:
+            return self._synchronised(inputs, replicas)
+        return self._fused(inputs, training=True)
 
     def _fused(
         self, inputs: tf.Tensor, *, training: bool

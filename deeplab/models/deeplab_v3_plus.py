@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -66,12 +67,19 @@ class DeepLabModel(keras.Model):
         return stride / max(1.0, *config.image_pyramid)
 
 
-def build_model(config: ModelConfig, *, image_size: tuple[int, int] | None = None) -> DeepLabModel:
+def build_model(
+    config: ModelConfig,
+    *,
+    image_size: tuple[int, int] | None = None,
+    dtype_policy: str = "float32",
+) -> DeepLabModel:
     """The network of a configuration, with fresh weights.
 
     Args:
         config: the configuration, with `num_classes`.
         image_size: height and width of all images, for what needs static shapes; None: any.
+        dtype_policy: "float32", "mixed_bfloat16" or "mixed_float16". The type that layers compute
+            in; variables, moving statistics and logits are float32 always.
 
     Returns:
         images float32 [B,H,W,3] (or `input_channels`), RGB, 0..255, to logits float32
@@ -81,9 +89,24 @@ def build_model(config: ModelConfig, *, image_size: tuple[int, int] | None = Non
         DeepLabError: if `num_classes` is still open.
     """
     _num_classes(config)
-    images = keras.Input(
-        (*(image_size or (None, None)), config.resolved_input_channels), name="images"
-    )
+    with _dtype_policy(dtype_policy):
+        return _build(config, image_size or (None, None))
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    """The policy of all layers that are made inside."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _build(config: ModelConfig, image_size: tuple[int | None, int | None]) -> DeepLabModel:
+    shape = (*image_size, config.resolved_input_channels)
+    images = keras.Input(shape, dtype="float32", name="images")
     if config.image_pyramid == (1.0,):
         endpoints = _network(images, config)
     else:
@@ -107,7 +130,8 @@ def _network(images: Tensor, config: ModelConfig) -> dict[str, Tensor]:
     """The end points of the network up to its logits, which have the last decoder's resolution."""
     backbone = BACKBONES[config.backbone]
     offset = backbone.offsets(config.resolved_input_channels)
-    x = keras.layers.Rescaling(backbone.scale, offset, name="normalise")(images)
+    # In float32: bfloat16 has not the digits for an image of 0..255.
+    x = keras.layers.Rescaling(backbone.scale, offset, dtype="float32", name="normalise")(images)
     features = backbone.build(
         x,
         output_stride=config.output_stride,
@@ -219,7 +243,7 @@ def _pyramid(images: Tensor, config: ModelConfig) -> dict[str, Tensor]:
         name = f"scale_logits_{scale:.2f}"
         scaled = images
         if scale != 1:
-            scaled = ResizeLike(scale, name=f"{name}.images")(images, images)
+            scaled = ResizeLike(scale, dtype="float32", name=f"{name}.images")(images, images)
         # Not network(scaled): that would hide the layers in one layer.
         outputs = network.call(scaled)
         logits[name] = to_grid(name=f"{name}.resize")(outputs["logits_low_resolution"], images)

@@ -14,6 +14,7 @@ from deeplab.models import ModelConfig
 
 FORMAT_VERSION = 1
 FILE_NAME = "model.json"
+WEIGHTS_GROUPS = ("model", "ema")
 
 Color = tuple[int, int, int]
 
@@ -32,6 +33,8 @@ class ModelDescription:
         batch_norm_folded: whether the weights come from a file that held no statistics, because
             batch norm had been folded into the convolutions. Training must not use batch statistics
             on them then: it would change the function at once.
+        weights_group: the group of a checkpoint that holds the weights to use: "model", or "ema",
+            their moving average.
         training: what training was told (the resolved settings, folders, determinism); None for
             weights that were imported.
     """
@@ -43,6 +46,7 @@ class ModelDescription:
     pad_value: tuple[float, ...]
     weights_source: str
     batch_norm_folded: bool = False
+    weights_group: str = WEIGHTS_GROUPS[0]
     training: Mapping[str, Any] | None = None
 
     def to_json(self) -> str:
@@ -91,6 +95,7 @@ def read_description(model_dir: str | Path) -> ModelDescription:
             pad_value=tuple(values["pad_value"]),
             weights_source=values["weights_source"],
             batch_norm_folded=values["batch_norm_folded"],
+            weights_group=values.get("weights_group", WEIGHTS_GROUPS[0]),
             training=values["training"],
         )
     except DeepLabError as error:
@@ -103,6 +108,11 @@ def read_description(model_dir: str | Path) -> ModelDescription:
 
 def _check(description: ModelDescription, path: Path) -> None:
     """Names and colours must be as many as the classes, or they would be those of others."""
+    if description.weights_group not in WEIGHTS_GROUPS:
+        raise DeepLabError(
+            f"{path} is damaged: weights_group is {description.weights_group!r}, not one of "
+            f"{', '.join(WEIGHTS_GROUPS)}"
+        )
     num_classes = description.config.num_classes
     for name, values in (("class names", description.class_names), ("colours", description.colors)):
         if len(values) != num_classes:

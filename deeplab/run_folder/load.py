@@ -12,7 +12,9 @@ from deeplab.run_folder.description import read_description
 def load_model(
     model_dir: str | Path, *, output_stride: int | None = None, checkpoint: str = "latest"
 ) -> DeepLabModel:
-    """The trained or imported model of a folder.
+    """The trained or imported model of a folder, in float32.
+
+    Where training kept a moving average of the weights, the model has the average.
 
     Args:
         model_dir: folder that training or an import made.
@@ -25,10 +27,11 @@ def load_model(
     Raises:
         DeepLabError: if there is no model, no such checkpoint, or they do not belong together.
     """
-    config = read_description(model_dir).config
+    description = read_description(model_dir)
+    config = description.config
     if output_stride is not None:
         config = config.at_output_stride(output_stride)
     found = find_checkpoint(model_dir, checkpoint)
     model = build_model(config)
-    restore_checkpoint(found, {"model": variables_by_path(model)})
+    restore_checkpoint(found, {description.weights_group: variables_by_path(model)})
     return model

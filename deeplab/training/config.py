@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, get_type_hints
 
 from deeplab import checks
 from deeplab.data import DataConfig
@@ -13,54 +14,104 @@ from deeplab.models import ModelConfig
 from deeplab.training.losses import LossConfig
 
 OPTIMIZERS = ("sgd", "adamw")
-SCHEDULES = ("poly",)
+SCHEDULES = ("poly", "cosine", "step")
+WARMUPS = ("linear", "constant")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _WEIGHT_DECAY = {"sgd": 4e-5, "adamw": 0.01}
+_BIAS_MULTIPLIER = {"sgd": 2.0, "adamw": 1.0}
+_DECAY_STEPS = 2_000
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
     """How gradients become updates.
 
+    The learning rate of a variable is the schedule's times the multiplier of each group that it
+    belongs to. Weight decay is multiplied with it, as in the original
+    (`get_model_gradient_multipliers` of its utils/train_utils.py).
+
     Attributes:
-        kind: "sgd", momentum with the learning rate outside the accumulator as in TensorFlow 1; or
+        kind: "sgd": momentum, with the learning rate outside the accumulator as in TensorFlow 1; or
             "adamw".
-        base_learning_rate: where the schedule starts.
+        base_learning_rate: where the schedule starts; 0 leaves trainable weights as they are.
         momentum: of sgd; beta_1 of adamw stays 0.9.
         weight_decay: on kernels of dense convolutions only. With sgd it is the factor c of the term
             c * sum(w^2) / 2 in the loss; with adamw it is decoupled. None: 4e-5 with sgd, as in
             the original, and 0.01 with adamw.
+        learning_rate_in_momentum: of sgd: the accumulator sums updates instead of gradients, as in
+            Keras. A change of the learning rate then takes some steps to arrive.
+        clip_norm: gradients whose L2 norm over all variables is larger are scaled down to it;
+            0: never, as in the original.
+        backbone_lr_multiplier: of all variables of the backbone.
+        last_layer_lr_multiplier: of all variables of the last layers
+            (`last_layer_gradient_multiplier` of the original).
+        last_layers_contain_logits_only: whether the last layers are those that make the logits,
+            instead of everything but the backbone.
+        bias_lr_multiplier: of the biases of convolutions; not of batch norm. None: 2 with sgd, as
+            always in the original, and 1 with adamw.
     """
 
     kind: str = "sgd"
     base_learning_rate: float = 0.007
     momentum: float = 0.9
     weight_decay: float | None = None
+    learning_rate_in_momentum: bool = False
+    clip_norm: float = 0.0
+    backbone_lr_multiplier: float = 1.0
+    last_layer_lr_multiplier: float = 1.0
+    last_layers_contain_logits_only: bool = False
+    bias_lr_multiplier: float | None = None
 
     def __post_init__(self) -> None:
         """Checks every value."""
         checks.one_of("optimizer", self.kind, OPTIMIZERS)
-        checks.number("base_learning_rate", self.base_learning_rate, minimum=0)
         checks.number("momentum", self.momentum, minimum=0, below=1)
-        if self.weight_decay is not None:
-            checks.number("weight_decay", self.weight_decay, minimum=0)
+        for name in (
+            "base_learning_rate",
+            "clip_norm",
+            "backbone_lr_multiplier",
+            "last_layer_lr_multiplier",
+        ):
+            checks.number(name, getattr(self, name), minimum=0)
+        for name in ("weight_decay", "bias_lr_multiplier"):
+            if getattr(self, name) is not None:
+                checks.number(name, getattr(self, name), minimum=0)
+        for name in ("learning_rate_in_momentum", "last_layers_contain_logits_only"):
+            checks.flag(name, getattr(self, name))
+        _check_meaning(
+            self, "optimizer", {"momentum": ("sgd",), "learning_rate_in_momentum": ("sgd",)}
+        )
 
     @property
     def resolved_weight_decay(self) -> float:
         """The weight decay, whoever decided it."""
         return _WEIGHT_DECAY[self.kind] if self.weight_decay is None else self.weight_decay
 
+    @property
+    def resolved_bias_lr_multiplier(self) -> float:
+        """The multiplier of biases, whoever decided it."""
+        given = self.bias_lr_multiplier
+        return _BIAS_MULTIPLIER[self.kind] if given is None else given
+
 
 @dataclasses.dataclass(frozen=True)
 class ScheduleConfig:
-    """How the learning rate moves.
+    """How the learning rate moves: warm-up, then t = 0, 1, ... steps after it.
 
     Attributes:
-        kind: "poly": (base - end) * (1 - step / steps)^power + end (DeepLabv3 section 4.1).
-        power: exponent of poly.
-        end_learning_rate: learning rate after the last step.
-        warmup_steps: steps at the beginning in which the rate rises linearly; the schedule proper
-            starts after them. A shorter run only rises.
-        warmup_start_learning_rate: where the rise begins.
+        kind: "poly": (base - end) * (1 - t / decay_steps)^power + end (DeepLabv3 section 4.1);
+            "cosine": (base - end) * (1 + cos(pi * t / decay_steps)) / 2 + end;
+            "step": base * decay_factor^floor(t / decay_steps).
+        power: exponent of poly; 0 keeps the rate constant.
+        end_learning_rate: of poly and cosine, after decay_steps.
+        warmup_steps: steps at the beginning before the schedule proper starts. A shorter run only
+            warms up.
+        warmup_start_learning_rate: where the warm-up begins.
+        warmup_kind: "linear": the rate rises to the base; "constant": it stays where it began, the
+            slow start of the original.
+        decay_steps: see `kind`. None: 2,000 with step, as in the original; else all steps after the
+            warm-up.
+        decay_factor: of step.
     """
 
     kind: str = "poly"
@@ -68,6 +119,9 @@ class ScheduleConfig:
     end_learning_rate: float = 0.0
     warmup_steps: int = 0
     warmup_start_learning_rate: float = 0.0
+    warmup_kind: str = "linear"
+    decay_steps: int | None = None
+    decay_factor: float = 0.1
 
     def __post_init__(self) -> None:
         """Checks every value."""
@@ -76,6 +130,37 @@ class ScheduleConfig:
         checks.number("end_learning_rate", self.end_learning_rate, minimum=0)
         checks.integer("warmup_steps", self.warmup_steps, minimum=0)
         checks.number("warmup_start_learning_rate", self.warmup_start_learning_rate, minimum=0)
+        checks.one_of("warmup_kind", self.warmup_kind, WARMUPS)
+        if self.decay_steps is not None:
+            checks.integer("decay_steps", self.decay_steps, minimum=1)
+        checks.number("decay_factor", self.decay_factor, above=0, maximum=1)
+        _check_meaning(
+            self,
+            "schedule",
+            {
+                "power": ("poly",),
+                "end_learning_rate": ("poly", "cosine"),
+                "decay_factor": ("step",),
+            },
+        )
+
+    def resolved_decay_steps(self, train_steps: int) -> int:
+        """The decay steps of a run, whoever decided them."""
+        if self.decay_steps is not None:
+            return self.decay_steps
+        return _DECAY_STEPS if self.kind == "step" else max(train_steps - self.warmup_steps, 1)
+
+
+def _check_meaning(config: Any, what: str, kinds: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuses a setting that was changed and that the chosen kind does not look at."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        meant_for = kinds.get(field.name, (config.kind,))
+        if config.kind not in meant_for and value != field.default:
+            raise DeepLabError(
+                f"{field.name} is {value!r}, but it has no effect with {what} {config.kind!r}; "
+                f"it is for {' and '.join(map(repr, meant_for))}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +178,23 @@ class TrainConfig:
             (`fine_tune_batch_norm` of the original). None: yes, except for weights whose batch norm
             had been folded away. True measures the statistics of such weights first, on training
             images, in a way that leaves the function as it is.
+        sync_batch_norm: whether several replicas normalise by the statistics of their images
+            together. If not, each by its own; the moving statistics average over replicas at each
+            step either way.
         train_steps: steps in all.
-        global_batch_size: images a step, over all replicas.
+        global_batch_size: images a step, over all replicas and all parts of `accumulation_steps`.
+        accumulation_steps: the images of a step go through the network in so many parts, one after
+            the other, which takes less memory. The update is that of the whole batch, apart from
+            what looks at several images: batch norm takes the statistics of a part (and moves its
+            averages once a part), mining of hard pixels chooses within one.
+        ema_decay: above 0: evaluation, best checkpoint, prediction and export use an exponential
+            moving average of the weights and the moving statistics; after t steps
+            average += (1 - min(ema_decay, (1 + t) / (10 + t))) * (weight - average).
+        precision: "float32", or the type that layers compute in: "mixed_bfloat16",
+            "mixed_float16". Variables, statistics, logits and loss are float32 always, and so is
+            everything in a loaded model.
+        rematerialize: whether to keep only what the units of the network pass on, and compute the
+            rest again in the backward pass: less memory, more time, the same update.
         checkpoint_steps: steps between checkpoints; there is always one at the end.
         eval_steps: steps between evaluations on the evaluation split, and one at the end; 0: never.
         keep_checkpoints: how many of the newest checkpoints stay.
@@ -108,8 +208,13 @@ class TrainConfig:
     schedule: ScheduleConfig = ScheduleConfig()
     loss: LossConfig = LossConfig()
     train_batch_norm: bool | None = None
+    sync_batch_norm: bool = True
     train_steps: int = 30_000
     global_batch_size: int = 16
+    accumulation_steps: int = 1
+    ema_decay: float = 0.0
+    precision: str = "float32"
+    rematerialize: bool = False
     checkpoint_steps: int = 1_000
     eval_steps: int = 0
     keep_checkpoints: int = 3
@@ -129,12 +234,39 @@ class TrainConfig:
                 raise DeepLabError(f"{name} must be a {kind.__name__}, not {getattr(self, name)!r}")
         if self.train_batch_norm is not None:
             checks.flag("train_batch_norm", self.train_batch_norm)
-        for name in ("train_steps", "global_batch_size", "checkpoint_steps", "keep_checkpoints"):
+        checks.flag("sync_batch_norm", self.sync_batch_norm)
+        for name in (
+            "train_steps",
+            "global_batch_size",
+            "accumulation_steps",
+            "checkpoint_steps",
+            "keep_checkpoints",
+            "log_steps",
+        ):
             checks.integer(name, getattr(self, name), minimum=1)
-        checks.integer("log_steps", self.log_steps, minimum=1)
+        checks.number("ema_decay", self.ema_decay, minimum=0, below=1)
+        checks.one_of("precision", self.precision, PRECISIONS)
+        checks.flag("rematerialize", self.rematerialize)
+        if self.rematerialize and self.model.image_pyramid != (1.0,):
+            raise DeepLabError("rematerialize does not work with an image_pyramid")
         checks.integer("eval_steps", self.eval_steps, minimum=0)
         checks.integer("seed", self.seed, minimum=0, maximum=MAX_SEED)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return dataclasses.asdict(self)
+
+
+def default_settings(settings: type = TrainConfig) -> dict[str, Any]:
+    """The defaults of a settings class, nested as `TrainConfig.to_dict`; without those it lacks.
+
+    A run folder that was made before a setting existed was trained with its default.
+    """
+    types = get_type_hints(settings)
+    found = {}
+    for field in dataclasses.fields(settings):
+        if dataclasses.is_dataclass(types[field.name]):
+            found[field.name] = default_settings(types[field.name])
+        elif field.default is not dataclasses.MISSING:
+            found[field.name] = field.default
+    return found

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from deeplab.data import training_batches
 from deeplab.errors import Terminated
+from deeplab.models import rematerialised
 from deeplab.progress import track
 from deeplab.run_folder import CHECKPOINT_FOLDER, list_checkpoints, save_checkpoint
 from deeplab.training.losses import make_loss
@@ -39,7 +40,13 @@ def run_loop(run: Run) -> None:
             num_classes=run.dataset.num_classes,
             ignore_label=run.dataset.ignore_label,
         ),
+        ignore_label=run.dataset.ignore_label,
         weight_decay=loss_weight_decay(config.optimizer),
+        forward=rematerialised(run.model) if config.rematerialize else None,
+        accumulation_steps=config.accumulation_steps,
+        clip_norm=config.optimizer.clip_norm,
+        loss_scale=run.loss_scale,
+        average=run.average,
     )
     validation = Validation(run, log) if config.eval_steps else None
     watch = Watch(run, log)

@@ -8,15 +8,17 @@ over replicas once, where Keras would sum them again for each use.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import tensorflow as tf
 
 from deeplab.models import decayed_variables, variables_by_path
 from deeplab.training.config import OptimizerConfig
+from deeplab.training.parameter_groups import learning_rate_multipliers
+from deeplab.training.schedules import Schedule
 
-Schedule = Callable[[tf.Tensor], tf.Tensor]
 Slots = Sequence[tf.Variable]
 
 
@@ -65,6 +67,25 @@ class Momentum:
         variable.assign_sub(learning_rate * accumulator)
 
 
+class KerasMomentum(Momentum):
+    """accumulator = momentum * accumulator - learning rate * gradient; variable += accumulator."""
+
+    def update(
+        self,
+        variable: tf.Variable,
+        gradient: tf.Tensor,
+        slots: Slots,
+        *,
+        learning_rate: tf.Tensor,
+        step: tf.Tensor,
+        decayed: bool,
+    ) -> None:
+        """See `UpdateRule`."""
+        (accumulator,) = slots
+        accumulator.assign(self._momentum * accumulator - learning_rate * gradient)
+        variable.assign_add(accumulator)
+
+
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101)."""
 
@@ -97,7 +118,26 @@ class AdamW:
         variable.assign_sub(change)
 
 
-RULES: dict[str, Callable[[OptimizerConfig], UpdateRule]] = {"sgd": Momentum, "adamw": AdamW}
+RULES: dict[str, Callable[[OptimizerConfig], UpdateRule]] = {
+    "sgd": lambda config: (KerasMomentum if config.learning_rate_in_momentum else Momentum)(config),
+    "adamw": AdamW,
+}
+
+
+class _Row(NamedTuple):
+    """A variable and what belongs to it.
+
+    Attributes:
+        variable: trainable.
+        slots: of the rule.
+        decayed: whether it is under weight decay.
+        multiplier: of the learning rate.
+    """
+
+    variable: keras.Variable
+    slots: list[tf.Variable]
+    decayed: bool
+    multiplier: float
 
 
 class Optimizer:
@@ -118,23 +158,23 @@ class Optimizer:
             trainable=False,
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
-        self._rows: list[tuple[keras.Variable, list[tf.Variable], bool]] = []
+        self._rows: list[_Row] = []
         self._slots: dict[str, tf.Variable] = {}
-        for path, variable in variables_by_path(model).items():
-            if not variable.trainable:
-                continue
+        variables = variables_by_path(model)
+        for path, multiplier in learning_rate_multipliers(model, config).items():
+            variable = variables[path]
             slots = [
                 tf.Variable(tf.zeros(variable.shape), trainable=False)
                 for _ in self._rule.slot_names
             ]
-            self._rows.append((variable, slots, id(variable) in decayed))
+            self._rows.append(_Row(variable, slots, id(variable) in decayed, multiplier))
             for name, slot in zip(self._rule.slot_names, slots, strict=True):
                 self._slots[f"{path}/{name}"] = slot
 
     @property
     def weights(self) -> list[keras.Variable]:
         """The weights that it updates, in the order of the gradients for `apply`."""
-        return [variable for variable, _, _ in self._rows]
+        return [row.variable for row in self._rows]
 
     def variables_by_path(self) -> dict[str, tf.Variable]:
         """Step and slots by stable path, for checkpoints."""
@@ -144,43 +184,64 @@ class Optimizer:
         """The learning rate of the next step, float32 scalar."""
         return tf.cast(self._schedule(self.step), tf.float32)
 
-    def apply(self, gradients: Sequence[tf.Tensor]) -> None:
-        """Updates all weights; call it on every replica with the same, summed gradients."""
-        learning_rate = self.learning_rate()
-        step = self.step + 1
+    def apply(
+        self,
+        gradients: Sequence[tf.Tensor],
+        *,
+        unless: tf.Tensor | None = None,
+        skipped: tf.Tensor | int = 0,
+    ) -> None:
+        """Updates all weights; call it on every replica with the same, summed gradients.
+
+        Args:
+            gradients: in the order of `weights`.
+            unless: bool scalar; where true, the step counts and nothing else happens.
+            skipped: how many of the steps before this one did nothing, int64 scalar.
+        """
+        values = [self.learning_rate(), self.step + 1 - skipped]
+        if unless is not None:
+            values.append(unless)
         replicas = tf.distribute.get_replica_context()
-        replicas.merge_call(self._apply, args=(list(gradients), learning_rate, step))
+        replicas.merge_call(self._apply, args=(list(gradients), values))
         self.step.assign_add(1)
 
     def _apply(
-        self,
-        strategy: tf.distribute.Strategy,
-        gradients: Sequence[Any],
-        learning_rate: Any,
-        step: Any,
+        self, strategy: tf.distribute.Strategy, gradients: Sequence[Any], values: Sequence[Any]
     ) -> None:
-        for (variable, slots, decayed), gradient in zip(self._rows, gradients, strict=True):
-
-            def update(
-                variable: tf.Variable,
-                gradient: tf.Tensor,
-                learning_rate: tf.Tensor,
-                step: tf.Tensor,
-                *slots: tf.Variable,
-                decayed: bool = decayed,
-            ) -> None:
-                self._rule.update(
-                    variable,
-                    gradient,
-                    slots,
-                    learning_rate=learning_rate,
-                    step=step,
-                    decayed=decayed,
-                )
-
+        for row, gradient in zip(self._rows, gradients, strict=True):
             strategy.extended.update(
-                variable.value, update, args=(gradient, learning_rate, step, *slots), group=False
+                row.variable.value,
+                partial(self._update, row.decayed, row.multiplier),
+                args=(gradient, list(row.slots), list(values)),
+                group=False,
             )
+
+    def _update(
+        self,
+        decayed: bool,
+        multiplier: float,
+        variable: tf.Variable,
+        gradient: tf.Tensor,
+        slots: Slots,
+        values: Sequence[tf.Tensor],
+    ) -> None:
+        """Updates a variable where it lies."""
+        learning_rate, step, *unless = values
+
+        def update() -> None:
+            self._rule.update(
+                variable,
+                gradient,
+                slots,
+                learning_rate=multiplier * learning_rate,
+                step=step,
+                decayed=decayed,
+            )
+
+        if unless:
+            tf.cond(unless[0], lambda: None, update)
+        else:
+            update()
 
 
 def loss_weight_decay(config: OptimizerConfig) -> float:

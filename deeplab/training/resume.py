@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deeplab.errors import DeepLabError
+from deeplab.training.config import default_settings
 
 # The only settings that may differ from what was saved; the schedule follows train_steps.
 CHANGEABLE = ("train_steps", "checkpoint_steps", "eval_steps")
@@ -17,7 +18,8 @@ def check_resumable(
     """Compares what a run was told with what it is told now.
 
     Args:
-        saved: nested settings of the run, as stored in model.json.
+        saved: nested settings of the run, as stored in model.json. One that did not exist when the
+            run began has its default.
         wanted: the same of this call.
         model_dir: for the message.
 
@@ -27,7 +29,9 @@ def check_resumable(
     Raises:
         DeepLabError: for a change that is not; the message names all of them.
     """
-    before, after = _flat(saved), _flat(wanted)
+    after = _flat(wanted)
+    missing = {name: value for name, value in _flat(default_settings()).items() if name in after}
+    before = {**missing, **_flat(saved)}
     changed = {
         name: f"{name} was {before.get(name)!r}, is {after.get(name)!r}"
         for name in sorted({*before, *after})

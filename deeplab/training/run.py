@@ -11,6 +11,8 @@ import tensorflow as tf
 from deeplab.data import PreparedDataset
 from deeplab.models import DeepLabModel, variables_by_path
 from deeplab.training.config import TrainConfig
+from deeplab.training.loss_scale import LossScale
+from deeplab.training.moving_average import MovingAverage
 from deeplab.training.optimizers import Optimizer
 
 
@@ -26,6 +28,8 @@ class Run:
         optimizer: likewise; its step says where the run is.
         strategy: how a step is spread over devices.
         pad_value: what crops are padded with, 0..255, one value a channel.
+        average: moving average of the weights, made in the scope; None if the run keeps none.
+        loss_scale: likewise, of mixed_float16.
     """
 
     config: TrainConfig
@@ -35,15 +39,27 @@ class Run:
     optimizer: Optimizer
     strategy: tf.distribute.Strategy
     pad_value: tuple[float, ...]
+    average: MovingAverage | None = None
+    loss_scale: LossScale | None = None
 
     @property
     def step(self) -> int:
         """Steps done."""
         return int(self.optimizer.step.numpy())
 
+    @property
+    def evaluated_model(self) -> DeepLabModel:
+        """The model whose weights are to be used: the average, where the run keeps one."""
+        return self.average.model if self.average else self.model
+
+    @property
+    def weights_group(self) -> str:
+        """The group of a checkpoint that holds the weights of `evaluated_model`."""
+        return "ema" if self.average else "model"
+
     def checkpoint_groups(self) -> dict[str, dict[str, Any]]:
         """All that a resumed run needs: weights, optimizer and the state of dropout."""
-        return {
+        groups = {
             "model": variables_by_path(self.model),
             "optimizer": self.optimizer.variables_by_path(),
             "random": {
@@ -52,3 +68,8 @@ class Run:
                 if getattr(layer, "seed_generator", None) is not None
             },
         }
+        if self.average:
+            groups["ema"] = variables_by_path(self.average.model)
+        if self.loss_scale:
+            groups["loss_scale"] = self.loss_scale.variables_by_path()
+        return groups

@@ -46,7 +46,7 @@ def find_start(backbone: str, model_dir: str) -> tuple[ModelDescription, Checkpo
 
 
 def initialize_from(model: DeepLabModel, model_dir: str) -> StartingPoint:
-    """Loads the weights of another model folder.
+    """Loads the weights of another model folder, their moving average where there is one.
 
     The last layer is left as it is when the class counts differ. Everything else must fit.
 
@@ -57,15 +57,16 @@ def initialize_from(model: DeepLabModel, model_dir: str) -> StartingPoint:
         DeepLabError: if the other model is of another architecture.
     """
     other, checkpoint = find_start(model.model_config.backbone, model_dir)
+    group = other.weights_group
     variables = variables_by_path(model)
     stored = stored_shapes(checkpoint)
     fresh = [
         path
         for path, variable in variables.items()
-        if path.startswith(_LAST_LAYER) and stored.get(("model", path)) != tuple(variable.shape)
+        if path.startswith(_LAST_LAYER) and stored.get((group, path)) != tuple(variable.shape)
     ]
     loaded = {path: variable for path, variable in variables.items() if path not in fresh}
-    restore_checkpoint(checkpoint, {"model": loaded})
+    restore_checkpoint(checkpoint, {group: loaded})
     line = f"{checkpoint.prefix} ({len(loaded)} variables)"
     if fresh:
         line += (

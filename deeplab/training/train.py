@@ -36,10 +36,12 @@ from deeplab.run_folder import (
 from deeplab.training.batch_norm import batch_norms, folded_batch_norms, freeze, measure_statistics
 from deeplab.training.config import TrainConfig
 from deeplab.training.loop import run_loop
+from deeplab.training.loss_scale import LossScale
+from deeplab.training.moving_average import MovingAverage
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.resume import check_resumable
 from deeplab.training.run import Run
-from deeplab.training.schedules import SCHEDULES
+from deeplab.training.schedules import is_zero, make_schedule
 from deeplab.training.starting_point import StartingPoint, find_start, initialize_from
 from deeplab.training.strategies import make_strategy
 
@@ -113,6 +115,7 @@ def train(
             seed=config.seed,
             replicas_per_worker=tf_strategy.num_replicas_in_sync,
         )
+        _check_parts(config, tf_strategy.num_replicas_in_sync)
         latest = _latest(model_dir)
         if saved is not None and latest is not None:
             folders = {"data_dir": settings["data_dir"], "source_dir": settings["source_dir"]}
@@ -126,16 +129,35 @@ def train(
 
         keras.utils.set_random_seed(config.seed)
         with tf_strategy.scope():
-            model = build_model(model_config)
-            schedule = SCHEDULES[config.schedule.kind](
+            model = build_model(model_config, dtype_policy=config.precision)
+            schedule = make_schedule(
                 config.schedule,
                 base_learning_rate=config.optimizer.base_learning_rate,
                 train_steps=config.train_steps,
             )
             optimizer = Optimizer(config.optimizer, schedule, model)
-        run = Run(config, model_dir, dataset, model, optimizer, tf_strategy, pad_value)
+            average = None
+            if config.ema_decay:
+                # In float32, as every model that is loaded.
+                average = MovingAverage(config.ema_decay, model, build_model(model_config))
+            loss_scale = LossScale() if config.precision == "mixed_float16" else None
+        run = Run(
+            config,
+            model_dir,
+            dataset,
+            model,
+            optimizer,
+            tf_strategy,
+            pad_value,
+            average=average,
+            loss_scale=loss_scale,
+        )
         start = _load_weights(run, latest, init_from)
         start = _set_up_batch_norm(run, start, is_new=latest is None)
+        if average and latest is None:
+            average.start()
+        if is_zero(config.schedule, base_learning_rate=config.optimizer.base_learning_rate):
+            print("learning rate 0: trainable weights stay as they are", flush=True)
         _write_settings(run, settings, start, recorded_files or {}, latest)
         with damaged_records_named(dataset):
             run_loop(run)
@@ -160,8 +182,18 @@ def _check_start(
             "model": {**config.model.to_dict(), "num_classes": num_classes},
             "deterministic_threads": threads,
         }
-        before = {name: saved.get(name) for name in wanted}
+        before = {name: saved[name] for name in wanted if name in saved}
         check_resumable(before, wanted, model_dir=str(model_dir))
+
+
+def _check_parts(config: TrainConfig, replicas: int) -> None:
+    images = config.global_batch_size // replicas
+    if images % config.accumulation_steps:
+        raise DeepLabError(
+            f"accumulation_steps is {config.accumulation_steps}, which does not divide the "
+            f"{images} images of a replica (global_batch_size {config.global_batch_size}, "
+            f"{replicas} replicas)"
+        )
 
 
 def _needed_splits(config: TrainConfig) -> list[str]:
@@ -242,6 +274,8 @@ def _load_weights(run: Run, latest: Checkpoint | None, init_from: str | None) ->
 
 def _set_up_batch_norm(run: Run, start: StartingPoint, *, is_new: bool) -> StartingPoint:
     """Freezes batch norm, or measures its statistics first where they had been folded away."""
+    for layer in batch_norms(run.model):
+        layer.synchronised = run.config.sync_batch_norm
     wanted = run.config.train_batch_norm
     if wanted is False:
         freeze(batch_norms(run.model))
@@ -284,6 +318,7 @@ def _write_settings(
         pad_value=run.pad_value,
         weights_source=start.source,
         batch_norm_folded=start.batch_norm_folded,
+        weights_group=run.weights_group,
         training=settings,
     )
     for name, text in recorded_files.items():

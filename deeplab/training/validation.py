@@ -22,7 +22,7 @@ class Validation:
         """Binds it to the model of the run."""
         self._run = run
         self._log = log
-        self._labels = label_function(run.model)
+        self._labels = label_function(run.evaluated_model)
 
     def evaluate(self, step: int, progress: Progress) -> None:
         """One evaluation at a step."""
@@ -42,5 +42,6 @@ class Validation:
         miou = metrics["miou"]
         if miou is not None and (best is None or miou > best):
             folder = run.model_dir / CHECKPOINT_FOLDER / BEST_FOLDER
-            save_checkpoint(folder, step, {"model": variables_by_path(run.model)}, keep=1)
+            weights = variables_by_path(run.evaluated_model)
+            save_checkpoint(folder, step, {run.weights_group: weights}, keep=1)
         self._log.flush()

@@ -47,7 +47,9 @@ class Watch:
         step, result, batch = self._pending
         self._pending = None
         loss = float(result.loss)
-        if math.isfinite(loss) and math.isfinite(float(result.gradient_norm)):
+        # A skipped step has changed nothing, and loss scaling is about to do something about it.
+        usable = math.isfinite(float(result.gradient_norm)) or bool(result.skipped)
+        if math.isfinite(loss) and usable:
             return loss
         saved = list_checkpoints(self._run.model_dir / CHECKPOINT_FOLDER)
         last = f"the last checkpoint is of step {saved[-1].step}" if saved else "nothing was saved"
@@ -71,5 +73,8 @@ class Watch:
             "steps_per_second": rate,
             "images_per_second": rate * self._run.config.global_batch_size,
         }
-        self._log.train(step, values)
+        if self._run.loss_scale:
+            values["loss_scale"] = float(result.loss_scale)
+        # JSON knows no infinity; a skipped step has no gradient to tell of.
+        self._log.train(step, {n: value for n, value in values.items() if math.isfinite(value)})
         self.restart_clock()

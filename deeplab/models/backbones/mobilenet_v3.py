@@ -166,7 +166,9 @@ def _squeeze_excite(x: Tensor, name: str) -> Tensor:
     width = x.shape[-1]
     conv = partial(layers.conv2d, kernel_size=1, use_bias=True, initializer=INITIALIZER)
     path = f"{name}.squeeze_excite"
-    y = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{path}.mean")(x)
+    # In float32: a sum over a large map does not fit into float16.
+    mean = keras.layers.GlobalAveragePooling2D(keepdims=True, dtype="float32", name=f"{path}.mean")
+    y = mean(x)
     y = conv(y, round_width(width / 4, 8), name=f"{path}.conv")
     y = conv(layers.relu(y, f"{path}.conv"), width, name=f"{path}.conv_1")
     gate = layers.hard_sigmoid(y, f"{path}.conv_1")
