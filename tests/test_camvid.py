@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from source_folders import make_folder, random_image, random_mask, save
+from archives import CAMVID_IDS, SIZE, expect_dummies, make_camvid, mask_of
+from source_folders import make_folder, random_mask, save
 
 from deeplab.data import DATASETS, PreparedDataset, load_dataset
 from deeplab.data.decode import decode_label
@@ -21,17 +22,14 @@ def load(data_dir: Path, source: Path | None = None) -> PreparedDataset:
     )
 
 
-def make_segnet(root: Path) -> Path:
-    for split, count in {"train": 3, "val": 2, "test": 1}.items():
-        for index in range(count):
-            save(root / split / f"{split}{index}.png", random_image(6, 8))
-            mask = random_mask(6, 8, range(12), seed=index)
-            save(root / f"{split}annot" / f"{split}{index}.png", mask)
-    return root
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    expect_dummies(monkeypatch, "camvid")
 
 
+@pytest.mark.usefixtures("small")
 def test_the_segnet_layout(tmp_path: Path) -> None:
-    source = make_segnet(tmp_path / "source")
+    source = make_camvid(tmp_path / "source")
     dataset = load(tmp_path / "data", source)
     assert dataset.splits == {"train": 3, "val": 2, "test": 1}
     assert (dataset.train_split, dataset.eval_split) == ("train", "val")
@@ -39,38 +37,42 @@ def test_the_segnet_layout(tmp_path: Path) -> None:
     records = list(dataset.records("val"))
     assert [record["id"].numpy() for record in records] == [b"val0", b"val1"]
     for index, record in enumerate(records):
-        mask = random_mask(6, 8, range(12), seed=index)
+        mask = mask_of(f"val{index}", CAMVID_IDS)
         expected = np.where(mask == 11, 255, mask)  # void
         np.testing.assert_array_equal(decode_label(record["label"]), expected)
 
 
+@pytest.mark.usefixtures("small")
 def test_a_prepared_copy_needs_no_source(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     with pytest.raises(DeepLabError, match=r"not prepared in .*--source_dir"):
         load(data_dir)
     assert not data_dir.exists()
-    source = make_segnet(tmp_path / "source")
+    source = make_camvid(tmp_path / "source")
     load(data_dir, source)
     assert load(data_dir).splits == {"train": 3, "val": 2, "test": 1}
-    save(source / "valannot/val0.png", random_mask(6, 8, (1, 2)))
+    save(source / "valannot/val0.png", random_mask(*SIZE, (1, 2)))
     load(data_dir, source)
     with pytest.raises(DeepLabError, match="2 copies"):
         load(data_dir)
 
 
-def test_the_classes_of_a_folder_must_be_camvid_s(tmp_path: Path) -> None:
+def test_the_classes_of_a_folder_must_be_camvid_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = make_folder(
         tmp_path / "source", {"train/a": (6, 8), "val/b": (6, 8)}, classes=[*NAMES[1:], NAMES[0]]
     )
     with pytest.raises(DeepLabError, match=r"not those of camvid in their order"):
         load(tmp_path / "data", source)
     make_folder(source, {}, classes=[name.title() for name in NAMES])
+    expect_dummies(monkeypatch, "camvid", train=1, val=1)
     assert load(tmp_path / "data", source).class_names == NAMES
 
 
 def test_a_folder_that_is_not_camvid(tmp_path: Path) -> None:
     (tmp_path / "source" / "something").mkdir(parents=True)
-    with pytest.raises(DeepLabError, match=r"holds no CamVid: pass --source_dir"):
+    with pytest.raises(DeepLabError, match=r"holds no CamVid; to have camvid: pass --source_dir"):
         load(tmp_path / "data", tmp_path / "source")
     (tmp_path / "source" / "train").mkdir()
     with pytest.raises(DeepLabError, match=r"no folder .*trainannot"):

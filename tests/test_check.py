@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from archives import expect_dummies
 from broken_folders import COLORS, FAULTS, HARMLESS, Expected, make_sound, save_palette
 from source_folders import make_folder, numbered, random_image, random_mask, save
 
@@ -311,7 +312,10 @@ def test_a_class_that_never_occurs_weighs_1_and_changes_nothing() -> None:
 # Prepared records
 
 
-def test_records_are_checked_where_there_are_no_files(tmp_path: Path) -> None:
+def test_records_are_checked_where_there_are_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expect_dummies(monkeypatch, "camvid", train=2, val=1)
     source = make_folder(
         tmp_path / "source",
         {"train/a": (8, 9), "train/b": (8, 9), "val/c": (8, 9)},

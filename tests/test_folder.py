@@ -376,7 +376,9 @@ def test_an_interrupted_preparation_leaves_nothing(
 ) -> None:
     source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (8, 9)})
 
-    def fail(pair: Pair, rule: IdRule) -> tuple[dict[str, object], frozenset[int]]:
+    def fail(
+        pair: Pair, rule: IdRule, stored_ids: None
+    ) -> tuple[dict[str, object], frozenset[int]]:
         if pair.id == "val/b":
             raise error
         return encoded_pair(pair, rule)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
+import dataclasses
 import os
-import sys
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -16,14 +12,12 @@ import tensorflow_datasets as tfds
 from deeplab.data.builders.folder import Folder
 from deeplab.data.classes import Color
 from deeplab.data.datasets import DATASETS
+from deeplab.data.preparation import prepare, quiet_tfds
 from deeplab.data.problems import refuse
 from deeplab.data.records import RecordTable
-from deeplab.data.source import Source, find_split
-from deeplab.data.spec import DatasetSpec
+from deeplab.data.source import MissingFiles, Source, find_split
+from deeplab.data.spec import DatasetSpec, RecordKeys
 from deeplab.errors import DeepLabError, unknown_name
-from deeplab.files import make_directory, missing_folders, remove_empty
-
-_UNDECODED = {"image": tfds.decode.SkipDecoding(), "label": tfds.decode.SkipDecoding()}
 
 
 class PreparedDataset:
@@ -48,18 +42,28 @@ class PreparedDataset:
         spec: DatasetSpec,
         builder: tfds.core.DatasetBuilder,
         *,
+        further: Mapping[str, tfds.core.DatasetBuilder],
         source_dir: str | None,
         data_dir: str,
     ) -> None:
-        """Reads the metadata of a builder that is prepared."""
-        self._builder = builder
+        """Reads the metadata of builders that are prepared.
+
+        Args:
+            spec: what it is.
+            builder: holds all splits but those of `further`.
+            further: split -> the builder that holds it.
+            source_dir: raw files, None if there are none.
+            data_dir: the TFDS folder.
+        """
+        self._spec = spec
+        self._builders = {**dict.fromkeys(builder.info.splits, builder), **further}
         self._tables: dict[str, RecordTable] = {}
         self.name = spec.name
         self.label_map = spec.label_map
         self.source_dir = source_dir
         self.data_dir = data_dir
         self.splits: dict[str, int] = {
-            name: info.num_examples for name, info in builder.info.splits.items()
+            name: holder.info.splits[name].num_examples for name, holder in self._builders.items()
         }
         self.train_split = find_split(spec.train_split, self.splits) or spec.train_split
         self.eval_split = find_split(spec.eval_split, self.splits) or spec.eval_split
@@ -80,10 +84,9 @@ class PreparedDataset:
         """The number of classes, without the ignored id."""
         return len(self.class_names)
 
-    @property
-    def prepared_dir(self) -> str:
-        """The folder of the records in data_dir."""
-        return os.fspath(self._builder.data_path)
+    def prepared_dir(self, split: str) -> str:
+        """The folder in data_dir that holds the records of a split."""
+        return os.fspath(self._builders[split].data_path)
 
     def find_split(self, name: str | None, default: str) -> str:
         """The split of that name; "val" and "validation" mean the same.
@@ -98,7 +101,7 @@ class PreparedDataset:
         wanted = default if name is None else name
         found = find_split(wanted, self.splits)
         if found is None:
-            raise _unknown_split(self.name, wanted, self.splits)
+            raise _unknown_split(self._spec, wanted, self.splits)
         return found
 
     def records(self, split: str, order: tf.data.Dataset | None = None) -> tf.data.Dataset:
@@ -110,8 +113,8 @@ class PreparedDataset:
                 them once, in their fixed order.
 
         Returns:
-            A data set of {"image": JPEG or PNG file, "label": grey index PNG file, "id": name},
-            string scalars.
+            A data set of {"image": JPEG or PNG file, "label": grey PNG file of stored ids, "id":
+            name}, string scalars.
 
         Raises:
             DeepLabError: if there is no such split.
@@ -125,18 +128,26 @@ class PreparedDataset:
         """A function that reads the record of a number inside a graph."""
         name = self.find_split(split, split)
         if name not in self._tables:
-            paths = [os.fspath(path) for path in self._builder.info.splits[name].filepaths]
+            paths = [os.fspath(path) for path in self._builders[name].info.splits[name].filepaths]
             self._tables[name] = RecordTable(paths)
-        return RecordReader(self._tables[name], self._builder.info.features)
+        features = self._builders[name].info.features
+        return RecordReader(self._tables[name], features, self._spec.record_keys)
 
 
 class RecordReader:
     """Number of a record -> its undecoded features."""
 
-    def __init__(self, table: RecordTable, features: tfds.features.FeaturesDict) -> None:
+    def __init__(
+        self, table: RecordTable, features: tfds.features.FeaturesDict, keys: RecordKeys
+    ) -> None:
         """Binds the table of the records to the description of what is in them."""
         self._table = table
-        self._features = features
+        self._keys = dataclasses.asdict(keys)
+        # TFDS's own builders store more, which need not be decoded.
+        self._features = tfds.features.FeaturesDict(
+            {name: features[name] for name in self._keys.values()}
+        )
+        self._decoders = {name: tfds.decode.SkipDecoding() for name in (keys.image, keys.label)}
 
     def __call__(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
         """Reads and parses a record.
@@ -147,8 +158,9 @@ class RecordReader:
         Returns:
             {"image", "label", "id"}, string scalars.
         """
-        example = self._features.deserialize_example(self._table.read(index), decoders=_UNDECODED)
-        return {key: example[key] for key in ("image", "label", "id")}
+        record = self._table.read(index)
+        example = self._features.deserialize_example(record, decoders=self._decoders)
+        return {key: example[name] for key, name in self._keys.items()}
 
 
 def load_dataset(
@@ -158,6 +170,7 @@ def load_dataset(
     source_dir: str | None = None,
     splits: Iterable[str] = (),
     num_classes: int | None = None,
+    beam_flags: Sequence[str] | None = None,
 ) -> PreparedDataset:
     """Opens a data set and prepares it first if that has not been done.
 
@@ -169,30 +182,95 @@ def load_dataset(
         source_dir: raw files, only ever read.
         splits: what will be asked for; where one is missing nothing is prepared.
         num_classes: how many classes are expected, likewise; None: any number.
+        beam_flags: options of Apache Beam, such as ("--runner=DirectRunner",), on which a source
+            folder is then prepared; None: by the threads of this process.
 
     Raises:
         DeepLabError: if the name is unknown, the source cannot be used, it lacks what is expected
             of it, or data_dir cannot be written; a folder that did not exist before does not exist
             after it.
     """
+    if name not in DATASETS:
+        raise unknown_name("data set", name, DATASETS)
+    spec = DATASETS[name]
+    splits = tuple(splits)
     data_dir = _absolute(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     source_dir = _absolute(source_dir) if source_dir else None
-    builder = _make_builder(name, data_dir, source_dir)
-    spec = DATASETS[name]
-    if isinstance(builder, Folder):
-        refuse(builder.source.problems)
-        if builder.note:
-            print(f"{name}: {builder.note}", flush=True)
-    with _quiet_tfds():
+    further = {split: spec.further[split] for split in splits if split in spec.further}
+    # All are found before one is prepared.
+    made = [(part, _make_builder(part, data_dir, source_dir)) for part in (spec, *further.values())]
+    for _, builder in made:
+        if isinstance(builder, Folder):
+            refuse(builder.source.problems)
+    _check_expected(spec, made[0][1], [s for s in splits if s not in further], num_classes)
+    builder, *others = [
+        _prepared(part, builder, data_dir, source_dir, beam_flags) for part, builder in made
+    ]
+    return PreparedDataset(
+        spec,
+        builder,
+        further=dict(zip(further, others, strict=True)),
+        source_dir=source_dir,
+        data_dir=data_dir,
+    )
+
+
+def _make_builder(
+    spec: DatasetSpec, data_dir: str, source_dir: str | None
+) -> tfds.core.DatasetBuilder:
+    """The builder of a data set: of its source, or of the only prepared copy.
+
+    Raises:
+        DeepLabError: if there is neither, or the source is not complete.
+    """
+    if source_dir is None and spec.needs_source_dir:
+        return _only_copy(spec, data_dir)
+    try:
+        with quiet_tfds():
+            builder = spec.make_builder(data_dir, source_dir)
+    except MissingFiles as error:
+        raise DeepLabError(f"{error}; to have {spec.name}: {spec.how_to_get}") from error
+    # A source with problems is only looked at, and they say why images are missing.
+    if isinstance(builder, Folder) and not builder.source.problems:
+        _check_sizes(spec, {split: len(pairs) for split, pairs in builder.source.splits.items()})
+    return builder
+
+
+def _only_copy(spec: DatasetSpec, data_dir: str) -> tfds.core.DatasetBuilder:
+    if spec.class_names is None:  # any folder could be meant
+        raise DeepLabError(f"the data set {spec.name!r} needs --source_dir: {spec.how_to_get}")
+    pattern = f"{spec.copies or f'{spec.name}/*/*'}/dataset_info.json"
+    copies = sorted(info.parent for info in tfds.core.Path(data_dir).glob(pattern))
+    if not copies:
+        raise DeepLabError(f"{spec.name} is not prepared in {data_dir}: {spec.how_to_get}")
+    if len(copies) > 1:
+        raise DeepLabError(
+            f"{data_dir}/{spec.name} holds {len(copies)} copies, made from different files: pass "
+            "--source_dir to say which"
+        )
+    with quiet_tfds():
+        return tfds.builder_from_directory(copies[0])
+
+
+def _prepared(
+    spec: DatasetSpec,
+    builder: tfds.core.DatasetBuilder,
+    data_dir: str,
+    source_dir: str | None,
+    beam_flags: Sequence[str] | None,
+) -> tfds.core.DatasetBuilder:
+    if isinstance(builder, Folder) and builder.note:
+        print(f"{spec.name}: {builder.note}", flush=True)
+    with quiet_tfds():
         is_prepared = builder.is_prepared()
     if not is_prepared:
-        _check_expected(spec, builder, splits, num_classes)
-        print(f"preparing the data set {name} in {data_dir} (once)", flush=True)
-        _prepare(builder, data_dir)
-    with _quiet_tfds():
+        print(f"preparing the data set {spec.name} in {data_dir} (once)", flush=True)
+        prepare(spec, builder, data_dir=data_dir, source_dir=source_dir, beam_flags=beam_flags)
+    with quiet_tfds():
         # Read back from the disk, as it will be the next time.
         builder = tfds.builder_from_directory(builder.data_path)
-    return PreparedDataset(spec, builder, source_dir=source_dir, data_dir=data_dir)
+    _check_sizes(spec, {name: info.num_examples for name, info in builder.info.splits.items()})
+    return builder
 
 
 def find_source(
@@ -213,15 +291,11 @@ def find_source(
         DeepLabError: if the name is unknown or the source cannot be used.
     """
     data_dir = _absolute(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    builder = _make_builder(name, data_dir, _absolute(source_dir) if source_dir else None)
-    return builder.source if isinstance(builder, Folder) else None
-
-
-def _make_builder(name: str, data_dir: str, source_dir: str | None) -> tfds.core.DatasetBuilder:
+    source_dir = _absolute(source_dir) if source_dir else None
     if name not in DATASETS:
         raise unknown_name("data set", name, DATASETS)
-    with _quiet_tfds():
-        return DATASETS[name].make_builder(data_dir, source_dir)
+    builder = _make_builder(DATASETS[name], data_dir, source_dir)
+    return builder.source if isinstance(builder, Folder) else None
 
 
 def _check_expected(
@@ -238,7 +312,7 @@ def _check_expected(
         known, classes = builder.source.splits, len(builder.source.classes.names)
     for split in splits:
         if known and find_split(split, known) is None:
-            raise _unknown_split(spec.name, split, known)
+            raise _unknown_split(spec, split, known)
     if None not in (num_classes, classes) and num_classes != classes:
         raise DeepLabError(
             f"num_classes is {num_classes}, but the data set {spec.name!r} has {classes} classes; "
@@ -246,56 +320,25 @@ def _check_expected(
         )
 
 
-def _unknown_split(name: str, split: str, splits: Iterable[str]) -> DeepLabError:
-    return DeepLabError(f"data set {name!r}: {unknown_name('split', split, splits)}")
-
-
-def _prepare(builder: tfds.core.DatasetBuilder, data_dir: str) -> None:
-    is_local = "://" not in data_dir
-    made = missing_folders(builder.data_path) if is_local else []
-    try:
-        if is_local:
-            make_directory(data_dir)
-        # TFDS makes a folder for downloads even if there are none: not in data_dir.
-        with _quiet_tfds(), tempfile.TemporaryDirectory() as downloads:
-            builder.download_and_prepare(
-                download_dir=downloads,
-                download_config=tfds.download.DownloadConfig(try_download_gcs=False),
+def _check_sizes(spec: DatasetSpec, sizes: Mapping[str, int]) -> None:
+    """Refuses a part of a published data set, which would give numbers that mean nothing."""
+    for split, found in sizes.items():
+        official = find_split(split, spec.split_sizes)
+        if official is not None and spec.split_sizes[official] != found:
+            raise DeepLabError(
+                f"{spec.name} has {spec.split_sizes[official]:,} images in the split {split!r}, "
+                f"found {found:,}; a part of it is for the data set 'folder'; to have all: "
+                f"{spec.how_to_get}"
             )
-    except BaseException as error:
-        if isinstance(error, OSError) and builder.is_prepared():
-            return  # another process was faster
-        remove_empty(made)
-        reason = _disk_error(error)
-        if reason:
-            raise DeepLabError(f"cannot prepare the data set in {data_dir}: {reason}") from error
-        raise
 
 
-def _disk_error(error: BaseException | None) -> str | None:
-    """What the file system said, if that is why; TFDS wraps the errors of TensorFlow's writer."""
-    while isinstance(error, Exception) and not isinstance(error, DeepLabError):
-        if isinstance(error, OSError):
-            return str(error)
-        if isinstance(error, tf.errors.OpError):
-            return str(error.message)
-        error = error.__cause__ or error.__context__
-    return None
-
-
-@contextlib.contextmanager
-def _quiet_tfds() -> Iterator[None]:
-    """Keeps TFDS from printing, warning of custom configurations, and drawing bars into pipes."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    if not sys.stderr.isatty():
-        tfds.disable_progress_bar()
-    logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
+def _unknown_split(spec: DatasetSpec, split: str, splits: Iterable[str]) -> DeepLabError:
+    if split in spec.split_hints:
+        return DeepLabError(
+            f"data set {spec.name!r}: no split {split!r} here: {spec.split_hints[split]}"
+        )
+    choices = (*splits, *spec.further)
+    return DeepLabError(f"data set {spec.name!r}: {unknown_name('split', split, choices)}")
 
 
 def _absolute(path: str) -> str:

@@ -24,6 +24,10 @@ SPLIT_NAMES = frozenset(name for names in _SYNONYMS for name in names)
 _VAL_SHARE = 0.1
 
 
+class MissingFiles(DeepLabError):
+    """Raw files are not where they should be: the user needs to be told how to get them."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Pair:
     """An image and its mask.
@@ -31,7 +35,7 @@ class Pair:
     Attributes:
         id: names the image wherever it is spoken of; unique within a split.
         image: path of the image.
-        label: path of the mask.
+        label: path of the mask: PNG, or a .mat file of the Semantic Boundaries Dataset.
     """
 
     id: str
@@ -49,6 +53,8 @@ class Source:
         splits: at least one split, none empty, unless there are problems.
         note: what the user should be told about how it was read, or "".
         problems: images and masks that have no partner; nothing is prepared while there are any.
+        stored_ids: class id, or the ignored one, of each id that a mask may hold; None: they are
+            class ids already.
     """
 
     path: Path
@@ -56,6 +62,7 @@ class Source:
     splits: Mapping[str, tuple[Pair, ...]]
     note: str = ""
     problems: tuple[Problem, ...] = ()
+    stored_ids: Mapping[int, int] | None = None
 
     def fingerprint(self) -> str:
         """A key of the class list, the splits and every file's path, size and time.
@@ -63,6 +70,8 @@ class Source:
         A repaired mask gives another key, so that the old prepared copy is never used again.
         """
         digest = hashlib.sha256(json.dumps(dataclasses.astuple(self.classes)).encode())
+        if self.stored_ids is not None:
+            digest.update(json.dumps(sorted(self.stored_ids.items())).encode())
         base = self.path if self.path.is_dir() else self.path.parent
         for split, pairs in self.splits.items():
             for pair in pairs:

@@ -11,6 +11,7 @@ from deeplab.data.source import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
     SPLIT_NAMES,
+    MissingFiles,
     Pair,
     Source,
     check_split_name,
@@ -30,18 +31,19 @@ def existing_folder(path: Path) -> Path:
     """The folder itself.
 
     Raises:
-        DeepLabError: if it is missing, no folder, or empty.
+        MissingFiles: if it is missing, no folder, or empty.
+        DeepLabError: if it cannot be read.
     """
     if not path.exists():
-        raise DeepLabError(f"the source folder {path} does not exist")
+        raise MissingFiles(f"the source folder {path} does not exist")
     if not path.is_dir():
-        raise DeepLabError(f"{path} is not a folder")
+        raise MissingFiles(f"{path} is not a folder")
     try:
         empty = next(path.iterdir(), None) is None
     except OSError as error:
         raise DeepLabError(f"cannot read {path}: {error.strerror}") from error
     if empty:
-        raise DeepLabError(f"the source folder {path} is empty")
+        raise MissingFiles(f"the source folder {path} is empty")
     return path
 
 
@@ -137,7 +139,7 @@ def _listed_source(path: Path, classes: ClassList, lists: Sequence[Path]) -> Sou
     used: set[str] = set()
     for file in sorted(lists, key=lambda file: split_order(file.stem)):
         check_split_name(file.stem, file)
-        found = [_listed_pair(name, file, image_files, label_files) for name in _read_names(file)]
+        found = [_listed_pair(name, file, image_files, label_files) for name in read_names(file)]
         problems += [item for item in found if isinstance(item, Problem)]
         pairs = tuple(item for item in found if isinstance(item, Pair))
         used.update(pair.id for pair in pairs)
@@ -149,7 +151,12 @@ def _listed_source(path: Path, classes: ClassList, lists: Sequence[Path]) -> Sou
     return Source(path, classes, splits, note, tuple(dict.fromkeys(problems)))
 
 
-def _read_names(file: Path) -> list[str]:
+def read_names(file: Path) -> list[str]:
+    """The names of a split list, one a line.
+
+    Raises:
+        DeepLabError: if it cannot be read, is empty, or has a name twice.
+    """
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

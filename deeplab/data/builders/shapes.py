@@ -26,14 +26,17 @@ from deeplab.data.builders.shapes_scene import (
     SPLIT_SIZES,
     draw_scene,
 )
+from deeplab.data.spec import DatasetSpec
+from deeplab.errors import DeepLabError
 
 __all__ = ["CLASS_NAMES", "COLORS", "IGNORE_LABEL", "SPLIT_SIZES", "Shapes"]
 
 DESCRIPTION = """\
 Drawn scenes for semantic segmentation: discs, squares, triangles, stars and thin wires that hide
 parts of one another, over a mottled background. Classes differ in hue and in texture, the hues
-overlap; light, blur and noise vary. Pixels along the outline of an object are ignored (255).
-"""
+overlap; light, blur and noise vary. Pixels along the outline of an object are ignored (255)."""
+
+LICENSE = "Apache-2.0, as the program that draws it"
 
 # Of 100. Artefacts of compression are part of a photograph; less would wash the wires out.
 _JPEG_QUALITY = 92
@@ -74,7 +77,7 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
                 }
             ),
             supervised_keys=("image", "label"),
-            license="Apache-2.0, as the program that draws it",
+            license=LICENSE,
             # The scenes are independent of one another already; kept in order they are easy to
             # find again by their id.
             disable_shuffling=True,
@@ -120,3 +123,25 @@ def _encoded(pixels: npt.NDArray[np.uint8], image_format: str, **options: int) -
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, image_format, **options)
     return file.getvalue()
+
+
+def _make(data_dir: str, source_dir: str | None) -> Shapes:
+    if source_dir is not None:
+        raise DeepLabError(
+            f"the data set 'shapes' is drawn: it takes no source folder ({source_dir})"
+        )
+    return Shapes(data_dir=data_dir)
+
+
+SPEC = DatasetSpec(
+    name=Shapes.name,
+    make_builder=_make,
+    class_names=CLASS_NAMES,
+    colors=COLORS,
+    train_split="train",
+    eval_split="validation",
+    description=DESCRIPTION,
+    license=LICENSE,
+    how_to_get="nothing: it is generated on first use",
+    split_sizes=SPLIT_SIZES,
+)

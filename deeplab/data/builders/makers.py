@@ -1,0 +1,50 @@
+"""How the builder of a data set is made: from a source folder, or by TFDS's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from deeplab.data.source import MissingFiles, Source
+from deeplab.data.source_folder import existing_folder
+from deeplab.data.spec import MakeBuilder
+
+
+def from_source(
+    builder: Callable[[Source, str], tfds.core.DatasetBuilder], scan: Callable[[Path], Source]
+) -> MakeBuilder:
+    """Of a source folder.
+
+    Args:
+        builder: (source, data_dir) -> the builder.
+        scan: reads what the folder holds.
+    """
+
+    def make(data_dir: str, source_dir: str | None) -> tfds.core.DatasetBuilder:
+        if source_dir is None:
+            raise ValueError("the specification must say that it needs a source folder")
+        return builder(scan(Path(source_dir)), data_dir)
+
+    return make
+
+
+def of_tfds(name: str, archives: Sequence[str]) -> MakeBuilder:
+    """One of TFDS's own builders.
+
+    Args:
+        name: its name, with the configuration.
+        archives: the files that it takes from source_dir, if there is one.
+    """
+
+    def make(data_dir: str, source_dir: str | None) -> tfds.core.DatasetBuilder:
+        builder = tfds.builder(name, data_dir=data_dir)
+        if source_dir is not None and not builder.is_prepared():
+            folder = existing_folder(Path(source_dir))
+            missing = [archive for archive in archives if not (folder / archive).is_file()]
+            if missing:
+                raise MissingFiles(f"{folder} has no {' and no '.join(missing)}")
+        return builder
+
+    return make

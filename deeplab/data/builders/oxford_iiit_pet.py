@@ -1,0 +1,32 @@
+"""The data set `oxford_iiit_pet`: TFDS's own builder; pet and background, the border ignored."""
+
+from __future__ import annotations
+
+from deeplab.data.builders.makers import of_tfds
+from deeplab.data.spec import DatasetSpec, RecordKeys
+from deeplab.data.tables.oxford_iiit_pet import CLASS_NAMES, COLORS, LABEL_MAP, SPLIT_SIZES
+
+SPEC = DatasetSpec(
+    name="oxford_iiit_pet",
+    make_builder=of_tfds("oxford_iiit_pet", ("images.tar.gz", "annotations.tar.gz")),
+    class_names=CLASS_NAMES,
+    colors=COLORS,
+    train_split="train",
+    eval_split="test",
+    description="Oxford-IIIT Pet: 7,349 photographs of cats and dogs, pet and background.",
+    license="CC BY-SA 4.0; not part of this package",
+    how_to_get=(
+        "it is downloaded on first use (811 MB); without a network pass --source_dir=DIR with "
+        "images.tar.gz and annotations.tar.gz of https://www.robots.ox.ac.uk/~vgg/data/pets/"
+    ),
+    citation="""\
+@inproceedings{parkhi2012cats,
+  title={Cats and Dogs},
+  author={Parkhi, Omkar M. and Vedaldi, Andrea and Zisserman, Andrew and Jawahar, C. V.},
+  booktitle={CVPR}, year={2012}}
+""",
+    split_sizes=SPLIT_SIZES,
+    label_map=LABEL_MAP,
+    by_tfds=True,
+    record_keys=RecordKeys("image", "segmentation_mask", "file_name"),
+)
