@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from archives import expect_dummies
 from broken_folders import COLORS, FAULTS, HARMLESS, Expected, make_sound, save_palette
 from source_folders import make_folder, numbered, random_image, random_mask, save
 
@@ -315,8 +315,7 @@ def test_a_class_that_never_occurs_weighs_1_and_changes_nothing() -> None:
 def test_records_are_checked_where_there_are_no_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = dataclasses.replace(DATASETS["camvid"], split_sizes={"train": 2, "val": 1})
-    monkeypatch.setitem(DATASETS, "camvid", few)
+    expect_dummies(monkeypatch, "camvid", train=2, val=1)
     source = make_folder(
         tmp_path / "source",
         {"train/a": (8, 9), "train/b": (8, 9), "val/c": (8, 9)},
@@ -343,7 +342,6 @@ def test_records_are_checked_where_there_are_no_files(
 
 
 def load_names() -> tuple[str, ...]:
-    from deeplab.data import DATASETS
 
     return DATASETS["camvid"].class_names or ()
 

@@ -24,12 +24,14 @@ def damaged_records_named(dataset: PreparedDataset) -> Iterator[None]:
     try:
         yield
     except tf.errors.DataLossError as error:
-        place = _first_damaged(dataset)
-        if place is None:
+        found = _first_damaged(dataset)
+        if found is None:
             raise
+        split, number = found
         raise DeepLabError(
-            f"{place} in {dataset.data_dir} is damaged (wrong checksum): delete the prepared copy "
-            f"{dataset.prepared_dir}, and it is prepared again"
+            f"record {number} of the split {split} of the data set {dataset.name} in "
+            f"{dataset.data_dir} is damaged (wrong checksum): delete the prepared copy "
+            f"{dataset.prepared_dir(split)}, and it is prepared again"
         ) from error
 
 
@@ -49,7 +51,8 @@ class NamedBatches:
             yield from self._batches
 
 
-def _first_damaged(dataset: PreparedDataset) -> str | None:
+def _first_damaged(dataset: PreparedDataset) -> tuple[str, int] | None:
+    """Split and number of a record that cannot be read."""
     for split, size in dataset.splits.items():
         read = tf.function(
             dataset.reader(split), input_signature=[tf.TensorSpec([], tf.int64)], autograph=False
@@ -58,5 +61,5 @@ def _first_damaged(dataset: PreparedDataset) -> str | None:
             try:
                 read(tf.constant(number, tf.int64))
             except tf.errors.DataLossError:
-                return f"record {number} of the split {split} of the data set {dataset.name}"
+                return split, number
     return None

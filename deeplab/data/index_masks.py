@@ -70,11 +70,19 @@ def read_index_mask(path: Path, colors: ClassColors | None = None) -> Labels:
         FileError: if it is unreadable, no PNG, has more than `MAX_PIXELS` pixels, or is an image
             in colours that are not those of the classes.
     """
+    return decode_mask(mask_bytes(path), path, colors).ids
+
+
+def mask_bytes(path: Path) -> bytes:
+    """The content of a mask's file.
+
+    Raises:
+        FileError: if it cannot be read.
+    """
     try:
-        data = read_bytes(path)
+        return read_bytes(path)
     except OSError as error:
         raise _unreadable(path, error) from error
-    return decode_mask(data, path, colors).ids
 
 
 def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> Mask:

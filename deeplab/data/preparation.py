@@ -120,9 +120,7 @@ def _explained(error: BaseException, spec: DatasetSpec, data_dir: str) -> DeepLa
             f"{spec.how_to_get}"
         )
     reason = _disk_error(error)
-    if reason is not None:
-        return DeepLabError(f"cannot prepare the data set in {data_dir}: {reason}")
-    return None
+    return DeepLabError(f"cannot prepare the data set in {data_dir}: {reason}") if reason else None
 
 
 def _disk_error(error: BaseException | None) -> str | None:

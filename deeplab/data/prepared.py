@@ -36,7 +36,6 @@ class PreparedDataset:
         eval_split: the split to evaluate on unless told otherwise.
         source_dir: absolute path of the raw files, None if there are none.
         data_dir: absolute path of the TFDS folder.
-        prepared_dir: the folder of the records in it.
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class PreparedDataset:
         self.label_map = spec.label_map
         self.source_dir = source_dir
         self.data_dir = data_dir
-        self.prepared_dir = os.fspath(builder.data_path)
         self.splits: dict[str, int] = {
             name: holder.info.splits[name].num_examples for name, holder in self._builders.items()
         }
@@ -86,6 +84,10 @@ class PreparedDataset:
     def num_classes(self) -> int:
         """The number of classes, without the ignored id."""
         return len(self.class_names)
+
+    def prepared_dir(self, split: str) -> str:
+        """The folder in data_dir that holds the records of a split."""
+        return os.fspath(self._builders[split].data_path)
 
     def find_split(self, name: str | None, default: str) -> str:
         """The split of that name; "val" and "validation" mean the same.
@@ -256,12 +258,9 @@ def _make_builder(
             builder = spec.make_builder(data_dir, source_dir)
     except MissingFiles as error:
         raise DeepLabError(f"{error}; to have {spec.name}: {spec.how_to_get}") from error
-    if isinstance(builder, Folder):
-        if builder.note:
-            print(f"{spec.name}: {builder.note}", flush=True)
-        if not builder.source.problems:
-            splits = builder.source.splits
-            _check_sizes(spec, {split: len(pairs) for split, pairs in splits.items()})
+    # A source with problems is only looked at, and they say why images are missing.
+    if isinstance(builder, Folder) and not builder.source.problems:
+        _check_sizes(spec, {split: len(pairs) for split, pairs in builder.source.splits.items()})
     return builder
 
 
@@ -288,6 +287,8 @@ def _prepared(
     source_dir: str | None,
     beam_flags: Sequence[str] | None,
 ) -> tfds.core.DatasetBuilder:
+    if isinstance(builder, Folder) and builder.note:
+        print(f"{spec.name}: {builder.note}", flush=True)
     with quiet_tfds():
         is_prepared = builder.is_prepared()
     if not is_prepared:

@@ -58,6 +58,10 @@ class FileError(DeepLabError):
         super().__init__(message)
         self.problem = problem
 
+    def __reduce__(self) -> tuple[type[FileError], tuple[Problem, str]]:
+        """Lets it travel from another process."""
+        return FileError, (self.problem, str(self))
+
 
 def refuse(problems: Sequence[Problem]) -> None:
     """Raises the first problem that is no warning, and says how many there are.

@@ -10,7 +10,8 @@ import tensorflow_datasets as tfds
 from deeplab.data.builders.folder import Folder
 from deeplab.data.builders.makers import from_source
 from deeplab.data.classes import ClassList
-from deeplab.data.source import MissingFiles, Source, pair_files
+from deeplab.data.problems import Problem
+from deeplab.data.source import MissingFiles, Source, match_files
 from deeplab.data.source_folder import existing_folder
 from deeplab.data.spec import DatasetSpec
 from deeplab.data.tables.ade20k import CLASS_NAMES, COLORS, SPLIT_SIZES, STORED_IDS
@@ -48,19 +49,24 @@ def scan_ade20k(path: Path) -> Source:
 
     Raises:
         MissingFiles: if it is not there.
-        DeepLabError: if images and masks do not pair.
+        DeepLabError: if there are no images, or a folder cannot be read.
     """
     existing_folder(path)
     root = next((p for p in (path, path / _ARCHIVE) if (p / "annotations").is_dir()), None)
     if root is None:
         raise MissingFiles(f"{path} holds no {_ARCHIVE}/annotations")
     splits = {}
+    problems: list[Problem] = []
     for split, folder in _FOLDERS.items():
         for part in ("images", "annotations"):
             if not (root / part / folder).is_dir():
                 raise MissingFiles(f"{root} has no {part}/{folder}")
-        splits[split] = pair_files(root / "images" / folder, root / "annotations" / folder)
-    return Source(root, ClassList(CLASS_NAMES, COLORS), splits, stored_ids=STORED_IDS)
+        pairs, unpaired = match_files(root / "images" / folder, root / "annotations" / folder)
+        problems += unpaired
+        if pairs:
+            splits[split] = pairs
+    classes = ClassList(CLASS_NAMES, COLORS)
+    return Source(root, classes, splits, problems=tuple(problems), stored_ids=STORED_IDS)
 
 
 SPEC = DatasetSpec(

@@ -10,7 +10,8 @@ import tensorflow_datasets as tfds
 from deeplab.data.builders.folder import Folder
 from deeplab.data.builders.makers import from_source
 from deeplab.data.classes import ClassList
-from deeplab.data.source import MissingFiles, Source, pair_files
+from deeplab.data.problems import Problem
+from deeplab.data.source import MissingFiles, Source, match_files
 from deeplab.data.source_folder import existing_folder
 from deeplab.data.spec import DatasetSpec
 from deeplab.data.tables.coco_stuff import CLASS_NAMES, COLORS, SPLIT_SIZES, STORED_IDS
@@ -48,21 +49,26 @@ def scan_coco_stuff(path: Path) -> Source:
 
     Raises:
         MissingFiles: if there is neither, or images are there without masks.
-        DeepLabError: if images and masks do not pair.
+        DeepLabError: if there are no images, or a folder cannot be read.
     """
     existing_folder(path)
     splits = {}
+    problems: list[Problem] = []
     for split, folder in _FOLDERS.items():
         images = _first(path, _IMAGES, folder)
         masks = _first(path, _MASKS, folder)
         if images and masks:
-            splits[split] = pair_files(images, masks)
+            pairs, unpaired = match_files(images, masks)
+            problems += unpaired
+            if pairs:
+                splits[split] = pairs
         elif images or masks:
             there, missing = ("images", "masks") if images else ("masks", "images")
             raise MissingFiles(f"{path} has {there} of {folder}, but no {missing}")
-    if not splits:
+    if not splits and not problems:
         raise MissingFiles(f"{path} holds neither train2017 nor val2017")
-    return Source(path, ClassList(CLASS_NAMES, COLORS), splits, stored_ids=STORED_IDS)
+    classes = ClassList(CLASS_NAMES, COLORS)
+    return Source(path, classes, splits, problems=tuple(problems), stored_ids=STORED_IDS)
 
 
 def _first(path: Path, places: tuple[str, ...], folder: str) -> Path | None:

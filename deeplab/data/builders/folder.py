@@ -6,7 +6,7 @@ import concurrent.futures
 import functools
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,30 +15,23 @@ import tensorflow_datasets as tfds
 
 from deeplab.data.builders.beam import beam_examples
 from deeplab.data.builders.makers import from_source
-from deeplab.data.builders.sbd import read_sbd_mask
 from deeplab.data.classes import IGNORE_LABEL, default_colors
 from deeplab.data.image_files import read_image
 from deeplab.data.index_masks import (
     IdRule,
-    Labels,
     check_something_to_learn,
     encode_label,
-    listed,
-    read_index_mask,
 )
+from deeplab.data.mask_files import read_mask
 from deeplab.data.source import Pair, Source, check_sizes
 from deeplab.data.source_folder import LAYOUT, scan_folder
 from deeplab.data.source_list import scan_list
 from deeplab.data.spec import DatasetSpec
-from deeplab.errors import DeepLabError
 
 # Pairs that are being read or wait to be written, per thread.
 _AHEAD = 16
 
 _LIST_SUFFIXES = (".csv", ".jsonl")
-
-# Suffix of a mask -> how it is read.
-_MASK_READERS: dict[str, Callable[[Path], Labels]] = {".mat": read_sbd_mask}
 
 
 class Folder(tfds.core.GeneratorBasedBuilder):
@@ -173,39 +166,10 @@ def encoded_pair(
             differ in size.
     """
     image = read_image(pair.image)
-    reader = _MASK_READERS.get(pair.label.suffix)
-    mask = reader(pair.label) if reader else read_index_mask(pair.label, rule.colors)
-    if stored_ids is not None:
-        mask = class_ids(mask, stored_ids, pair.label)
+    mask = read_mask(pair.label, rule, stored_ids)
     label, ids = rule.labels(mask, pair.label)
     check_sizes(pair, (image.height, image.width), label.shape)
     return {"image": image.data, "label": encode_label(label), "id": pair.id}, ids
-
-
-def class_ids(mask: Labels, stored_ids: Mapping[int, int], path: Path) -> Labels:
-    """Turns the ids that a mask stores into class ids.
-
-    Args:
-        mask: [H, W], as read.
-        stored_ids: class id, or the ignored one, of each id that may be stored.
-        path: where it came from, for the message.
-
-    Returns:
-        uint8 [H, W].
-
-    Raises:
-        DeepLabError: if it holds other ids.
-    """
-    found = np.flatnonzero(np.bincount(mask.ravel(), minlength=1)).tolist()
-    unknown = [stored for stored in found if stored not in stored_ids]
-    if unknown:
-        raise DeepLabError(
-            f"the mask {path} holds the ids {listed(unknown)}, which are none of this data set"
-        )
-    table = np.zeros(max(found, default=0) + 1, np.uint8)
-    table[found] = [stored_ids[stored] for stored in found]
-    labels: Labels = table[mask]
-    return labels
 
 
 def _scan(path: Path) -> Source:

@@ -86,7 +86,7 @@ def _check_source(
     return _check(
         title,
         samples_of_source(source),
-        MaskRule(IdRule.of(classes), classes.names),
+        MaskRule(IdRule.of(classes), classes.names, stored_ids=source.stored_ids),
         colors=classes.colors or default_colors(len(classes.names)),
         base=source.path if source.path.is_dir() else source.path.parent,
         disjoint=disjoint,

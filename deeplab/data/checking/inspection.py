@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +15,8 @@ from PIL import Image
 
 from deeplab.data.checking.samples import Sample
 from deeplab.data.image_files import decode_upright
-from deeplab.data.index_masks import IdRule, Labels, Mask, decode_mask
+from deeplab.data.index_masks import IdRule, Labels, Mask
+from deeplab.data.mask_files import examine_mask
 from deeplab.data.problems import FileError, Problem
 from deeplab.data.source import check_sizes
 
@@ -30,11 +31,13 @@ class MaskRule:
         ids: which ids are classes, and what colours mean.
         class_names: in order of the ids.
         label_map: what the ids 0..255 of a record become; None: they are class ids.
+        stored_ids: class id of each id that a mask of a source may hold; None: class ids.
     """
 
     ids: IdRule
     class_names: Sequence[str]
     label_map: Sequence[int] | None = None
+    stored_ids: Mapping[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +103,7 @@ def read_mask(sample: Sample, rule: MaskRule) -> Mask:
     Raises:
         FileError, OSError: if it cannot be used.
     """
-    mask = decode_mask(sample.label(), sample.pair.label, rule.ids.colors)
+    mask = examine_mask(sample.label(), sample.pair.label, rule.ids, rule.stored_ids)
     if rule.label_map is None:
         return mask
     return dataclasses.replace(mask, ids=np.asarray(rule.label_map, np.uint16)[mask.ids])
