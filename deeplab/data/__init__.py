@@ -6,15 +6,18 @@ from deeplab.data.folder_pairs import FolderPairs, folder_pairs
 from deeplab.data.pipeline import evaluation_batches, training_batches
 from deeplab.data.prepared import PreparedDataset, load_dataset
 from deeplab.data.spec import DatasetSpec
+from deeplab.data.unreadable import NamingBatches, naming_unreadable
 
 __all__ = [
     "DATASETS",
     "DataConfig",
     "DatasetSpec",
     "FolderPairs",
+    "NamingBatches",
     "PreparedDataset",
     "evaluation_batches",
     "folder_pairs",
     "load_dataset",
+    "naming_unreadable",
     "training_batches",
 ]

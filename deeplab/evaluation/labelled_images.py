@@ -12,6 +12,7 @@ import tensorflow as tf
 from deeplab.data import (
     DATASETS,
     DataConfig,
+    NamingBatches,
     PreparedDataset,
     evaluation_batches,
     folder_pairs,
@@ -96,7 +97,7 @@ def from_data_set(
     _check_classes(description, dataset)
     split = dataset.find_split(split or config.eval_split, dataset.eval_split)
     return LabelledImages(
-        evaluation_batches(dataset, config, split),
+        NamingBatches(evaluation_batches(dataset, config, split), dataset, split),
         dataset.splits[split],
         dataset.ignore_label,
         dataset.name,

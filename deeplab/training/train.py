@@ -13,7 +13,13 @@ import keras
 import tensorflow as tf
 
 from deeplab import files
-from deeplab.data import DATASETS, PreparedDataset, load_dataset, training_batches
+from deeplab.data import (
+    DATASETS,
+    PreparedDataset,
+    load_dataset,
+    naming_unreadable,
+    training_batches,
+)
 from deeplab.errors import DeepLabError
 from deeplab.models import BACKBONES, ModelConfig, build_model, with_num_classes
 from deeplab.run_folder import (
@@ -130,7 +136,11 @@ def train(
         start = _load_weights(run, latest, init_from)
         start = _set_up_batch_norm(run, start, is_new=latest is None)
         _write_settings(run, settings, start, recorded_files or {}, latest)
-        run_loop(run)
+        splits = [dataset.find_split(config.data.train_split, dataset.train_split)]
+        if config.eval_steps:
+            splits.append(dataset.find_split(config.data.eval_split, dataset.eval_split))
+        with naming_unreadable(dataset, *splits):
+            run_loop(run)
 
 
 def _check_start(
