@@ -14,7 +14,6 @@ from deeplab.data.resampling import Window, image_window, label_window
 from deeplab.data.transforms import (
     augment_pair,
     pad_pair,
-    random_flip,
     random_scale,
     random_window,
 )
@@ -179,10 +178,18 @@ def test_every_window_and_both_directions_occur() -> None:
     corners = [int(augmented(image, label, k, **options)[1][0, 0]) for k in range(100)]
     assert sorted(set(corners)) == [0, 1, 5, 6, 10, 11]
     image, label = (tf.identity(tensor[:4, :4]) for tensor in (image, label))
-    flipped = [int(random_flip(image, label, 0.5, (3, k))[1][0, 0]) for k in range(100)]
-    assert 30 < flipped.count(0) < 70 and set(flipped) == {0, 3}
-    assert all(int(random_flip(image, label, 0, (3, k))[1][0, 0]) == 0 for k in range(20))
-    assert all(int(random_flip(image, label, 1, (3, k))[1][0, 0]) == 3 for k in range(20))
+    options = {**options, "crop_size": (4, 6)}
+    for probability, counts in ((0.5, range(31, 70)), (0.0, [0]), (1.0, [100])):
+        options["flip_probability"] = probability
+        results = [augmented(image, label, k, **options) for k in range(100)]
+        flipped = [int(labels[0, 0]) == IGNORE for _, labels in results]
+        assert flipped.count(True) in counts
+        for (pixels, labels), mirrored in zip(results, flipped, strict=True):
+            rows = labels[:, :1:-1] if mirrored else labels[:, :4]
+            np.testing.assert_array_equal(rows, label)
+            margin = (slice(None), slice(0, 2) if mirrored else slice(4, 6))
+            assert (labels[margin] == IGNORE).all()
+            np.testing.assert_allclose(pixels[margin], np.broadcast_to(PAD, (4, 2, 3)), rtol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)

@@ -2,12 +2,12 @@
 
 from deeplab.data.augment import AugmentConfig
 from deeplab.data.config import DataConfig
-from deeplab.data.damage import NamedBatches, damaged_records_named
 from deeplab.data.datasets import DATASETS
 from deeplab.data.folder_pairs import FolderPairs, folder_pairs
 from deeplab.data.pipeline import evaluation_batches, training_batches
 from deeplab.data.prepared import PreparedDataset, load_dataset
 from deeplab.data.spec import DatasetSpec
+from deeplab.data.unreadable import NamingBatches, naming_unreadable
 
 __all__ = [
     "DATASETS",
@@ -15,11 +15,11 @@ __all__ = [
     "DataConfig",
     "DatasetSpec",
     "FolderPairs",
-    "NamedBatches",
+    "NamingBatches",
     "PreparedDataset",
-    "damaged_records_named",
     "evaluation_batches",
     "folder_pairs",
     "load_dataset",
+    "naming_unreadable",
     "training_batches",
 ]

@@ -13,7 +13,7 @@ import tensorflow as tf
 from deeplab.data import (
     DATASETS,
     DataConfig,
-    NamedBatches,
+    NamingBatches,
     PreparedDataset,
     evaluation_batches,
     folder_pairs,
@@ -102,7 +102,7 @@ def from_data_set(
     else:
         _check_classes(description, dataset)
     return LabelledImages(
-        NamedBatches(dataset, batches),
+        NamingBatches(batches, dataset, split),
         dataset.splits[split],
         dataset.ignore_label,
         dataset.name,

@@ -16,8 +16,8 @@ from deeplab import files
 from deeplab.data import (
     DATASETS,
     PreparedDataset,
-    damaged_records_named,
     load_dataset,
+    naming_unreadable,
     training_batches,
 )
 from deeplab.errors import DeepLabError
@@ -159,7 +159,10 @@ def train(
         if is_zero(config.schedule, base_learning_rate=config.optimizer.base_learning_rate):
             print("learning rate 0: trainable weights stay as they are", flush=True)
         _write_settings(run, settings, start, recorded_files or {}, latest)
-        with damaged_records_named(dataset):
+        splits = [dataset.find_split(config.data.train_split, dataset.train_split)]
+        if config.eval_steps:
+            splits.append(dataset.find_split(config.data.eval_split, dataset.eval_split))
+        with naming_unreadable(dataset, *splits):
             run_loop(run)
 
 
