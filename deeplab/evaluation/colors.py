@@ -30,15 +30,21 @@ def color_image(
     return color_table(colors, ignore_label)[ids]
 
 
-def overlay(image: Image, ids: npt.NDArray[np.integer], colors: Sequence[Color]) -> Image:
+def overlay(
+    image: Image,
+    ids: npt.NDArray[np.integer],
+    colors: Sequence[Color],
+    ignore_label: int | None = None,
+) -> Image:
     """The image under its half transparent mask, segments outlined in white.
 
     Args:
         image: RGB [H, W, 3].
         ids: class ids [H, W].
         colors: one per class.
+        ignore_label: an id that is no class and may occur.
     """
-    blended = (image.astype(np.uint16) + color_image(ids, colors) + 1) // 2
+    blended = (image.astype(np.uint16) + color_image(ids, colors, ignore_label) + 1) // 2
     blended[_outlines(ids)] = 255
     return blended.astype(np.uint8)
 

@@ -11,18 +11,20 @@ from deeplab.models.deeplab_v3_plus import (
     intermediates,
     with_num_classes,
 )
-from deeplab.models.multiply_adds import activation_bytes, multiply_adds, parameters
+from deeplab.models.memory import RESERVED, TrainingMemory, training_memory
+from deeplab.models.multiply_adds import multiply_adds, parameters
 from deeplab.models.resize import resize_bilinear
 from deeplab.models.variables import decayed_variables, variables_by_path
 
 __all__ = [
     "BACKBONES",
     "OUTPUT_STRIDES",
+    "RESERVED",
+    "TrainingMemory",
     "Backbone",
     "BatchNorm",
     "DeepLabModel",
     "ModelConfig",
-    "activation_bytes",
     "at_output_stride",
     "build_model",
     "decayed_variables",
@@ -31,6 +33,7 @@ __all__ = [
     "multiply_adds",
     "parameters",
     "resize_bilinear",
+    "training_memory",
     "variables_by_path",
     "with_num_classes",
 ]

@@ -18,18 +18,21 @@ from deeplab.run_folder.description import (
 )
 from deeplab.run_folder.load import load_model
 from deeplab.run_folder.lock import exclusive
+from deeplab.run_folder.recovery import Recovered, recover
 
 __all__ = [
     "BEST_FOLDER",
     "CHECKPOINT_FOLDER",
     "Checkpoint",
     "ModelDescription",
+    "Recovered",
     "exclusive",
     "find_checkpoint",
     "has_description",
     "list_checkpoints",
     "load_model",
     "read_description",
+    "recover",
     "restore_checkpoint",
     "save_checkpoint",
     "stored_shapes",

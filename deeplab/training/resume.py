@@ -8,7 +8,7 @@ from typing import Any
 from deeplab.errors import DeepLabError
 
 # The only settings that may differ from what was saved; the schedule follows train_steps.
-CHANGEABLE = ("train_steps", "checkpoint_steps", "eval_steps")
+CHANGEABLE = ("train_steps", "checkpoint_steps", "eval_steps", "profile_steps")
 
 
 def check_resumable(

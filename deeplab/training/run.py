@@ -26,6 +26,7 @@ class Run:
         optimizer: likewise; its step says where the run is.
         strategy: how a step is spread over devices.
         pad_value: colour that crops are padded with, RGB 0..255.
+        is_chief: whether this process is the one that writes.
     """
 
     config: TrainConfig
@@ -35,6 +36,7 @@ class Run:
     optimizer: Optimizer
     strategy: tf.distribute.Strategy
     pad_value: tuple[float, float, float]
+    is_chief: bool = True
 
     @property
     def step(self) -> int:

@@ -16,6 +16,7 @@ from deeplab import files
 from deeplab.data import DATASETS, PreparedDataset, load_dataset, training_batches
 from deeplab.errors import DeepLabError
 from deeplab.models import BACKBONES, ModelConfig, build_model, with_num_classes
+from deeplab.progress import warn
 from deeplab.run_folder import (
     CHECKPOINT_FOLDER,
     Checkpoint,
@@ -24,6 +25,7 @@ from deeplab.run_folder import (
     has_description,
     list_checkpoints,
     read_description,
+    recover,
     restore_checkpoint,
     write_description,
 )
@@ -106,7 +108,7 @@ def train(
             seed=config.seed,
             replicas_per_worker=tf_strategy.num_replicas_in_sync,
         )
-        latest = _latest(model_dir)
+        latest = _recover(model_dir)
         if saved is not None and latest is not None:
             folders = {"data_dir": settings["data_dir"], "source_dir": settings["source_dir"]}
             wanted = {**settings, "data_dir": saved["data_dir"], "source_dir": saved["source_dir"]}
@@ -141,7 +143,7 @@ def _check_start(
     init_from: str | None,
 ) -> None:
     """Refuses, before any data is prepared, what needs no data to be refused."""
-    if _latest(model_dir) is None:
+    if not list_checkpoints(model_dir / CHECKPOINT_FOLDER):
         if init_from:
             find_start(config.model.backbone, init_from)
     elif saved is not None:
@@ -210,9 +212,11 @@ def _own_folder(model_dir: Path) -> Iterator[None]:
         raise
 
 
-def _latest(model_dir: Path) -> Checkpoint | None:
-    found = list_checkpoints(model_dir / CHECKPOINT_FOLDER)
-    return found[-1] if found else None
+def _recover(model_dir: Path) -> Checkpoint | None:
+    latest, lines = recover(model_dir)
+    for line in lines:
+        warn(line)
+    return latest
 
 
 def _load_weights(run: Run, latest: Checkpoint | None, init_from: str | None) -> StartingPoint:
