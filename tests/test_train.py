@@ -114,6 +114,7 @@ def test_what_a_run_leaves(folders: Mapping[str, str], tmp_path: Path) -> None:
         "checkpoints",
         "config.gin",
         "eval",
+        "history.csv",
         "history.json",
         "model.json",
         "operative_config.gin",
