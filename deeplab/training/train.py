@@ -36,10 +36,13 @@ from deeplab.training.optimizers import Optimizer
 from deeplab.training.resume import check_resumable
 from deeplab.training.run import Run
 from deeplab.training.schedules import SCHEDULES
-from deeplab.training.starting_point import StartingPoint, find_start, initialize_from
+from deeplab.training.starting_point import (
+    IMPORT_REPORT,
+    StartingPoint,
+    find_start,
+    initialize_from,
+)
 from deeplab.training.strategies import make_strategy
-
-_IMPORT_REPORT = "import.json"
 
 
 def train(
@@ -71,7 +74,7 @@ def train(
         DeepLabError: for anything that cannot be used, and when the loss is no longer finite.
     """
     model_dir = Path(model_dir).absolute()
-    if (model_dir / _IMPORT_REPORT).exists():
+    if (model_dir / IMPORT_REPORT).exists():
         raise DeepLabError(
             f"{model_dir} holds imported weights; train in another folder with "
             f"--init_from={model_dir}"
