@@ -15,7 +15,7 @@ from source_folders import make_folder, numbered
 
 pytestmark = pytest.mark.slow
 
-STEPS = 24
+STEPS = 14
 SETTINGS = [
     "CROP_SIZE=33",
     "GLOBAL_BATCH_SIZE=2",
