@@ -15,6 +15,8 @@ from pathlib import Path
 
 from deeplab.errors import DeepLabError
 
+_PARTIAL = ".partial."
+
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Replaces the content of `path` atomically.
@@ -24,7 +26,9 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """
     target = Path(path)
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        descriptor, temporary = tempfile.mkstemp(
+            prefix=f".{target.name}{_PARTIAL}", dir=target.parent
+        )
     except OSError as error:
         raise DeepLabError(f"cannot write {target}: {error.strerror}") from error
     try:
@@ -106,6 +110,15 @@ def _replace_directory(temporary: Path, final: Path) -> None:
         aside.rmdir()
         raise
     shutil.rmtree(aside)
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Removes the temporary files that `write_bytes` left in a folder when its process was killed.
+
+    Only for a folder that nobody else writes to at the moment.
+    """
+    for path in Path(folder).glob(f".*{_PARTIAL}*"):
+        _remove(str(path))
 
 
 def missing_folders(path: str | os.PathLike[str]) -> list[Path]:

@@ -3,7 +3,7 @@
     with track("evaluating", total=500, unit="images") as progress:
         for batch in batches:
             ...
-            progress.advance(len(batch), note="loss 0.31")
+            progress.advance(len(batch), notes=("loss 0.31", "learning rate 0.007"))
 
 Everything goes to standard output, so that standard error holds nothing but complaints.
 """
@@ -13,11 +13,12 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import rich.console
 import rich.progress
+import rich.text
 
 LINE_SECONDS = 10.0
 
@@ -25,8 +26,14 @@ LINE_SECONDS = 10.0
 class Progress(Protocol):
     """What the work reports to."""
 
-    def advance(self, count: int = 1, note: str = "") -> None:
-        """Says that `count` more units are done; `note` is shown beside, e.g. "loss 0.31"."""
+    def advance(self, count: int = 1, notes: Sequence[str] = ()) -> None:
+        """Says that `count` more units are done.
+
+        Args:
+            count: how many.
+            notes: what else to show, e.g. "loss 0.31", the most important first: a narrow terminal
+                shows fewer.
+        """
 
     def message(self, text: str) -> None:
         """Prints a line on standard output without disturbing the bar."""
@@ -59,36 +66,63 @@ def track(
         yield lines
         lines.finish()
         return
-    bar = rich.progress.Progress(
+    bar = _BarAndNotes(
         rich.progress.TextColumn("{task.description}"),
         rich.progress.BarColumn(bar_width=None),
         rich.progress.MofNCompleteColumn(),
         _RateColumn(),
         rich.progress.TimeRemainingColumn(),
-        rich.progress.TextColumn("{task.fields[note]}", markup=False),
         console=console,
         # What is redirected ends up on the console, i.e. on standard output.
         redirect_stderr=sys.stderr.isatty(),
     )
     with bar:
-        yield _Bar(bar, bar.add_task(description, total=total, completed=start, unit=unit, note=""))
+        yield _Bar(bar, bar.add_task(description, total=total, completed=start, unit=unit))
+
+
+def warn(text: str) -> None:
+    """Prints a warning on standard error; a bar on the terminal survives it."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 class _Silent:
-    def advance(self, count: int = 1, note: str = "") -> None:
+    def advance(self, count: int = 1, notes: Sequence[str] = ()) -> None:
         pass
 
     def message(self, text: str) -> None:
         print(text, flush=True)
 
 
+class _BarAndNotes(rich.progress.Progress):
+    """A bar with a line of notes below it, as many of them as fit."""
+
+    notes: Sequence[str] = ()
+
+    def get_renderables(self) -> Iterator[rich.console.RenderableType]:
+        yield from super().get_renderables()
+        if self.notes:
+            yield rich.text.Text(fitting(self.notes, self.console.width), no_wrap=True)
+
+
+def fitting(notes: Sequence[str], width: int) -> str:
+    """The first of the notes in one line, as many as fit into `width` characters."""
+    line = ""
+    for note in notes:
+        longer = f"{line}  {note}" if line else note
+        if len(longer) > width:
+            break
+        line = longer
+    return line
+
+
 class _Bar:
-    def __init__(self, bar: rich.progress.Progress, task: rich.progress.TaskID) -> None:
+    def __init__(self, bar: _BarAndNotes, task: rich.progress.TaskID) -> None:
         self._bar = bar
         self._task = task
 
-    def advance(self, count: int = 1, note: str = "") -> None:
-        self._bar.update(self._task, advance=count, note=note)
+    def advance(self, count: int = 1, notes: Sequence[str] = ()) -> None:
+        self._bar.notes = notes
+        self._bar.update(self._task, advance=count)
 
     def message(self, text: str) -> None:
         self._bar.console.print(text, markup=False, highlight=False)
@@ -117,35 +151,35 @@ class _Lines:
         self._start = start
         self._clock = clock
         self._done = self._printed = start
-        self._note = ""
+        self._notes: Sequence[str] = ()
         self._began = self._last_line = clock()
 
-    def advance(self, count: int = 1, note: str = "") -> None:
+    def advance(self, count: int = 1, notes: Sequence[str] = ()) -> None:
         self._done += count
-        self._note = note
+        self._notes = notes
         if self._clock() - self._last_line >= LINE_SECONDS:
-            self._print()
+            # Of late: how long the beginning took says little about the rest.
+            self._print(self._printed, self._last_line)
 
     def message(self, text: str) -> None:
         print(text, flush=True)
 
     def finish(self) -> None:
         if self._done > self._printed:
-            self._print()
+            self._print(self._start, self._began)
 
-    def _print(self) -> None:
+    def _print(self, start: int, began: float) -> None:
+        """Prints a line with the speed since `start` units were done, at the time `began`."""
         now = self._clock()
         self._last_line = now
         self._printed = self._done
         count = f"{self._done}" if self._total is None else f"{self._done}/{self._total}"
         parts = [f"{self._description} {count} {self._unit}"]
-        speed = (self._done - self._start) / max(now - self._began, 1e-9)
+        speed = (self._done - start) / max(now - began, 1e-9)
         parts.append(_rate(speed, self._unit))
         if self._total is not None and self._done < self._total:
             parts.append(f"{_duration((self._total - self._done) / speed)} left")
-        if self._note:
-            parts.append(self._note)
-        print(", ".join(parts), flush=True)
+        print(", ".join([*parts, *self._notes]), flush=True)
 
 
 def _rate(speed: float, unit: str) -> str:

@@ -303,8 +303,6 @@ DATA_FILE = "checkpoints/ckpt-1.data-00000-of-00001"
         (_broken("model.json", b"{"), r"model\.json cannot be read"),
         (_edited("mobilenet_v2", "mobilenet_v9"), r"model\.json: unknown backbone 'mobilenet_v9'"),
         (_edited('"cat",', ""), r"model\.json is damaged: it has 2 class names for 3 classes"),
-        (_broken("checkpoints/checkpoint"), r"checkpoints/checkpoint is damaged"),
-        (_broken("checkpoints/checkpoint", b"x {"), r"checkpoints/checkpoint is damaged"),
     ],
 )
 @pytest.mark.parametrize("command", ["evaluate", "predict", "export", "train"])
@@ -326,7 +324,10 @@ def test_a_damaged_run(
     [
         (_truncated(DATA_FILE), r"cannot read the checkpoint .*ckpt-1: .*less bytes"),
         (lambda run: (run / DATA_FILE).unlink(), r"ckpt-1\.data.*; No such file"),
-        (_truncated("checkpoints/ckpt-1.index"), r"cannot read the checkpoint .*ckpt-1\n"),
+        (
+            _truncated("checkpoints/ckpt-1.index"),
+            r"cannot read the checkpoint .*ckpt-1: not an sstable",
+        ),
         (_edited('"depth_multiplier": 0.35', '"depth_multiplier": 0.5'), "another architecture"),
         (lambda run: shutil.rmtree(run / "checkpoints"), "has no checkpoint yet"),
     ],
@@ -520,7 +521,10 @@ def _cut_in_a_length(data: bytearray) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_changed, r"record {0} of the split {1} of the data set folder in .*: delete .*/folder/"),
+        (
+            _changed,
+            r"data set 'folder', split '{1}': record number {0} is damaged .*; delete .*/folder/",
+        ),
         (_cut, r"the record file .*folder-{1}.* is damaged at byte \d+ of \d+: delete"),
         (_cut_in_a_length, r"the record file .*folder-{1}.* is damaged at byte \d+ of \d+"),
     ],

@@ -24,7 +24,7 @@ def test_plain_lines_come_every_ten_seconds_and_at_the_end(capsys: pytest.Captur
     lines = progress._Lines("training", 100, "steps", 20, clock)
     for _ in range(80):
         clock.seconds += 0.5
-        lines.advance(note="loss 0.25")
+        lines.advance(notes=("loss 0.25",))
     lines.finish()
     assert capsys.readouterr().out.splitlines() == [
         "training 40/100 steps, 2.0 steps/s, 0:30 left, loss 0.25",
@@ -50,7 +50,7 @@ def test_an_unknown_total(capsys: pytest.CaptureFixture[str]):
 
 def test_messages_are_lines_of_their_own_even_if_silent(capsys: pytest.CaptureFixture[str]):
     with track("training", 3, silent=True) as reporter:
-        reporter.advance(3, note="loss 1")
+        reporter.advance(3, notes=("loss 1",))
         reporter.message("step 3: mIoU 0.5")
     assert capsys.readouterr() == ("step 3: mIoU 0.5\n", "")
 
@@ -65,7 +65,7 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr(sys, "stdout", terminal)
     with track("training", 40, start=10) as reporter:
-        reporter.advance(30, note="loss [0.25]")
+        reporter.advance(30, notes=("loss [0.25]", "x" * 200))
         reporter.message("step 40: [saved]")
     output = terminal.getvalue()
     assert "training" in output and "40/40" in output and "loss [0.25]" in output

@@ -115,6 +115,7 @@ def test_what_a_run_leaves(folders: Mapping[str, str], tmp_path: Path) -> None:
         "checkpoints",
         "config.gin",
         "eval",
+        "history.csv",
         "history.json",
         "model.json",
         "operative_config.gin",
@@ -218,7 +219,7 @@ def test_start_from_another_model_with_other_classes(
     config = dataclasses.replace(still, train_steps=1)
     deeplab.train(config, model_dir=tmp_path / "m", init_from=str(trained), **folders)
     printed = capsys.readouterr().out
-    assert "it has 3 classes and this run 4: logits/kernel, logits/bias" in printed
+    assert "fresh: logits/kernel, logits/bias, since it has 3 classes and this run 4" in printed
     before, after = weights(trained), weights(tmp_path / "m")
     for name, value in before.items():
         trainable = name.startswith("model/") and "moving_" not in name

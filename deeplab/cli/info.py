@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -14,6 +15,10 @@ from deeplab.errors import DeepLabError
 
 if TYPE_CHECKING:
     from deeplab.models import ModelConfig
+    from deeplab.training.config import OptimizerConfig
+
+_BATCH_SIZES = (1, 2, 4, 8, 16)
+_DEVICES = (8, 12, 16, 24, 40, 80)  # GB
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -28,9 +33,10 @@ def _run(values: flags.FlagValues) -> int:
     if bool(values.gin_file) == bool(values.model_dir):
         raise UsageError("one of --gin_file and --model_dir is needed (deeplab info --help)")
     import_tensorflow(verbose=values.v > 0)
-    from deeplab.models import activation_bytes, build_model, multiply_adds, parameters
+    from deeplab.models import RESERVED, build_model, multiply_adds, parameters, training_memory
+    from deeplab.training.optimizers import num_slots
 
-    config = _configuration(values)
+    config, optimizer = _configuration(values)
     stride = shared_flags.output_stride(values)
     if stride is not None:
         config = config.at_output_stride(stride)
@@ -43,36 +49,51 @@ def _run(values: flags.FlagValues) -> int:
         print(f"{part:<10}{numbers.get(part, 0):>16,}{costs.get(part, 0):>20,}")
     print(f"{'total':<10}{sum(numbers.values()):>16,}{sum(costs.values()):>20,}")
     print(
-        f"multiply-adds of the convolutions for one image of {values.height}x{values.width}; its "
-        f"activations\ntake at most {activation_bytes(config, **size) / 2**20:,.0f} MB in training "
-        "(float32)"
+        f"multiply-adds of the convolutions for one image of {values.height}x{values.width}\n\n"
+        f"training on crops of that size, float32, {optimizer.kind}, predicted:"
     )
+    memory = training_memory(config, **size, slots=num_slots(optimizer))
+    _print_row("batch size of a device", _BATCH_SIZES)
+    _print_row("memory in GB", [f"{memory.of_batch(n) / 1e9:.1f}" for n in _BATCH_SIZES])
+    print()
+    _print_row("memory of a device in GB", _DEVICES)
+    _print_row("largest batch size", [memory.largest_batch(n * 10**9) for n in _DEVICES])
+    print(f"(of which {RESERVED / 1e9:.0f} GB is left to the device itself)")
     return 0
 
 
-def _configuration(values: flags.FlagValues) -> ModelConfig:
+def _print_row(name: str, cells: Iterable[object]) -> None:
+    print(f"{name:<26}" + "".join(f"{cell:>8}" for cell in cells))
+
+
+def _configuration(values: flags.FlagValues) -> tuple[ModelConfig, OptimizerConfig]:
+    from deeplab.training.config import OptimizerConfig
+
     if values.model_dir:
         from deeplab.run_folder import read_description
 
-        return read_description(shared_flags.path(values.model_dir)).config
+        description = read_description(shared_flags.path(values.model_dir))
+        if description.training is None:
+            return description.config, OptimizerConfig()
+        return description.config, OptimizerConfig(**description.training["optimizer"])
     from deeplab.configuration import read_configuration
     from deeplab.data import DATASETS
 
     train = read_configuration(values.gin_file, values.gin_bindings).train
     if train.model.num_classes is not None:
-        return train.model
+        return train.model, train.optimizer
     names = DATASETS[train.data.dataset].class_names
     if names is None:
         raise DeepLabError(
             f"the data set {train.data.dataset!r} has its classes from its files; say how many: "
             "--gin_bindings=NUM_CLASSES=..."
         )
-    return dataclasses.replace(train.model, num_classes=len(names))
+    return dataclasses.replace(train.model, num_classes=len(names)), train.optimizer
 
 
 COMMAND = Command(
     name="info",
-    summary="Prints parameters, multiply-adds and activation memory of a network, part by part.",
+    summary="Prints what a network costs: parameters, multiply-adds, memory of training.",
     example="deeplab info --gin_file=runs/shapes_mobilenet_v2.gin --height=513 --width=513",
     define=_define,
     run=_run,

@@ -11,6 +11,7 @@ import tensorflow as tf
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.examples import Scored
 from deeplab.evaluation.metrics import Tally, pixel_accuracy, summarize
+from deeplab.out_of_memory import explained, inference_advice
 from deeplab.progress import track
 
 
@@ -50,7 +51,9 @@ def evaluate_model(
         for batch in batches:
             ids = [raw.decode("utf-8", "replace") for raw in batch["id"].numpy()]
             try:
-                predictions = predict_labels(batch["image"]).numpy()
+                size = "x".join(map(str, batch["image"].shape[:3]))
+                with explained(f"predicting {size} pixels", inference_advice):
+                    predictions = predict_labels(batch["image"]).numpy()
             except DeepLabError as error:
                 raise DeepLabError(f"image {ids[0]}: {error}") from error
             labels = batch["label"].numpy()

@@ -22,6 +22,7 @@ from deeplab.evaluation.image_files import Input, find_images, read_rgb
 from deeplab.evaluation.inference import Network, check_scales, label_function
 from deeplab.evaluation.saved_model import open_saved_model
 from deeplab.files import make_directory, write_bytes
+from deeplab.out_of_memory import explained, inference_advice
 from deeplab.progress import track
 from deeplab.run_folder import load_model, read_description
 
@@ -110,7 +111,9 @@ def predict(
                     reporter.advance()
                     continue
                 batch = tf.cast(pixels[np.newaxis], tf.float32)
-                ids = predict_labels(batch)[0].numpy()
+                size = "x".join(map(str, pixels.shape[:2]))
+                with explained(f"predicting {image.path} ({size} pixels)", inference_advice):
+                    ids = predict_labels(batch)[0].numpy()
                 yield _Result(pixels, ids, colors, _targets(image, output_dir))
 
         for paths in _ahead(pool, _write, results()):

@@ -13,6 +13,7 @@ from deeplab.errors import DeepLabError, unknown_name
 from deeplab.export.saved_model import ServedModel, save
 from deeplab.export.verify import Verification, sample_images, verify
 from deeplab.models import BACKBONES
+from deeplab.out_of_memory import explained, inference_advice
 from deeplab.run_folder import (
     Checkpoint,
     ModelDescription,
@@ -67,7 +68,8 @@ def export(
         # What is compared is what lies on the disk, loaded as a server would.
         loaded = tf.saved_model.load(str(folder))
         logits = loaded.signatures["logits"]
-        return verify(model, lambda image: logits(images=image)["logits"], images, source)
+        with explained("comparing the export with the model", inference_advice):
+            return verify(model, lambda image: logits(images=image)["logits"], images, source)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -13,7 +13,8 @@ from deeplab.models.deeplab_v3_plus import (
     with_num_classes,
 )
 from deeplab.models.inflate import inflated, is_inflatable
-from deeplab.models.multiply_adds import activation_bytes, multiply_adds, parameters
+from deeplab.models.memory import RESERVED, TrainingMemory, training_memory
+from deeplab.models.multiply_adds import multiply_adds, parameters
 from deeplab.models.rematerialisation import rematerialised
 from deeplab.models.resize import resize_bilinear
 from deeplab.models.variables import decayed_variables, variables_by_path
@@ -21,11 +22,12 @@ from deeplab.models.variables import decayed_variables, variables_by_path
 __all__ = [
     "BACKBONES",
     "OUTPUT_STRIDES",
+    "RESERVED",
+    "TrainingMemory",
     "Backbone",
     "BatchNorm",
     "DeepLabModel",
     "ModelConfig",
-    "activation_bytes",
     "at_output_stride",
     "build_model",
     "decayed_variables",
@@ -38,6 +40,7 @@ __all__ = [
     "rematerialised",
     "resize_bilinear",
     "scale_logits",
+    "training_memory",
     "variables_by_path",
     "with_num_classes",
 ]

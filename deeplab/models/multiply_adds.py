@@ -62,13 +62,3 @@ def _part(name: str) -> str:
     if name.startswith("dense_prediction_cell"):
         return "aspp"
     return next(part for part in PARTS if name.startswith(part))
-
-
-def activation_bytes(config: ModelConfig, *, height: int, width: int) -> int:
-    """Bytes of the outputs of all layers for one image, in float32.
-
-    Training keeps most of them until the backward pass has used them, so that this times the batch
-    size is an upper bound of what a step needs besides weights and optimizer.
-    """
-    model = build_model(config, image_size=(height, width))
-    return sum(4 * math.prod(layer.output.shape[1:]) for layer in model.layers)

@@ -6,6 +6,7 @@ from deeplab.run_folder.checkpoints import (
     Checkpoint,
     find_checkpoint,
     list_checkpoints,
+    read_variable,
     restore_checkpoint,
     save_checkpoint,
     stored_shapes,
@@ -18,18 +19,22 @@ from deeplab.run_folder.description import (
 )
 from deeplab.run_folder.load import load_model
 from deeplab.run_folder.lock import exclusive
+from deeplab.run_folder.recovery import Recovered, recover
 
 __all__ = [
     "BEST_FOLDER",
     "CHECKPOINT_FOLDER",
     "Checkpoint",
     "ModelDescription",
+    "Recovered",
     "exclusive",
     "find_checkpoint",
     "has_description",
     "list_checkpoints",
     "load_model",
     "read_description",
+    "read_variable",
+    "recover",
     "restore_checkpoint",
     "save_checkpoint",
     "stored_shapes",

@@ -2,19 +2,22 @@
 
 Variables are stored by their stable paths (`variables_by_path`). A checkpoint counts once the state
 file `checkpoint` names it, which is replaced last and atomically: whatever a crash leaves behind,
-the state file names complete checkpoints only. Nothing in a checkpoint depends on the clock or on
-how often a run was restarted.
+the state file names complete checkpoints only. `recovery` is for those that were damaged later.
+Nothing in a checkpoint depends on the clock or on how often a run was restarted.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from deeplab import files
@@ -22,6 +25,9 @@ from deeplab.errors import DeepLabError
 
 CHECKPOINT_FOLDER = "checkpoints"
 BEST_FOLDER = "best"
+STATE_FILE = "checkpoint"
+# IndexError is what TensorFlow makes of OUT_OF_RANGE: the file is too short.
+READ_ERRORS = (IndexError, tf.errors.OpError, ValueError)
 _PREFIX = re.compile(r"^ckpt-(\d+)$")
 
 Groups = Mapping[str, Mapping[str, keras.Variable | tf.Variable]]
@@ -47,53 +53,76 @@ def save_checkpoint(folder: str | Path, step: int, groups: Groups, *, keep: int)
         DeepLabError: if the folder cannot be written.
     """
     folder = files.make_directory(folder)
-    kept = [c for c in list_checkpoints(folder) if c.step < step][-(keep - 1) :] if keep > 1 else []
-    prefix = str(folder / f"ckpt-{step}")
+    before = list_checkpoints(folder)
+    kept = [c for c in before if c.step < step][-(keep - 1) :] if keep > 1 else []
+    new = Checkpoint(str(folder / f"ckpt-{step}"), step)
     try:
-        _trackable(groups).write(prefix)
-    except (OSError, tf.errors.OpError) as error:
-        raise DeepLabError(f"cannot write the checkpoint {prefix}: {_brief(error)}") from error
-    names = [Path(c.prefix).name for c in kept] + [f"ckpt-{step}"]
-    files.write_text(folder / "checkpoint", _state(names))
-    for path in folder.glob("ckpt-*"):
-        if path.name.split(".")[0] not in names:
-            path.unlink()
-    return Checkpoint(prefix, step)
+        _trackable(groups).write(new.prefix)
+        # On the disk before the state file names it: a power cut must not leave the name alone.
+        for path in folder.glob(f"ckpt-{step}.*"):
+            _to_disk(path)
+        name_checkpoints(folder, [*kept, new])
+    except (DeepLabError, OSError, tf.errors.OpError) as error:
+        # A full disk is to have its room back, and the checkpoints of before stay what they were.
+        remove_unnamed(folder, before)
+        raise DeepLabError(f"cannot write the checkpoint {new.prefix}: {brief(error)}") from error
+    remove_unnamed(folder, [*kept, new])
+    return new
 
 
-def _state(names: list[str]) -> str:
+def name_checkpoints(folder: Path, checkpoints: Sequence[Checkpoint]) -> None:
+    """Writes the state file; the last one is the latest."""
+    names = [Path(checkpoint.prefix).name for checkpoint in checkpoints]
     # The text format of tf.train.get_checkpoint_state, without its time stamps.
     lines = [f'model_checkpoint_path: "{names[-1]}"']
     lines += [f'all_model_checkpoint_paths: "{name}"' for name in names]
-    return "\n".join(lines) + "\n"
+    files.write_text(folder / STATE_FILE, "\n".join(lines) + "\n")
+
+
+def remove_unnamed(folder: Path, checkpoints: Sequence[Checkpoint]) -> None:
+    """Removes all other checkpoints, and what was left of saving one when the process ended."""
+    names = {Path(checkpoint.prefix).name for checkpoint in checkpoints}
+    for path in folder.glob("ckpt-*"):
+        # TensorFlow collects the parts of a checkpoint in a folder beside it.
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name.split(".")[0] not in names:
+            path.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def list_checkpoints(folder: str | Path) -> list[Checkpoint]:
-    """The checkpoints that a folder's state file names, oldest first.
+    """The checkpoints that a folder's state file names and that are there, oldest first.
 
-    Without a state file, those that are complete: it may have been lost, or the first save was cut
-    short right before it.
+    Without a readable state file, those whose index is there: it may have been lost, or the first
+    save was cut short right before it.
 
     Raises:
-        DeepLabError: if there is a state file, but a damaged one: a run must not begin anew on top
-            of its checkpoints.
+        DeepLabError: if there is a state file, but a damaged one, and no checkpoint: a run must not
+            begin anew where another one was.
     """
-    file = Path(folder) / "checkpoint"
+    return [c for c in named_checkpoints(folder) if Path(f"{c.prefix}.index").is_file()]
+
+
+def named_checkpoints(folder: str | Path) -> list[Checkpoint]:
+    """Like `list_checkpoints`, with those that the state file names but that are not there."""
+    file = Path(folder) / STATE_FILE
     try:
         state = tf.train.get_checkpoint_state(str(folder))
-    except ValueError as error:
-        raise DeepLabError(f"{file} is damaged: it names no checkpoint") from error
-    if state is None and file.is_file():
-        raise DeepLabError(f"{file} is damaged: it names no checkpoint")
+    except ValueError:
+        state = None
     if state is None:
         prefixes = [str(path.with_suffix("")) for path in Path(folder).glob("ckpt-*.index")]
+        if file.is_file() and not prefixes:
+            raise DeepLabError(f"{file} is damaged, and there is no checkpoint beside it")
     else:
         prefixes = list(state.all_model_checkpoint_paths)
-    found = []
-    for prefix in prefixes:
-        match = _PREFIX.match(Path(prefix).name)
-        if match and Path(f"{prefix}.index").is_file():
-            found.append(Checkpoint(prefix, int(match.group(1))))
+    matches = [(prefix, _PREFIX.match(Path(prefix).name)) for prefix in prefixes]
+    found = [Checkpoint(prefix, int(match.group(1))) for prefix, match in matches if match]
     return sorted(found, key=lambda checkpoint: checkpoint.step)
 
 
@@ -149,10 +178,9 @@ def restore_checkpoint(checkpoint: Checkpoint, groups: Groups) -> None:
         status.assert_existing_objects_matched()
         # What is left over (the optimizer, for a model alone) is no reason for a warning.
         status.expect_partial()
-    except (AssertionError, IndexError, tf.errors.OpError, ValueError) as error:
-        # IndexError is what TensorFlow makes of OUT_OF_RANGE: the file is too short.
+    except (AssertionError, *READ_ERRORS) as error:
         raise DeepLabError(
-            f"cannot read the checkpoint {checkpoint.prefix}: {_brief(error)}"
+            f"cannot read the checkpoint {checkpoint.prefix}: {brief(error)}"
         ) from error
 
 
@@ -164,8 +192,10 @@ def stored_shapes(checkpoint: Checkpoint) -> dict[tuple[str, str], tuple[int, ..
     """
     try:
         reader = tf.train.load_checkpoint(checkpoint.prefix)
-    except (tf.errors.OpError, ValueError) as error:
-        raise DeepLabError(f"cannot read the checkpoint {checkpoint.prefix}") from error
+    except READ_ERRORS as error:
+        raise DeepLabError(
+            f"cannot read the checkpoint {checkpoint.prefix}: {brief(error)}"
+        ) from error
     shapes = {}
     for key, shape in reader.get_variable_to_shape_map().items():
         parts = key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").split("/")
@@ -174,7 +204,24 @@ def stored_shapes(checkpoint: Checkpoint) -> dict[tuple[str, str], tuple[int, ..
     return shapes
 
 
-def _brief(error: Exception) -> str:
+def read_variable(checkpoint: Checkpoint, group: str, path: str) -> np.ndarray:
+    """The value of a stored variable.
+
+    Raises:
+        DeepLabError: if the checkpoint cannot be read or has no such variable.
+    """
+    name = path.replace("/", ".S")
+    try:
+        reader = tf.train.load_checkpoint(checkpoint.prefix)
+        value: np.ndarray = reader.get_tensor(f"{group}/{name}/.ATTRIBUTES/VARIABLE_VALUE")
+    except READ_ERRORS as error:
+        raise DeepLabError(
+            f"cannot read {path} of the checkpoint {checkpoint.prefix}: {brief(error)}"
+        ) from error
+    return value
+
+
+def brief(error: Exception) -> str:
     """The message without TensorFlow's remarks about the operation."""
     text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", " ".join(str(error).split()))
     return textwrap.shorten(text, 200, placeholder=" ...")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from deeplab.errors import DeepLabError
 
@@ -16,19 +18,43 @@ FILE_NAME = ".lock"
 def exclusive(model_dir: str | Path) -> Iterator[None]:
     """Holds the lock of a folder; the operating system frees it when the process ends.
 
+    After an error that left nothing else in the folder, the lock's file goes as well.
+
     Raises:
         DeepLabError: if another process holds it, or the folder cannot be written.
     """
     path = Path(model_dir) / FILE_NAME
-    try:
-        lock = path.open("w")
-    except OSError as error:
-        raise DeepLabError(f"cannot write {path}: {error.strerror}") from error
-    with lock as file:
+    with _open(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise DeepLabError(
-                f"another process trains in {model_dir}; wait for it or choose another --model_dir"
-            ) from error
-        yield
+            raise _taken(model_dir) from error
+        if not _is_still(file, path):
+            # Whoever held it removed the file between our opening and locking it.
+            raise _taken(model_dir)
+        try:
+            yield
+        except BaseException:
+            if os.listdir(model_dir) == [FILE_NAME]:
+                path.unlink()
+            raise
+
+
+def _open(path: Path) -> TextIO:
+    try:
+        return path.open("w")
+    except OSError as error:
+        raise DeepLabError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _is_still(file: TextIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _taken(model_dir: str | Path) -> DeepLabError:
+    return DeepLabError(
+        f"another process trains in {model_dir}; wait for it or choose another --model_dir"
+    )

@@ -199,6 +199,8 @@ class TrainConfig:
         eval_steps: steps between evaluations on the evaluation split, and one at the end; 0: never.
         keep_checkpoints: how many of the newest checkpoints stay.
         log_steps: steps between entries in history.json and TensorBoard.
+        profile_steps: the first and the last step of a trace for TensorBoard's profile page; None:
+            no trace.
         seed: of initial weights, order of the data, augmentation and dropout.
     """
 
@@ -219,6 +221,7 @@ class TrainConfig:
     eval_steps: int = 0
     keep_checkpoints: int = 3
     log_steps: int = 20
+    profile_steps: tuple[int, int] | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -250,6 +253,13 @@ class TrainConfig:
         if self.rematerialize and self.model.image_pyramid != (1.0,):
             raise DeepLabError("rematerialize does not work with an image_pyramid")
         checks.integer("eval_steps", self.eval_steps, minimum=0)
+        if self.profile_steps is not None:
+            steps = checks.integers("profile_steps", self.profile_steps, minimum=1)
+            if len(steps) != 2 or steps[0] > steps[1]:
+                raise DeepLabError(
+                    f"profile_steps must be (first, last), not {self.profile_steps!r}"
+                )
+            object.__setattr__(self, "profile_steps", steps)  # JSON and gin have lists
         checks.integer("seed", self.seed, minimum=0, maximum=MAX_SEED)
 
     def to_dict(self) -> dict[str, Any]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab.data import training_batches
-from deeplab.errors import Terminated
-from deeplab.models import rematerialised
+from deeplab.errors import DeepLabError, Terminated
+from deeplab.models import rematerialised, variables_by_path
 from deeplab.progress import track
 from deeplab.run_folder import CHECKPOINT_FOLDER, list_checkpoints, save_checkpoint
+from deeplab.training.collapse import TrainingImages
+from deeplab.training.first_batch import report_first_batch
+from deeplab.training.input_wait import InputWait
 from deeplab.training.losses import make_loss
+from deeplab.training.memory_advice import training_explained
 from deeplab.training.optimizers import loss_weight_decay
+from deeplab.training.profile import profiled
 from deeplab.training.run import Run
 from deeplab.training.run_log import RunLog
 from deeplab.training.step import make_train_step
@@ -27,11 +33,11 @@ def run_loop(run: Run) -> None:
     Ctrl-C and SIGTERM save a checkpoint before they go on their way.
 
     Raises:
-        DeepLabError: when the loss is no longer finite; the message names step and images.
+        DeepLabError: when the loss is no longer finite; the message names step and images. When the
+            memory does not suffice, with what to change.
     """
     config = run.config
-    log = RunLog(run.model_dir, step=run.step)
-    train_step = make_train_step(
+    step_function = make_train_step(
         run.model,
         run.optimizer,
         run.strategy,
@@ -48,14 +54,24 @@ def run_loop(run: Run) -> None:
         loss_scale=run.loss_scale,
         average=run.average,
     )
-    validation = Validation(run, log) if config.eval_steps else None
-    watch = Watch(run, log)
-    try:
-        with track("training", config.train_steps, start=run.step) as progress:
-            for batch in _batches(run):
+    with (
+        training_explained(run),
+        RunLog(run.model_dir, step=run.step, writes=run.is_chief) as log,
+        profiled(step_function, run) as train_step,
+        track("training", config.train_steps, start=run.step) as progress,
+    ):
+        validation = Validation(run, log) if config.eval_steps else None
+        training_images = TrainingImages(run)
+        batches = InputWait(_batches(run))
+        watch = Watch(run, log, batches)
+        try:
+            for batch in batches:
                 step = run.step
+                if step == 0 and run.is_chief:
+                    report_first_batch(run, log, batch, progress)
                 watch.add(step + 1, train_step(batch), batch, progress)
                 step += 1
+                training_images.look(step, batch)
                 if step % config.checkpoint_steps == 0 or step == config.train_steps:
                     watch.check()
                     _save(run, log)
@@ -65,14 +81,26 @@ def run_loop(run: Run) -> None:
                     watch.restart_clock()
                 if step == config.train_steps:
                     break
-    except (KeyboardInterrupt, Terminated):
-        watch.check()
-        if not _is_saved(run):
-            _save(run, log)
-        print(f"stopped at step {run.step}; the same command resumes", flush=True)
-        raise
-    finally:
-        log.close()
+        except (KeyboardInterrupt, Terminated):
+            watch.check()
+            if not _is_saved(run):
+                _check_weights(run)
+                _save(run, log)
+            progress.message(f"stopped at step {run.step}; the same command resumes")
+            raise
+
+
+def _check_weights(run: Run) -> None:
+    """Refuses to save weights that are not finite: an interrupted step has shown no loss.
+
+    Raises:
+        DeepLabError: if some are not.
+    """
+    for path, variable in variables_by_path(run.model).items():
+        if not np.isfinite(variable.numpy()).all():
+            raise DeepLabError(
+                f"interrupted at step {run.step}, which is not saved: {path} is no longer finite"
+            )
 
 
 def _batches(run: Run) -> Iterator[Any]:

@@ -244,6 +244,11 @@ class Optimizer:
             update()
 
 
+def num_slots(config: OptimizerConfig) -> int:
+    """How many numbers the optimizer remembers of each weight."""
+    return len(RULES[config.kind](config).slot_names)
+
+
 def loss_weight_decay(config: OptimizerConfig) -> float:
     """The factor of the L2 term in the loss: sgd couples the decay, adamw does not."""
     return config.resolved_weight_decay if config.kind == "sgd" else 0.0

@@ -9,7 +9,7 @@ from deeplab.errors import DeepLabError
 from deeplab.training.config import default_settings
 
 # The only settings that may differ from what was saved; the schedule follows train_steps.
-CHANGEABLE = ("train_steps", "checkpoint_steps", "eval_steps")
+CHANGEABLE = ("train_steps", "checkpoint_steps", "eval_steps", "profile_steps")
 
 
 def check_resumable(

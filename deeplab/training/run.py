@@ -30,6 +30,7 @@ class Run:
         pad_value: what crops are padded with, 0..255, one value a channel.
         average: moving average of the weights, made in the scope; None if the run keeps none.
         loss_scale: likewise, of mixed_float16.
+        is_chief: whether this process is the one that writes.
     """
 
     config: TrainConfig
@@ -41,6 +42,7 @@ class Run:
     pad_value: tuple[float, ...]
     average: MovingAverage | None = None
     loss_scale: LossScale | None = None
+    is_chief: bool = True
 
     @property
     def step(self) -> int:

@@ -1,91 +1,125 @@
-"""What a run tells about itself: history.json and TensorBoard events."""
+"""What a run tells about itself: history files and TensorBoard events."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from deeplab import files
-from deeplab.evaluation.colors import Color, color_image
+from deeplab.data import PreparedDataset
+from deeplab.errors import DeepLabError
+from deeplab.evaluation.colors import error_image, overlay
 from deeplab.evaluation.examples import Scored
+from deeplab.evaluation.panels import legend, sheet
+from deeplab.training.history import History
 
-_HISTORY = "history.json"
+_METRICS = ("miou", "pixel_accuracy", "mean_accuracy")
+_HEADINGS = ("image", "label", "prediction", "wrong pixels")
 
 
 class RunLog:
-    """Writes the numbers of a run.
+    """Writes the numbers of a run: `History`, and TensorBoard events in train/ and eval/.
 
-    history.json holds {"train": [{"step", "loss", ...}], "eval": [{"step", "miou", ...}]}; the
-    TensorBoard events lie in train/ and eval/.
+    A context manager: leaving it writes what is pending and closes the files. After an error it
+    does so if it can; the error is what matters then.
     """
 
-    def __init__(self, model_dir: Path, *, step: int) -> None:
-        """Continues the history of the folder, without what lies behind `step`."""
-        self._path = model_dir / _HISTORY
-        self._history: dict[str, list[dict[str, Any]]] = {"train": [], "eval": []}
-        for kind, rows in self._read().items():
-            self._history[kind] = [row for row in rows if row["step"] <= step]
-        self._train = tf.summary.create_file_writer(str(model_dir / "train"))
-        self._eval = tf.summary.create_file_writer(str(model_dir / "eval"))
+    def __init__(self, model_dir: Path, *, step: int, writes: bool = True) -> None:
+        """Continues the history of the folder, without what lies behind `step`.
 
-    def _read(self) -> dict[str, list[dict[str, Any]]]:
+        Args:
+            model_dir: folder of the run.
+            step: steps done.
+            writes: whether this process is the one that writes; if not, nothing is.
+        """
+        self._writes = writes
+        self._history = History(model_dir, step=step)
+        self._train, self._eval = (
+            tf.summary.create_file_writer(str(model_dir / name))
+            if writes
+            else tf.summary.create_noop_writer()
+            for name in ("train", "eval")
+        )
+
+    def __enter__(self) -> RunLog:
+        """The log."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Writes and closes."""
         try:
-            history: dict[str, list[dict[str, Any]]] = json.loads(self._path.read_text())
-        except (FileNotFoundError, ValueError):
-            return {}
-        return history
+            self.flush()
+            self._train.close()
+            self._eval.close()
+        except (DeepLabError, tf.errors.OpError):
+            if error is None:
+                raise
 
     @property
     def best_miou(self) -> float | None:
         """The best mean IoU so far; None before the first evaluation."""
-        mious = [row["miou"] for row in self._history["eval"]]
-        return max((miou for miou in mious if miou is not None), default=None)
+        return self._history.best_miou
 
     def train(self, step: int, values: Mapping[str, float]) -> None:
         """Notes numbers of a training step."""
-        self._history["train"].append({"step": step, **values})
+        self._history.add("train", step, values)
         with self._train.as_default(step=step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
 
     def evaluation(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Notes the metrics of an evaluation."""
-        names = ("miou", "pixel_accuracy", "mean_accuracy")
-        row = {name: metrics[name] for name in names}
-        self._history["eval"].append({"step": step, **row})
+        row = {name: metrics[name] for name in _METRICS}
+        self._history.add("eval", step, {**row, "iou": metrics["per_class_iou"]})
         with self._eval.as_default(step=step):
             ious = {f"iou/{name}": iou for name, iou in metrics["per_class_iou"].items()}
             for name, value in {**row, **ious}.items():
                 if value is not None:
                     tf.summary.scalar(name, value)
 
-    def panel(
-        self, step: int, examples: Sequence[Scored], colors: Sequence[Color], ignore_label: int
-    ) -> None:
-        """Shows a few images: image, label and prediction side by side."""
+    def picture(self, step: int, name: str, picture: npt.NDArray[np.uint8]) -> None:
+        """Shows a picture of the training, uint8 [H,W,3]."""
+        with self._train.as_default(step=step):
+            tf.summary.image(name, picture[None])
+
+    def panel(self, step: int, examples: Sequence[Scored], dataset: PreparedDataset) -> None:
+        """Shows a few images: label and prediction laid over each, and what is wrong."""
+        colors, ignore_label = dataset.colors, dataset.ignore_label
         with self._eval.as_default(step=step):
-            for index, example in enumerate(examples):
+            for index, one in enumerate(examples):
                 pictures = (
-                    example.image,
-                    color_image(example.labels, colors, ignore_label),
-                    color_image(example.predictions, colors),
+                    one.image,
+                    overlay(one.image, one.labels, colors, ignore_label),
+                    overlay(one.image, one.predictions, colors),
+                    error_image(one.image, one.labels, one.predictions, ignore_label),
                 )
-                row = np.concatenate(pictures, axis=1)
-                tf.summary.image(f"image_label_prediction/{index}", row[None])
+                entries = legend(
+                    (one.labels, one.predictions), dataset.class_names, colors, ignore_label
+                )
+                picture = sheet([pictures], _HEADINGS, entries)
+                tf.summary.image(f"image_label_prediction/{index}", picture[None])
 
     def flush(self) -> None:
-        """Brings everything to the disk."""
-        files.write_text(self._path, json.dumps(self._history, indent=1) + "\n")
-        self._train.flush()
-        self._eval.flush()
+        """Brings everything to the disk.
 
-    def close(self) -> None:
-        """Flushes and closes."""
-        self.flush()
-        self._train.close()
-        self._eval.close()
+        Raises:
+            DeepLabError: if it cannot be written.
+        """
+        if not self._writes:
+            return
+        self._history.write()
+        try:
+            self._train.flush()
+            self._eval.flush()
+        except tf.errors.OpError as error:
+            raise DeepLabError(f"cannot write the TensorBoard events: {error.message}") from error

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
+import keras
+
 from deeplab.errors import DeepLabError
-from deeplab.models import DeepLabModel, variables_by_path
+from deeplab.models import (
+    DeepLabModel,
+    ModelConfig,
+    inflated,
+    is_inflatable,
+    variables_by_path,
+)
 from deeplab.run_folder import (
     Checkpoint,
     ModelDescription,
     find_checkpoint,
     read_description,
+    read_variable,
     restore_checkpoint,
     stored_shapes,
 )
 
-_LAST_LAYER = "logits/"
+IMPORT_REPORT = "import.json"
+_BACKBONE = "backbone"
+
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 class StartingPoint(NamedTuple):
@@ -46,31 +61,100 @@ def find_start(backbone: str, model_dir: str) -> tuple[ModelDescription, Checkpo
 
 
 def initialize_from(model: DeepLabModel, model_dir: str) -> StartingPoint:
-    """Loads the weights of another model folder, their moving average where there is one.
+    """Loads the weights of another model folder, their moving average if it has one, by parts.
 
-    The last layer is left as it is when the class counts differ. Everything else must fit.
+    The backbone must fit. A part of the head (aspp, decoder, logits ...) in which a variable is
+    missing or has another shape, as the last layer for another class count, stays as it is; so does
+    one that an import left fresh.
 
     Returns:
         What was loaded and what was not.
 
     Raises:
-        DeepLabError: if the other model is of another architecture.
+        DeepLabError: if the other model has another backbone, or one of other widths.
     """
     other, checkpoint = find_start(model.model_config.backbone, model_dir)
     group = other.weights_group
-    variables = variables_by_path(model)
-    stored = stored_shapes(checkpoint)
-    fresh = [
-        path
+    never_loaded = _left_fresh(Path(model_dir))
+    stored = {
+        path: shape
+        for (found, path), shape in stored_shapes(checkpoint).items()
+        if found == group and path.split("/")[0] not in never_loaded
+    }
+    parts: dict[str, dict[str, keras.Variable]] = {}
+    for path, variable in variables_by_path(model).items():
+        parts.setdefault(path.split("/")[0], {})[path] = variable
+    fresh = {
+        part: _misfit(part, variables, stored, other, model.model_config)
+        for part, variables in parts.items()
+        if part != _BACKBONE and any(_differs(path, v, stored) for path, v in variables.items())
+    }
+    loaded = {
+        path: variable
+        for part, variables in parts.items()
+        if part not in fresh
         for path, variable in variables.items()
-        if path.startswith(_LAST_LAYER) and stored.get((group, path)) != tuple(variable.shape)
-    ]
-    loaded = {path: variable for path, variable in variables.items() if path not in fresh}
-    restore_checkpoint(checkpoint, {group: loaded})
-    line = f"{checkpoint.prefix} ({len(loaded)} variables)"
+    }
+    inflate = {
+        path: variable
+        for path, variable in loaded.items()
+        if path in stored and is_inflatable(stored[path], tuple(variable.shape))
+    }
+    plain = {path: variable for path, variable in loaded.items() if path not in inflate}
+    restore_checkpoint(checkpoint, {group: plain})
+    for path, variable in inflate.items():
+        variable.assign(inflated(read_variable(checkpoint, group, path), variable.shape[2]))
+    line = f"{checkpoint.prefix} ({len(loaded)} variables"
+    whole = [part for part in parts if part not in fresh]
+    line += f" of {', '.join(whole)}), which came from {other.weights_source}"
+    line += "".join(f"; {path} inflated to {v.shape[2]} channels" for path, v in inflate.items())
     if fresh:
-        line += (
-            f"; fresh, since it has {other.config.num_classes} classes and this run "
-            f"{model.model_config.num_classes}: {', '.join(fresh)}"
-        )
+        line += f"; fresh: {'; '.join(fresh.values())}"
     return StartingPoint(line, other.batch_norm_folded)
+
+
+def _left_fresh(model_dir: Path) -> set[str]:
+    """The parts of an imported model of which the import loaded nothing.
+
+    Raises:
+        DeepLabError: if the report of the import is damaged.
+    """
+    file = model_dir / IMPORT_REPORT
+    if not file.exists():
+        return set()
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+        missing, loaded = (
+            {path.split("/")[0] for path in report[name]} for name in ("missing", "loaded")
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DeepLabError(f"{file} cannot be read: {error!r}") from error
+    return missing - loaded
+
+
+def _differs(path: str, variable: keras.Variable, stored: Shapes) -> bool:
+    shape, wanted = stored.get(path), tuple(variable.shape)
+    return shape != wanted and not (shape and is_inflatable(shape, wanted))
+
+
+def _misfit(
+    part: str,
+    variables: Mapping[str, keras.Variable],
+    stored: Shapes,
+    other: ModelDescription,
+    config: ModelConfig,
+) -> str:
+    """Names a part that is not loaded, and says why."""
+    if not any(path in stored for path in variables):
+        return f"{part} ({len(variables)} variables), which did not come with it"
+    if part == "logits" and other.config.num_classes != config.num_classes:
+        return (
+            f"{', '.join(variables)}, since it has {other.config.num_classes} classes and this run "
+            f"{config.num_classes}"
+        )
+    path, variable = next((p, v) for p, v in variables.items() if _differs(p, v, stored))
+    shape = stored.get(path)
+    there = "is missing there" if shape is None else f"is {list(shape)} there"
+    return (
+        f"{part} ({len(variables)} variables), since {path} {there} and {list(variable.shape)} here"
+    )

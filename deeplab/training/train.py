@@ -22,6 +22,7 @@ from deeplab.data import (
 )
 from deeplab.errors import DeepLabError
 from deeplab.models import ModelConfig, build_model, with_num_classes
+from deeplab.progress import warn
 from deeplab.run_folder import (
     CHECKPOINT_FOLDER,
     Checkpoint,
@@ -30,6 +31,7 @@ from deeplab.run_folder import (
     has_description,
     list_checkpoints,
     read_description,
+    recover,
     restore_checkpoint,
     write_description,
 )
@@ -42,10 +44,13 @@ from deeplab.training.optimizers import Optimizer
 from deeplab.training.resume import check_resumable
 from deeplab.training.run import Run
 from deeplab.training.schedules import is_zero, make_schedule
-from deeplab.training.starting_point import StartingPoint, find_start, initialize_from
+from deeplab.training.starting_point import (
+    IMPORT_REPORT,
+    StartingPoint,
+    find_start,
+    initialize_from,
+)
 from deeplab.training.strategies import make_strategy
-
-_IMPORT_REPORT = "import.json"
 
 
 def train(
@@ -77,7 +82,7 @@ def train(
         DeepLabError: for anything that cannot be used, and when the loss is no longer finite.
     """
     model_dir = Path(model_dir).absolute()
-    if (model_dir / _IMPORT_REPORT).exists():
+    if (model_dir / IMPORT_REPORT).exists():
         raise DeepLabError(
             f"{model_dir} holds imported weights; train in another folder with "
             f"--init_from={model_dir}"
@@ -116,7 +121,7 @@ def train(
             replicas_per_worker=tf_strategy.num_replicas_in_sync,
         )
         _check_parts(config, tf_strategy.num_replicas_in_sync)
-        latest = _latest(model_dir)
+        latest = _recover(model_dir)
         if saved is not None and latest is not None:
             folders = {"data_dir": settings["data_dir"], "source_dir": settings["source_dir"]}
             wanted = {**settings, "data_dir": saved["data_dir"], "source_dir": saved["source_dir"]}
@@ -174,7 +179,7 @@ def _check_start(
     init_from: str | None,
 ) -> None:
     """Refuses, before any data is prepared, what needs no data to be refused."""
-    if _latest(model_dir) is None:
+    if not list_checkpoints(model_dir / CHECKPOINT_FOLDER):
         if init_from:
             find_start(config.model.backbone, init_from)
     elif saved is not None:
@@ -253,9 +258,11 @@ def _own_folder(model_dir: Path) -> Iterator[None]:
         raise
 
 
-def _latest(model_dir: Path) -> Checkpoint | None:
-    found = list_checkpoints(model_dir / CHECKPOINT_FOLDER)
-    return found[-1] if found else None
+def _recover(model_dir: Path) -> Checkpoint | None:
+    latest, lines = recover(model_dir)
+    for line in lines:
+        warn(line)
+    return latest
 
 
 def _load_weights(run: Run, latest: Checkpoint | None, init_from: str | None) -> StartingPoint:

@@ -7,8 +7,9 @@ import time
 from typing import Any
 
 from deeplab.errors import DeepLabError
-from deeplab.progress import Progress
+from deeplab.progress import Progress, warn
 from deeplab.run_folder import CHECKPOINT_FOLDER, list_checkpoints
+from deeplab.training.input_wait import InputWait
 from deeplab.training.run import Run
 from deeplab.training.run_log import RunLog
 from deeplab.training.step import StepResult
@@ -17,44 +18,52 @@ from deeplab.training.step import StepResult
 class Watch:
     """Looks at the loss of every step, one step late: the device computes while Python looks."""
 
-    def __init__(self, run: Run, log: RunLog) -> None:
-        """Starts the clock."""
+    def __init__(self, run: Run, log: RunLog, wait: InputWait[Any]) -> None:
+        """Starts the clock; `wait` is where the batches come from."""
         self._run = run
         self._log = log
+        self._wait = wait
         self._pending: tuple[int, StepResult, Any] | None = None
-        self._since_log = 0
+        self._notes: tuple[str, ...] = ()  # of the step before, the most important first
+        self._speed: tuple[str, ...] = ()  # of the last interval
         self.restart_clock()
 
     def restart_clock(self) -> None:
         """What took time until now is not part of the speed of the steps."""
         self._clock, self._since_log = time.perf_counter(), 0
+        self._wait.restart()
 
     def add(self, step: int, result: StepResult, batch: Any, progress: Progress) -> None:
         """Takes the result of a step and checks the one before it."""
-        loss = self.check()
-        note = "" if loss is None else f"loss {loss:.3f}"
+        self.check()
         self._pending = (step, result, batch)
-        progress.advance(1, note=note)
         self._since_log += 1
         if step % self._run.config.log_steps == 0:
             self.check()
-            self._note(step, result)
+            self._log_entry(step, result)
+        progress.advance(1, notes=(*self._notes, *self._speed))
+        if complaint := self._wait.complaint():
+            warn(complaint)
 
-    def check(self) -> float | None:
+    def check(self) -> None:
         """Waits for the last result and raises if its loss is not finite."""
         if self._pending is None:
-            return None
+            return
         step, result, batch = self._pending
         self._pending = None
-        loss = float(result.loss)
+        loss, norm = float(result.loss), float(result.gradient_norm)
+        self._notes = (
+            f"loss {loss:.3f}",
+            f"lr {float(result.learning_rate):.2g}",
+            f"grad norm {norm:.3g}",
+        )
         # A skipped step has changed nothing, and loss scaling is about to do something about it.
-        usable = math.isfinite(float(result.gradient_norm)) or bool(result.skipped)
-        if math.isfinite(loss) and usable:
-            return loss
+        if math.isfinite(loss) and (math.isfinite(norm) or bool(result.skipped)):
+            return
         saved = list_checkpoints(self._run.model_dir / CHECKPOINT_FOLDER)
         last = f"the last checkpoint is of step {saved[-1].step}" if saved else "nothing was saved"
         raise DeepLabError(
-            f"the loss is {loss} and its gradient {float(result.gradient_norm)} at step {step}; "
+            f"the loss is {loss} and its gradient {norm} at step {step}; "
             f"{last}; images of this step: {', '.join(self._ids(batch))}"
         )
 
@@ -62,7 +71,7 @@ class Watch:
         local = self._run.strategy.experimental_local_results(batch["id"])
         return [raw.decode("utf-8", "replace") for ids in local for raw in ids.numpy()]
 
-    def _note(self, step: int, result: StepResult) -> None:
+    def _log_entry(self, step: int, result: StepResult) -> None:
         seconds = time.perf_counter() - self._clock
         rate = self._since_log / max(seconds, 1e-9)
         values = {
@@ -72,9 +81,14 @@ class Watch:
             "learning_rate": float(result.learning_rate),
             "steps_per_second": rate,
             "images_per_second": rate * self._run.config.global_batch_size,
+            "input_wait_share": self._wait.share(),
         }
         if self._run.loss_scale:
             values["loss_scale"] = float(result.loss_scale)
         # JSON knows no infinity; a skipped step has no gradient to tell of.
         self._log.train(step, {n: value for n, value in values.items() if math.isfinite(value)})
+        self._speed = (
+            f"input bound {values['input_wait_share']:.0%}",
+            f"{values['images_per_second']:.1f} images/s",
+        )
         self.restart_clock()

@@ -1,0 +1,86 @@
+"""How much memory training steps take, measured, beside what `deeplab info` predicts.
+
+Each case runs in a process of its own: the peak of its resident memory (Linux) during three
+training steps, less what the process held before the model was built.
+
+    python tools/benchmarks/training_memory.py --backbone=xception_65 --crop_size=513 --batch=1,2
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def main() -> None:
+    """Prints a line a batch size."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", default="mobilenet_v2")
+    parser.add_argument("--output_stride", type=int, default=16)
+    parser.add_argument("--num_classes", type=int, default=21)
+    parser.add_argument("--crop_size", type=int, default=513)
+    parser.add_argument("--optimizer", default="sgd", choices=("sgd", "adamw"))
+    parser.add_argument("--batch", default="1,2", help="batch sizes, with commas")
+    parser.add_argument("--one_case", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one_case:
+        _one_case(arguments)
+        return
+    print("batch  predicted GB  measured GB")
+    for batch in arguments.batch.split(","):
+        words = [*sys.argv[1:], f"--batch={batch}", "--one_case"]
+        subprocess.run([sys.executable, __file__, *words], check=True)
+
+
+def _one_case(arguments: argparse.Namespace) -> None:
+    import tensorflow as tf
+
+    import deeplab  # noqa: F401
+    from deeplab.models import ModelConfig, build_model, training_memory
+    from deeplab.training.config import OptimizerConfig
+    from deeplab.training.optimizers import Optimizer
+    from deeplab.training.step import make_train_step
+
+    size, batch = arguments.crop_size, int(arguments.batch)
+    config = ModelConfig(
+        arguments.backbone,
+        num_classes=arguments.num_classes,
+        output_stride=arguments.output_stride,
+    )
+    memory = training_memory(
+        config, height=size, width=size, slots=1 if arguments.optimizer == "sgd" else 2
+    )
+    strategy = tf.distribute.get_strategy()
+    images = tf.random.uniform([batch, size, size, 3], 0, 255)
+    labels = tf.random.uniform([batch, size, size], 0, arguments.num_classes, tf.int32)
+    before = _resident("VmRSS")
+    model = build_model(config)
+    optimizer = Optimizer(OptimizerConfig(arguments.optimizer), lambda step: 0.001, model)
+    step = make_train_step(
+        model,
+        optimizer,
+        strategy,
+        loss_name="softmax_cross_entropy",
+        ignore_label=255,
+        weight_decay=4e-5,
+    )
+    for _ in range(3):
+        step({"image": images, "label": labels})
+    measured = _resident("VmHWM") - before
+    print(f"{batch:5}  {memory.of_batch(batch) / 1e9:12.2f}  {measured / 1e9:11.2f}", flush=True)
+
+
+def _resident(name: str) -> int:
+    """A line of the process' memory account, in bytes."""
+    text = Path("/proc/self/status").read_text()
+    line = next(line for line in text.splitlines() if line.startswith(f"{name}:"))
+    return 1024 * int(line.split()[1])
+
+
+if __name__ == "__main__":
+    main()
