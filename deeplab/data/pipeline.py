@@ -133,7 +133,12 @@ def training_order(num_images: int, seed: int, *, start: int = 0) -> tf.data.Dat
 
 
 def evaluation_batches(
-    dataset: PreparedDataset, config: DataConfig | int, split: str | None = None
+    dataset: PreparedDataset,
+    config: DataConfig | int,
+    split: str | None = None,
+    *,
+    worker_index: int = 0,
+    num_workers: int = 1,
 ) -> tf.data.Dataset:
     """Every image of a split once, unscaled; only images of equal size share a batch.
 
@@ -141,6 +146,8 @@ def evaluation_batches(
         dataset: the prepared data.
         config: gives split and batch size; or the batch size itself.
         split: the split, if not that of the config or else the data set's.
+        worker_index: 0..num_workers-1.
+        num_workers: how many processes share the images; each of them is given to one.
 
     Returns:
         A finite data set. With batches of one image they come in the fixed order of the records;
@@ -153,7 +160,9 @@ def evaluation_batches(
     checks.integer("eval_batch_size", batch_size, minimum=1)
     if split is None and isinstance(config, DataConfig):
         split = config.eval_split
-    records = dataset.records(dataset.find_split(split, dataset.eval_split))
+    name = dataset.find_split(split, dataset.eval_split)
+    share = tf.data.Dataset.range(worker_index, dataset.splits[name], num_workers)
+    records = dataset.records(name, share)
 
     def decode_record(record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return {

@@ -98,6 +98,9 @@ class TrainConfig:
         checkpoint_steps: steps between checkpoints; there is always one at the end.
         eval_steps: steps between evaluations on the evaluation split, and one at the end; 0: never.
         keep_checkpoints: how many of the newest checkpoints stay.
+        steps_per_loop: steps that the device makes before Python looks at them; None: 100 on a TPU,
+            where each look is slow, and 1 elsewhere. Never beyond the next checkpoint or
+            evaluation. The result is the same.
         log_steps: steps between entries in history.json and TensorBoard.
         seed: of initial weights, order of the data, augmentation and dropout.
     """
@@ -113,6 +116,7 @@ class TrainConfig:
     checkpoint_steps: int = 1_000
     eval_steps: int = 0
     keep_checkpoints: int = 3
+    steps_per_loop: int | None = None
     log_steps: int = 20
     seed: int = 0
 
@@ -132,8 +136,15 @@ class TrainConfig:
         for name in ("train_steps", "global_batch_size", "checkpoint_steps", "keep_checkpoints"):
             checks.integer(name, getattr(self, name), minimum=1)
         checks.integer("log_steps", self.log_steps, minimum=1)
+        if self.steps_per_loop is not None:
+            checks.integer("steps_per_loop", self.steps_per_loop, minimum=1)
         checks.integer("eval_steps", self.eval_steps, minimum=0)
         checks.integer("seed", self.seed, minimum=0, maximum=MAX_SEED)
+        if min(self.data.crop_height_width) < self.model.output_stride:
+            raise DeepLabError(
+                f"crop_size {self.data.crop_size} is smaller than the output stride "
+                f"{self.model.output_stride}: nothing would be left of the image"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -12,6 +12,7 @@ from deeplab.data import PreparedDataset
 from deeplab.models import DeepLabModel, variables_by_path
 from deeplab.training.config import TrainConfig
 from deeplab.training.optimizers import Optimizer
+from deeplab.training.workers import Workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,9 @@ class Run:
         optimizer: likewise; its step says where the run is.
         strategy: how a step is spread over devices.
         pad_value: colour that crops are padded with, RGB 0..255.
+        is_chief: whether this process writes into model_dir and prints; of several workers one
+            does.
+        workers: the other processes that train the same model.
     """
 
     config: TrainConfig
@@ -35,6 +39,8 @@ class Run:
     optimizer: Optimizer
     strategy: tf.distribute.Strategy
     pad_value: tuple[float, float, float]
+    is_chief: bool = True
+    workers: Workers = dataclasses.field(default_factory=Workers)
 
     @property
     def step(self) -> int:

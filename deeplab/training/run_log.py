@@ -24,14 +24,25 @@ class RunLog:
     TensorBoard events lie in train/ and eval/.
     """
 
-    def __init__(self, model_dir: Path, *, step: int) -> None:
-        """Continues the history of the folder, without what lies behind `step`."""
+    def __init__(self, model_dir: Path, *, step: int, writes: bool = True) -> None:
+        """Continues the history of the folder, without what lies behind `step`.
+
+        Args:
+            model_dir: the folder.
+            step: steps done.
+            writes: whether this is the process that writes; the others only remember.
+        """
+        self._writes = writes
         self._path = model_dir / _HISTORY
         self._history: dict[str, list[dict[str, Any]]] = {"train": [], "eval": []}
         for kind, rows in self._read().items():
             self._history[kind] = [row for row in rows if row["step"] <= step]
-        self._train = tf.summary.create_file_writer(str(model_dir / "train"))
-        self._eval = tf.summary.create_file_writer(str(model_dir / "eval"))
+        self._train, self._eval = (
+            tf.summary.create_file_writer(str(model_dir / name))
+            if writes
+            else tf.summary.create_noop_writer()
+            for name in ("train", "eval")
+        )
 
     def _read(self) -> dict[str, list[dict[str, Any]]]:
         try:
@@ -80,7 +91,8 @@ class RunLog:
 
     def flush(self) -> None:
         """Brings everything to the disk."""
-        files.write_text(self._path, json.dumps(self._history, indent=1) + "\n")
+        if self._writes:
+            files.write_text(self._path, json.dumps(self._history, indent=1) + "\n")
         self._train.flush()
         self._eval.flush()
 

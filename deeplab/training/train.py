@@ -28,14 +28,22 @@ from deeplab.run_folder import (
     write_description,
 )
 from deeplab.training.batch_norm import batch_norms, folded_batch_norms, freeze, measure_statistics
+from deeplab.training.cluster import resolve_cluster
 from deeplab.training.config import TrainConfig
+from deeplab.training.job import (
+    average_over_workers,
+    check_agreement,
+    chief_first,
+    only_chief_prints,
+)
 from deeplab.training.loop import run_loop
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.resume import check_resumable
 from deeplab.training.run import Run
 from deeplab.training.schedules import SCHEDULES
 from deeplab.training.starting_point import StartingPoint, find_start, initialize_from
-from deeplab.training.strategies import make_strategy
+from deeplab.training.strategies import check_strategy, make_strategy
+from deeplab.training.workers import Workers, join, start_seconds
 
 _IMPORT_REPORT = "import.json"
 
@@ -47,6 +55,7 @@ def train(
     data_dir: str | None = None,
     source_dir: str | None = None,
     strategy: str = "auto",
+    cluster: str = "tf_config",
     init_from: str | None = None,
     deterministic: bool = False,
     recorded_files: Mapping[str, str] | None = None,
@@ -59,6 +68,9 @@ def train(
         data_dir: prepared data sets; None: as the run had it, else TFDS' default.
         source_dir: raw files of the data set; None: as the run had it.
         strategy: see `make_strategy`.
+        cluster: where the other workers are named, see `resolve_cluster`. Each worker calls this
+            function with the same settings; one of them, the chief, prepares the data and writes
+            the folder, which all of them read.
         init_from: another model folder whose weights to start from; without effect once the run
             has a checkpoint of its own.
         deterministic: repeatable to the bit on this machine, and slower.
@@ -66,8 +78,12 @@ def train(
             kept as NAME.<step>.EXTENSION.
 
     Raises:
-        DeepLabError: for anything that cannot be used, and when the loss is no longer finite.
+        DeepLabError: for anything that cannot be used, when the loss is no longer finite, and when
+            another worker is lost. If this worker is then waiting inside TensorFlow, the process
+            ends with code 1 instead: nothing else ends that wait.
     """
+    found_cluster = resolve_cluster(cluster)
+    check_strategy(strategy, found_cluster)
     model_dir = Path(model_dir).absolute()
     if (model_dir / _IMPORT_REPORT).exists():
         raise DeepLabError(
@@ -80,57 +96,76 @@ def train(
         source_dir = source_dir or saved["source_dir"]
     threads = _be_deterministic(config.seed) if deterministic else None
     _check_start(config, model_dir, saved, threads, init_from)
-    tf_strategy, line = make_strategy(strategy)
-    print(line, flush=True)
-    with _own_folder(model_dir), exclusive(model_dir):
-        dataset = load_dataset(
-            config.data.dataset,
-            data_dir=data_dir,
-            source_dir=source_dir,
-            splits=_needed_splits(config),
-            num_classes=config.model.num_classes,
-        )
-        model_config = with_num_classes(
-            config.model, dataset.num_classes, source=f"the data set {dataset.name!r}"
-        )
-        settings = _settings(config, model_config, dataset, threads)
-        pad_value = BACKBONES[model_config.backbone].pad_value
-        # Before anything is written: a split or a batch size that does not fit fails here.
-        if config.eval_steps:
-            dataset.find_split(config.data.eval_split, dataset.eval_split)
-        training_batches(
-            dataset,
-            config.data,
-            global_batch_size=config.global_batch_size,
-            pad_value=pad_value,
-            seed=config.seed,
-            replicas_per_worker=tf_strategy.num_replicas_in_sync,
-        )
-        latest = _latest(model_dir)
-        if saved is not None and latest is not None:
-            folders = {"data_dir": settings["data_dir"], "source_dir": settings["source_dir"]}
-            wanted = {**settings, "data_dir": saved["data_dir"], "source_dir": saved["source_dir"]}
-            for line in check_resumable(saved, wanted, model_dir=str(model_dir)):
-                print(f"changed: {line}", flush=True)
-            settings = {**wanted, **folders}
-            if latest.step >= config.train_steps:
-                print(f"{model_dir} has been trained for {latest.step} steps: nothing to do")
-                return
-
-        keras.utils.set_random_seed(config.seed)
-        with tf_strategy.scope():
-            model = build_model(model_config)
-            schedule = SCHEDULES[config.schedule.kind](
-                config.schedule,
-                base_learning_rate=config.optimizer.base_learning_rate,
-                train_steps=config.train_steps,
+    with join(found_cluster) as workers:
+        with workers.limit(start_seconds(), "TensorFlow did not connect all workers"):
+            tf_strategy, line = make_strategy(strategy, workers.cluster)
+        print(line if workers.is_chief else f"{workers.name}: {line}", flush=True)
+        with only_chief_prints(workers), _own_folder(model_dir, workers):
+            latest = _latest(model_dir)
+            dataset = chief_first(
+                workers,
+                "preparing the data",
+                lambda: load_dataset(
+                    config.data.dataset,
+                    data_dir=data_dir,
+                    source_dir=source_dir,
+                    splits=_needed_splits(config),
+                    num_classes=config.model.num_classes,
+                ),
             )
-            optimizer = Optimizer(config.optimizer, schedule, model)
-        run = Run(config, model_dir, dataset, model, optimizer, tf_strategy, pad_value)
-        start = _load_weights(run, latest, init_from)
-        start = _set_up_batch_norm(run, start, is_new=latest is None)
-        _write_settings(run, settings, start, recorded_files or {}, latest)
-        run_loop(run)
+            model_config = with_num_classes(
+                config.model, dataset.num_classes, source=f"the data set {dataset.name!r}"
+            )
+            settings = _settings(config, model_config, dataset, threads)
+            pad_value = BACKBONES[model_config.backbone].pad_value
+            # Before anything is written: a split or a batch size that does not fit fails here.
+            if config.eval_steps:
+                dataset.find_split(config.data.eval_split, dataset.eval_split)
+            training_batches(
+                dataset,
+                config.data,
+                global_batch_size=config.global_batch_size,
+                pad_value=pad_value,
+                seed=config.seed,
+                replicas_per_worker=tf_strategy.num_replicas_in_sync,
+            )
+            check_agreement(workers, settings, dataset, latest, model_dir)
+            if saved is not None and latest is not None:
+                folders = {"data_dir": settings["data_dir"], "source_dir": settings["source_dir"]}
+                before = {"data_dir": saved["data_dir"], "source_dir": saved["source_dir"]}
+                wanted = {**settings, **before}
+                for line in check_resumable(saved, wanted, model_dir=str(model_dir)):
+                    print(f"changed: {line}", flush=True)
+                settings = {**wanted, **folders}
+                if latest.step >= config.train_steps:
+                    print(f"{model_dir} has been trained for {latest.step} steps: nothing to do")
+                    return
+
+            keras.utils.set_random_seed(config.seed)
+            with tf_strategy.scope():
+                model = build_model(model_config)
+                schedule = SCHEDULES[config.schedule.kind](
+                    config.schedule,
+                    base_learning_rate=config.optimizer.base_learning_rate,
+                    train_steps=config.train_steps,
+                )
+                optimizer = Optimizer(config.optimizer, schedule, model)
+            run = Run(
+                config,
+                model_dir,
+                dataset,
+                model,
+                optimizer,
+                tf_strategy,
+                pad_value,
+                is_chief=workers.is_chief,
+                workers=workers,
+            )
+            start = _load_weights(run, latest, init_from)
+            start = _set_up_batch_norm(run, start, is_new=latest is None)
+            if run.is_chief:
+                _write_settings(run, settings, start, recorded_files or {}, latest)
+            run_loop(run)
 
 
 def _check_start(
@@ -197,12 +232,16 @@ def _settings(
 
 
 @contextlib.contextmanager
-def _own_folder(model_dir: Path) -> Iterator[None]:
-    """Makes the folder; takes it away again after an error if there is no model in it."""
+def _own_folder(model_dir: Path, workers: Workers) -> Iterator[None]:
+    """Makes and locks the folder; takes it away again after an error if no model is in it."""
+    if not workers.is_chief:
+        yield
+        return
     made = files.missing_folders(model_dir)
     files.make_directory(model_dir)
     try:
-        yield
+        with exclusive(model_dir):
+            yield
     except BaseException:
         if made and not has_description(model_dir):
             shutil.rmtree(model_dir, ignore_errors=True)
@@ -256,6 +295,7 @@ def _set_up_batch_norm(run: Run, start: StartingPoint, *, is_new: bool) -> Start
             seed=run.config.seed,
         )
         count = measure_statistics(run.model, batches)
+        average_over_workers(run)
         print(f"batch norm: statistics measured on {count} training images", flush=True)
         return StartingPoint(start.source, False)
     return start
