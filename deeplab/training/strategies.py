@@ -94,6 +94,8 @@ def _has_tpu() -> bool:
 def _tpu() -> tuple[tf.distribute.Strategy, str]:
     if not _has_tpu():
         raise DeepLabError("strategy 'tpu' needs a TPU and this machine has none; use one_device")
-    resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
+    resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(
+        os.environ.get("TPU_NAME", "local")
+    )
     strategy = tf.distribute.TPUStrategy(resolver)
     return strategy, f"strategy: tpu ({strategy.num_replicas_in_sync} cores)"
