@@ -12,6 +12,7 @@ from deeplab.cli.quiet import import_tensorflow
 
 # As in deeplab.training.strategies, which `--help` cannot wait for.
 STRATEGIES = ["auto", "one_device", "mirrored", "multi_worker", "tpu"]
+CLUSTERS = ["tf_config", "slurm", "kubernetes"]  # as in deeplab.training.cluster
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -22,6 +23,13 @@ def _define(values: flags.FlagValues) -> None:
     )
     shared_flags.define_data(values)
     flags.DEFINE_enum("strategy", "auto", STRATEGIES, "what to run on", flag_values=values)
+    flags.DEFINE_enum(
+        "cluster",
+        "tf_config",
+        CLUSTERS,
+        "how the workers of a job on several machines find each other",
+        flag_values=values,
+    )
     flags.DEFINE_string(
         "init_from",
         None,
@@ -46,13 +54,16 @@ def _run(values: flags.FlagValues) -> int:
         resumed_dir = _run_to_resume(model_dir)
     elif model_dir is None and not values.dry_run:
         raise UsageError("missing flag --model_dir (deeplab train --help lists the flags)")
-    if model_dir is not None and not values.dry_run:
-        shared_flags.require_writable(model_dir)
 
     import_tensorflow(verbose=values.v > 0)
     from deeplab.configuration import read_configuration
     from deeplab.training import train
+    from deeplab.training.cluster import resolve_cluster
 
+    if model_dir is not None and not values.dry_run:
+        cluster = resolve_cluster(values.cluster)
+        if cluster is None or cluster.is_chief:  # the others only read it
+            shared_flags.require_writable(model_dir)
     configuration = read_configuration(
         values.gin_file, values.gin_bindings, from_model_dir=resumed_dir
     )
@@ -65,6 +76,7 @@ def _run(values: flags.FlagValues) -> int:
         data_dir=shared_flags.optional_path(values.data_dir),
         source_dir=shared_flags.optional_path(values.source_dir),
         strategy=values.strategy,
+        cluster=values.cluster,
         init_from=shared_flags.optional_path(values.init_from),
         deterministic=values.deterministic,
         recorded_files={

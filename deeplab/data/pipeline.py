@@ -136,7 +136,12 @@ def training_batches(
 
 
 def evaluation_batches(
-    dataset: PreparedDataset, config: DataConfig | int, split: str | None = None
+    dataset: PreparedDataset,
+    config: DataConfig | int,
+    split: str | None = None,
+    *,
+    worker_index: int = 0,
+    num_workers: int = 1,
 ) -> tf.data.Dataset:
     """Every image of a split once, not augmented; only images of equal size share a batch.
 
@@ -145,6 +150,8 @@ def evaluation_batches(
         config: gives split, batch size and the range that images and labels are resized to; or the
             batch size itself, and nothing is resized.
         split: the split, if not that of the config or else the data set's.
+        worker_index: 0..num_workers-1.
+        num_workers: how many processes share the images; each of them is given to one.
 
     Returns:
         A finite data set. With batches of one image they come in the fixed order of the records;
@@ -157,7 +164,9 @@ def evaluation_batches(
     checks.integer("eval_batch_size", batch_size, minimum=1)
     if split is None and isinstance(config, DataConfig):
         split = config.eval_split
-    records = dataset.records(dataset.find_split(split, dataset.eval_split))
+    name = dataset.find_split(split, dataset.eval_split)
+    share = tf.data.Dataset.range(worker_index, dataset.splits[name], num_workers)
+    records = dataset.records(name, share)
     resize = _resizing(config) if isinstance(config, DataConfig) else None
 
     def decode_record(record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

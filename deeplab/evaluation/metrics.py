@@ -7,7 +7,7 @@ a rate without any pixel to take it over is NaN in arrays and None (null) in the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,25 @@ class Tally:
         self._rings += rings
         self._seen.add(image_id)
         return rings.sum(axis=0)
+
+    def counted(self) -> dict[str, Any]:
+        """What was counted so far, as plain lists, for `add_counted` of another process' tally."""
+        return {"images": sorted(self._seen), "rings": self._rings.tolist()}
+
+    def add_counted(self, counted: Mapping[str, Any]) -> None:
+        """Adds what a tally of the same classes and widths has counted.
+
+        Args:
+            counted: its `counted()`.
+
+        Raises:
+            DeepLabError: if both have seen the same image.
+        """
+        both = self._seen.intersection(counted["images"])
+        if both:
+            raise DeepLabError(f"image {min(both)} came twice: every image is counted once")
+        self._seen.update(counted["images"])
+        self._rings += np.asarray(counted["rings"], np.int64)
 
     def _validate(
         self, image_id: str, labels: Integers, predictions: Integers

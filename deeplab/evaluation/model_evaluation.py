@@ -24,6 +24,7 @@ def evaluate_model(
     num_images: int | None = None,
     progress: bool = False,
     on_image: Callable[[Scored], None] | None = None,
+    merge: Callable[[Tally], Tally] | None = None,
 ) -> dict[str, Any]:
     """Measures a network on labelled images.
 
@@ -38,6 +39,7 @@ def evaluate_model(
         num_images: how many images will come; they are counted against it at the end.
         progress: whether to show how far it is.
         on_image: called with every image and its prediction.
+        merge: this process' counts -> those of all processes that share the images.
 
     Returns:
         The part of metrics.json that follows from the predictions; see `summarize`.
@@ -71,6 +73,8 @@ def evaluate_model(
                         )
                     )
             reporter.advance(len(labels))
+    if merge is not None:
+        tally = merge(tally)
     if not tally.num_images or num_images not in (None, tally.num_images):
         expected = "at least one" if num_images is None else num_images
         raise DeepLabError(f"{tally.num_images} images were evaluated, expected {expected}")

@@ -198,6 +198,9 @@ class TrainConfig:
         checkpoint_steps: steps between checkpoints; there is always one at the end.
         eval_steps: steps between evaluations on the evaluation split, and one at the end; 0: never.
         keep_checkpoints: how many of the newest checkpoints stay.
+        steps_per_loop: steps that the device makes before Python looks at them; None: 100 on a TPU,
+            where each look is slow, and 1 elsewhere. Never beyond the next checkpoint or
+            evaluation. The result is the same.
         log_steps: steps between entries in history.json and TensorBoard.
         profile_steps: the first and the last step of a trace for TensorBoard's profile page; None:
             no trace.
@@ -220,6 +223,7 @@ class TrainConfig:
     checkpoint_steps: int = 1_000
     eval_steps: int = 0
     keep_checkpoints: int = 3
+    steps_per_loop: int | None = None
     log_steps: int = 20
     profile_steps: tuple[int, int] | None = None
     seed: int = 0
@@ -252,6 +256,8 @@ class TrainConfig:
         checks.flag("rematerialize", self.rematerialize)
         if self.rematerialize and self.model.image_pyramid != (1.0,):
             raise DeepLabError("rematerialize does not work with an image_pyramid")
+        if self.steps_per_loop is not None:
+            checks.integer("steps_per_loop", self.steps_per_loop, minimum=1)
         checks.integer("eval_steps", self.eval_steps, minimum=0)
         if self.profile_steps is not None:
             steps = checks.integers("profile_steps", self.profile_steps, minimum=1)
@@ -261,6 +267,11 @@ class TrainConfig:
                 )
             object.__setattr__(self, "profile_steps", steps)  # JSON and gin have lists
         checks.integer("seed", self.seed, minimum=0, maximum=MAX_SEED)
+        if min(self.data.crop_height_width) < self.model.output_stride:
+            raise DeepLabError(
+                f"crop_size {self.data.crop_size} is smaller than the output stride "
+                f"{self.model.output_stride}: nothing would be left of the image"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

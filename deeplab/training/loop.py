@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,15 @@ import tensorflow as tf
 from deeplab.data import training_batches
 from deeplab.errors import DeepLabError, Terminated
 from deeplab.models import rematerialised, variables_by_path
-from deeplab.progress import track
+from deeplab.progress import Progress, track
 from deeplab.run_folder import CHECKPOINT_FOLDER, list_checkpoints, save_checkpoint
 from deeplab.training.collapse import TrainingImages
+from deeplab.training.device_loop import (
+    loops_on_device,
+    make_step_loop,
+    steps_per_loop,
+    steps_to_next_stop,
+)
 from deeplab.training.first_batch import report_first_batch
 from deeplab.training.input_wait import InputWait
 from deeplab.training.losses import make_loss
@@ -22,7 +29,7 @@ from deeplab.training.optimizers import loss_weight_decay
 from deeplab.training.profile import profiled
 from deeplab.training.run import Run
 from deeplab.training.run_log import RunLog
-from deeplab.training.step import make_train_step
+from deeplab.training.step import StepResult, make_train_step
 from deeplab.training.validation import Validation
 from deeplab.training.watch import Watch
 
@@ -30,14 +37,92 @@ from deeplab.training.watch import Watch
 def run_loop(run: Run) -> None:
     """Trains from the present step to the last one.
 
-    Ctrl-C and SIGTERM save a checkpoint before they go on their way.
+    Ctrl-C and SIGTERM save a checkpoint before they go on their way; with several workers all of
+    them stop at the same step.
 
     Raises:
         DeepLabError: when the loss is no longer finite; the message names step and images. When the
             memory does not suffice, with what to change.
     """
     config = run.config
-    step_function = make_train_step(
+    with (
+        training_explained(run),
+        RunLog(run.model_dir, step=run.step, writes=run.is_chief) as log,
+        track("training", config.train_steps, start=run.step) as progress,
+    ):
+        validation = Validation(run, log) if config.eval_steps else None
+        wait = None if loops_on_device(config, run.strategy) else InputWait(_batches(run))
+        watch = Watch(run, log, wait)
+        if wait is None:
+            steps = _steps_on_device(run, log, watch, progress)
+        else:
+            steps = _single_steps(run, log, watch, wait, progress)
+        step = run.step
+        try:
+            with run.workers.signals_noted(), profiled(steps, run, watch.check) as make_steps:
+                while step < config.train_steps:
+                    _stop_if_told(run, step)
+                    step = make_steps(step)
+                    if step % config.checkpoint_steps == 0 or step == config.train_steps:
+                        watch.check()
+                        _save(run, log)
+                    if validation and (step % config.eval_steps == 0 or step == config.train_steps):
+                        watch.check()
+                        validation.evaluate(step, progress)
+                        watch.restart_clock()
+        except (KeyboardInterrupt, Terminated):
+            watch.check()
+            if not _is_saved(run):
+                _check_weights(run)
+                _save(run, log)
+            progress.message(f"stopped at step {run.step}; the same command resumes")
+            run.workers.finish()
+            raise
+
+
+def _single_steps(
+    run: Run, log: RunLog, watch: Watch, batches: InputWait[Any], progress: Progress
+) -> Callable[[int], int]:
+    """Steps done -> steps done after the next one."""
+    train_step = _train_step(run)
+    training_images = TrainingImages(run)
+
+    def make_step(step: int) -> int:
+        batch = next(batches)
+        if step == 0 and run.is_chief:
+            report_first_batch(run, log, batch, progress)
+        watch.add(step + 1, train_step(batch), batch, progress)
+        training_images.look(step + 1, batch)
+        return step + 1
+
+    return make_step
+
+
+def _steps_on_device(
+    run: Run, log: RunLog, watch: Watch, progress: Progress
+) -> Callable[[int], int]:
+    """Steps done -> steps done after the next few."""
+    if run.step == 0 and run.is_chief:
+        # The loop takes its batches where Python does not see them.
+        report_first_batch(run, log, next(_batches(run)), progress)
+    batches = _batches(run)
+    step_loop = make_step_loop(_train_step(run), run.strategy)
+    longest = steps_per_loop(run.config, run.strategy)
+
+    def make_steps(step: int) -> int:
+        count = min(longest, steps_to_next_stop(step, run.config))
+        results, ids = step_loop(batches, count)
+        for index in range(count):
+            result = StepResult(*(values[index] for values in results))
+            watch.add(step + index + 1, result, {"id": ids[index]}, progress)
+        return step + count
+
+    return make_steps
+
+
+def _train_step(run: Run) -> Callable[[Any], StepResult]:
+    config = run.config
+    return make_train_step(
         run.model,
         run.optimizer,
         run.strategy,
@@ -54,40 +139,6 @@ def run_loop(run: Run) -> None:
         loss_scale=run.loss_scale,
         average=run.average,
     )
-    with (
-        training_explained(run),
-        RunLog(run.model_dir, step=run.step, writes=run.is_chief) as log,
-        profiled(step_function, run) as train_step,
-        track("training", config.train_steps, start=run.step) as progress,
-    ):
-        validation = Validation(run, log) if config.eval_steps else None
-        training_images = TrainingImages(run)
-        batches = InputWait(_batches(run))
-        watch = Watch(run, log, batches)
-        try:
-            for batch in batches:
-                step = run.step
-                if step == 0 and run.is_chief:
-                    report_first_batch(run, log, batch, progress)
-                watch.add(step + 1, train_step(batch), batch, progress)
-                step += 1
-                training_images.look(step, batch)
-                if step % config.checkpoint_steps == 0 or step == config.train_steps:
-                    watch.check()
-                    _save(run, log)
-                if validation and (step % config.eval_steps == 0 or step == config.train_steps):
-                    watch.check()
-                    validation.evaluate(step, progress)
-                    watch.restart_clock()
-                if step == config.train_steps:
-                    break
-        except (KeyboardInterrupt, Terminated):
-            watch.check()
-            if not _is_saved(run):
-                _check_weights(run)
-                _save(run, log)
-            progress.message(f"stopped at step {run.step}; the same command resumes")
-            raise
 
 
 def _check_weights(run: Run) -> None:
@@ -101,6 +152,12 @@ def _check_weights(run: Run) -> None:
             raise DeepLabError(
                 f"interrupted at step {run.step}, which is not saved: {path} is no longer finite"
             )
+
+
+def _stop_if_told(run: Run, step: int) -> None:
+    number = run.workers.agree_to_stop(step)
+    if number is not None:
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
 
 def _batches(run: Run) -> Iterator[Any]:
@@ -120,16 +177,21 @@ def _batches(run: Run) -> Iterator[Any]:
             replicas_per_worker=run.strategy.num_replicas_in_sync // context.num_input_pipelines,
         )
 
-    return iter(run.strategy.distribute_datasets_from_function(make))
+    # The names of the images cannot go to a TPU.
+    options = tf.distribute.InputOptions(
+        experimental_fetch_to_device=not isinstance(run.strategy, tf.distribute.TPUStrategy)
+    )
+    return iter(run.strategy.distribute_datasets_from_function(make, options))
 
 
 def _save(run: Run, log: RunLog) -> None:
-    save_checkpoint(
-        run.model_dir / CHECKPOINT_FOLDER,
-        run.step,
-        run.checkpoint_groups(),
-        keep=run.config.keep_checkpoints,
-    )
+    if run.is_chief:
+        save_checkpoint(
+            run.model_dir / CHECKPOINT_FOLDER,
+            run.step,
+            run.checkpoint_groups(),
+            keep=run.config.keep_checkpoints,
+        )
     log.flush()
 
 

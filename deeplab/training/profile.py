@@ -4,45 +4,46 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import tensorflow as tf
 
 from deeplab.training.run import Run
-from deeplab.training.step import StepResult
 
-_Step = Callable[[Any], StepResult]
+_Steps = Callable[[int], int]
 
 
 @contextlib.contextmanager
-def profiled(train_step: _Step, run: Run) -> Iterator[_Step]:
-    """The training step, which is traced from the first to the last of `profile_steps`.
+def profiled(make_steps: _Steps, run: Run, finish: Callable[[], object]) -> Iterator[_Steps]:
+    """The making of steps, which is traced from the first to the last of `profile_steps`.
 
     The trace lies in model_dir/train/plugins/profile; leaving the context ends one that is under
-    way. Without `profile_steps` it is the step itself.
+    way. Without `profile_steps` nothing is changed.
+
+    Args:
+        make_steps: steps done -> steps done after the next ones.
+        run: says which steps, and where the trace goes.
+        finish: waits for the device, which may still compute what is to be in the trace.
     """
     if run.config.profile_steps is None or not run.is_chief:
-        yield train_step
+        yield make_steps
         return
     first, last = run.config.profile_steps
     tracing = False
 
-    def traced(batch: Any) -> StepResult:
+    def traced(step: int) -> int:
         nonlocal tracing
-        step = run.step + 1
-        if step == first:
+        if not tracing and step < last and step + 1 >= first:
             tf.profiler.experimental.start(str(run.model_dir / "train"))
             tracing = True
         if not tracing:
-            return train_step(batch)
-        with tf.profiler.experimental.Trace("train", step_num=step, _r=1):
-            result = train_step(batch)
-        if step == last:
-            # The device may still compute.
-            float(result.loss)
+            return make_steps(step)
+        with tf.profiler.experimental.Trace("train", step_num=step + 1, _r=1):
+            done = make_steps(step)
+        if done >= last:
+            finish()
             tf.profiler.experimental.stop()
             tracing = False
-        return result
+        return done
 
     try:
         yield traced

@@ -29,9 +29,9 @@ def check_resumable(
     Raises:
         DeepLabError: for a change that is not; the message names all of them.
     """
-    after = _flat(wanted)
-    missing = {name: value for name, value in _flat(default_settings()).items() if name in after}
-    before = {**missing, **_flat(saved)}
+    after = flat(wanted)
+    missing = {name: value for name, value in flat(default_settings()).items() if name in after}
+    before = {**missing, **flat(saved)}
     changed = {
         name: f"{name} was {before.get(name)!r}, is {after.get(name)!r}"
         for name in sorted({*before, *after})
@@ -46,13 +46,14 @@ def check_resumable(
     return [changed[name] for name in CHANGEABLE if name in changed]
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted name, such as "model.backbone", in the form that JSON gives them."""
+    found: dict[str, Any] = {}
     for key, value in settings.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{name}."))
+            found.update(flat(value, f"{name}."))
         else:
             # JSON knows no tuples.
-            flat[name] = list(value) if isinstance(value, tuple) else value
-    return flat
+            found[name] = list(value) if isinstance(value, tuple) else value
+    return found

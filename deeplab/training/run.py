@@ -14,6 +14,7 @@ from deeplab.training.config import TrainConfig
 from deeplab.training.loss_scale import LossScale
 from deeplab.training.moving_average import MovingAverage
 from deeplab.training.optimizers import Optimizer
+from deeplab.training.workers import Workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,9 @@ class Run:
         pad_value: what crops are padded with, 0..255, one value a channel.
         average: moving average of the weights, made in the scope; None if the run keeps none.
         loss_scale: likewise, of mixed_float16.
-        is_chief: whether this process is the one that writes.
+        is_chief: whether this process writes into model_dir and prints; of several workers one
+            does.
+        workers: the other processes that train the same model.
     """
 
     config: TrainConfig
@@ -43,6 +46,7 @@ class Run:
     average: MovingAverage | None = None
     loss_scale: LossScale | None = None
     is_chief: bool = True
+    workers: Workers = dataclasses.field(default_factory=Workers)
 
     @property
     def step(self) -> int:

@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -24,33 +23,31 @@ from deeplab.errors import DeepLabError
 from deeplab.models import ModelConfig, build_model, with_num_classes
 from deeplab.progress import warn
 from deeplab.run_folder import (
-    CHECKPOINT_FOLDER,
     Checkpoint,
-    ModelDescription,
     exclusive,
     has_description,
-    list_checkpoints,
     read_description,
     recover,
-    restore_checkpoint,
-    write_description,
 )
-from deeplab.training.batch_norm import batch_norms, folded_batch_norms, freeze, measure_statistics
+from deeplab.training.cluster import resolve_cluster
 from deeplab.training.config import TrainConfig
+from deeplab.training.first_weights import load_weights, set_up_batch_norm
+from deeplab.training.job import check_agreement, chief_first, only_chief_prints
 from deeplab.training.loop import run_loop
 from deeplab.training.loss_scale import LossScale
 from deeplab.training.moving_average import MovingAverage
 from deeplab.training.optimizers import Optimizer
-from deeplab.training.resume import check_resumable
 from deeplab.training.run import Run
-from deeplab.training.schedules import is_zero, make_schedule
-from deeplab.training.starting_point import (
-    IMPORT_REPORT,
-    StartingPoint,
-    find_start,
-    initialize_from,
+from deeplab.training.run_settings import (
+    check_start,
+    resolved_settings,
+    resumed_settings,
+    write_settings,
 )
-from deeplab.training.strategies import make_strategy
+from deeplab.training.schedules import is_zero, make_schedule
+from deeplab.training.starting_point import IMPORT_REPORT
+from deeplab.training.strategies import check_strategy, make_strategy
+from deeplab.training.workers import Workers, join, start_seconds
 
 
 def train(
@@ -60,6 +57,7 @@ def train(
     data_dir: str | None = None,
     source_dir: str | None = None,
     strategy: str = "auto",
+    cluster: str = "tf_config",
     init_from: str | None = None,
     deterministic: bool = False,
     recorded_files: Mapping[str, str] | None = None,
@@ -72,6 +70,9 @@ def train(
         data_dir: prepared data sets; None: as the run had it, else TFDS' default.
         source_dir: raw files of the data set; None: as the run had it.
         strategy: see `make_strategy`.
+        cluster: where the other workers are named, see `resolve_cluster`. Each worker calls this
+            function with the same settings; one of them, the chief, prepares the data and writes
+            the folder, which all of them read.
         init_from: another model folder whose weights to start from; without effect once the run
             has a checkpoint of its own.
         deterministic: repeatable to the bit on this machine, and slower.
@@ -79,8 +80,12 @@ def train(
             kept as NAME.<step>.EXTENSION.
 
     Raises:
-        DeepLabError: for anything that cannot be used, and when the loss is no longer finite.
+        DeepLabError: for anything that cannot be used, when the loss is no longer finite, and when
+            another worker is lost. If this worker is then waiting inside TensorFlow, the process
+            ends with code 1 instead: nothing else ends that wait.
     """
+    found_cluster = resolve_cluster(cluster)
+    check_strategy(strategy, found_cluster)
     model_dir = Path(model_dir).absolute()
     if (model_dir / IMPORT_REPORT).exists():
         raise DeepLabError(
@@ -92,109 +97,104 @@ def train(
         data_dir = data_dir or saved["data_dir"]
         source_dir = source_dir or saved["source_dir"]
     threads = _be_deterministic(config.seed) if deterministic else None
-    _check_start(config, model_dir, saved, threads, init_from)
-    tf_strategy, line = make_strategy(strategy)
-    print(line, flush=True)
-    with _own_folder(model_dir), exclusive(model_dir):
-        dataset = load_dataset(
-            config.data.dataset,
-            data_dir=data_dir,
-            source_dir=source_dir,
-            splits=_needed_splits(config),
-            num_classes=config.model.num_classes,
-        )
-        model_config = with_num_classes(
-            config.model, dataset.num_classes, source=f"the data set {dataset.name!r}"
-        )
-        settings = _settings(config, model_config, dataset, threads)
-        pad_value = model_config.pad_value
-        # Before anything is written: a split, a batch size or weights that do not fit fail here.
-        config.loss.check_num_classes(dataset.num_classes)
-        if config.eval_steps:
-            dataset.find_split(config.data.eval_split, dataset.eval_split)
-        training_batches(
-            dataset,
-            config.data,
-            global_batch_size=config.global_batch_size,
-            pad_value=pad_value,
-            seed=config.seed,
-            replicas_per_worker=tf_strategy.num_replicas_in_sync,
-        )
-        _check_parts(config, tf_strategy.num_replicas_in_sync)
-        latest = _recover(model_dir)
-        if saved is not None and latest is not None:
-            folders = {"data_dir": settings["data_dir"], "source_dir": settings["source_dir"]}
-            wanted = {**settings, "data_dir": saved["data_dir"], "source_dir": saved["source_dir"]}
-            for line in check_resumable(saved, wanted, model_dir=str(model_dir)):
-                print(f"changed: {line}", flush=True)
-            settings = {**wanted, **folders}
-            if latest.step >= config.train_steps:
-                print(f"{model_dir} has been trained for {latest.step} steps: nothing to do")
-                return
-
-        keras.utils.set_random_seed(config.seed)
-        with tf_strategy.scope():
-            model = build_model(model_config, dtype_policy=config.precision)
-            schedule = make_schedule(
-                config.schedule,
-                base_learning_rate=config.optimizer.base_learning_rate,
-                train_steps=config.train_steps,
+    check_start(config, model_dir, saved, threads, init_from)
+    with join(found_cluster) as workers:
+        with workers.limit(start_seconds(), "TensorFlow did not connect all workers"):
+            tf_strategy, line = make_strategy(strategy, workers.cluster)
+        print(line if workers.is_chief else f"{workers.name}: {line}", flush=True)
+        with only_chief_prints(workers), _own_folder(model_dir, workers):
+            latest = chief_first(workers, "looking at checkpoints", lambda: _recover(model_dir))
+            dataset = chief_first(
+                workers,
+                "preparing the data",
+                lambda: load_dataset(
+                    config.data.dataset,
+                    data_dir=data_dir,
+                    source_dir=source_dir,
+                    splits=_needed_splits(config),
+                    num_classes=config.model.num_classes,
+                ),
             )
-            optimizer = Optimizer(config.optimizer, schedule, model)
-            average = None
-            if config.ema_decay:
-                # In float32, as every model that is loaded.
-                average = MovingAverage(config.ema_decay, model, build_model(model_config))
-            loss_scale = LossScale() if config.precision == "mixed_float16" else None
-        run = Run(
-            config,
-            model_dir,
-            dataset,
-            model,
-            optimizer,
-            tf_strategy,
-            pad_value,
-            average=average,
-            loss_scale=loss_scale,
-        )
-        start = _load_weights(run, latest, init_from)
-        start = _set_up_batch_norm(run, start, is_new=latest is None)
-        if average and latest is None:
-            average.start()
-        if is_zero(config.schedule, base_learning_rate=config.optimizer.base_learning_rate):
-            print("learning rate 0: trainable weights stay as they are", flush=True)
-        _write_settings(run, settings, start, recorded_files or {}, latest)
-        splits = [dataset.find_split(config.data.train_split, dataset.train_split)]
-        if config.eval_steps:
-            splits.append(dataset.find_split(config.data.eval_split, dataset.eval_split))
-        with naming_unreadable(dataset, *splits):
-            run_loop(run)
+            model_config = with_num_classes(
+                config.model, dataset.num_classes, source=f"the data set {dataset.name!r}"
+            )
+            _check_data(config, model_config, dataset, tf_strategy)
+            settings = resolved_settings(config, model_config, dataset, threads)
+            check_agreement(workers, settings, dataset, latest, model_dir)
+            if saved is not None and latest is not None:
+                settings = resumed_settings(settings, saved, model_dir)
+                if latest.step >= config.train_steps:
+                    print(f"{model_dir} has been trained for {latest.step} steps: nothing to do")
+                    return
+            run = _build(config, model_config, model_dir, dataset, tf_strategy, workers)
+            start = load_weights(run, latest, init_from)
+            start = set_up_batch_norm(run, start, is_new=latest is None)
+            if run.average and latest is None:
+                run.average.start()
+            if is_zero(config.schedule, base_learning_rate=config.optimizer.base_learning_rate):
+                print("learning rate 0: trainable weights stay as they are", flush=True)
+            if run.is_chief:
+                write_settings(run, settings, start, recorded_files or {}, latest)
+            with naming_unreadable(dataset, *_read_splits(config, dataset)):
+                run_loop(run)
 
 
-def _check_start(
+def _build(
     config: TrainConfig,
+    model_config: ModelConfig,
     model_dir: Path,
-    saved: Mapping[str, Any] | None,
-    threads: int | None,
-    init_from: str | None,
+    dataset: PreparedDataset,
+    strategy: tf.distribute.Strategy,
+    workers: Workers,
+) -> Run:
+    """The run with fresh weights."""
+    keras.utils.set_random_seed(config.seed)
+    with strategy.scope():
+        model = build_model(model_config, dtype_policy=config.precision)
+        schedule = make_schedule(
+            config.schedule,
+            base_learning_rate=config.optimizer.base_learning_rate,
+            train_steps=config.train_steps,
+        )
+        optimizer = Optimizer(config.optimizer, schedule, model)
+        average = None
+        if config.ema_decay:
+            # In float32, as every model that is loaded.
+            average = MovingAverage(config.ema_decay, model, build_model(model_config))
+        loss_scale = LossScale() if config.precision == "mixed_float16" else None
+    return Run(
+        config,
+        model_dir,
+        dataset,
+        model,
+        optimizer,
+        strategy,
+        model_config.pad_value,
+        average=average,
+        loss_scale=loss_scale,
+        is_chief=workers.is_chief,
+        workers=workers,
+    )
+
+
+def _check_data(
+    config: TrainConfig,
+    model_config: ModelConfig,
+    dataset: PreparedDataset,
+    strategy: tf.distribute.Strategy,
 ) -> None:
-    """Refuses, before any data is prepared, what needs no data to be refused."""
-    if not list_checkpoints(model_dir / CHECKPOINT_FOLDER):
-        if init_from:
-            find_start(config.model.backbone, init_from)
-    elif saved is not None:
-        # The data set may still have other classes than before: that is compared later.
-        num_classes = config.model.num_classes or saved["model"]["num_classes"]
-        wanted = {
-            **config.to_dict(),
-            "model": {**config.model.to_dict(), "num_classes": num_classes},
-            "deterministic_threads": threads,
-        }
-        before = {name: saved[name] for name in wanted if name in saved}
-        check_resumable(before, wanted, model_dir=str(model_dir))
-
-
-def _check_parts(config: TrainConfig, replicas: int) -> None:
+    """Refuses, before anything is written, settings that do not fit the data or the replicas."""
+    config.loss.check_num_classes(dataset.num_classes)
+    _read_splits(config, dataset)
+    replicas = strategy.num_replicas_in_sync
+    training_batches(
+        dataset,
+        config.data,
+        global_batch_size=config.global_batch_size,
+        pad_value=model_config.pad_value,
+        seed=config.seed,
+        replicas_per_worker=replicas,
+    )
     images = config.global_batch_size // replicas
     if images % config.accumulation_steps:
         raise DeepLabError(
@@ -202,6 +202,13 @@ def _check_parts(config: TrainConfig, replicas: int) -> None:
             f"{images} images of a replica (global_batch_size {config.global_batch_size}, "
             f"{replicas} replicas)"
         )
+
+
+def _read_splits(config: TrainConfig, dataset: PreparedDataset) -> list[str]:
+    splits = [dataset.find_split(config.data.train_split, dataset.train_split)]
+    if config.eval_steps:
+        splits.append(dataset.find_split(config.data.eval_split, dataset.eval_split))
+    return splits
 
 
 def _needed_splits(config: TrainConfig) -> list[str]:
@@ -228,29 +235,17 @@ def _be_deterministic(seed: int) -> int:
     return threads
 
 
-def _settings(
-    config: TrainConfig,
-    model_config: ModelConfig,
-    dataset: PreparedDataset,
-    threads: int | None,
-) -> dict[str, Any]:
-    return {
-        **config.to_dict(),
-        "model": model_config.to_dict(),
-        "class_names": list(dataset.class_names),
-        "data_dir": dataset.data_dir,
-        "source_dir": dataset.source_dir,
-        "deterministic_threads": threads,
-    }
-
-
 @contextlib.contextmanager
-def _own_folder(model_dir: Path) -> Iterator[None]:
-    """Makes the folder; takes it away again after an error if there is no model in it."""
+def _own_folder(model_dir: Path, workers: Workers) -> Iterator[None]:
+    """Makes and locks the folder; takes it away again after an error if no model is in it."""
+    if not workers.is_chief:
+        yield
+        return
     made = files.missing_folders(model_dir)
     files.make_directory(model_dir)
     try:
-        yield
+        with exclusive(model_dir):
+            yield
     except BaseException:
         if made and not has_description(model_dir):
             shutil.rmtree(model_dir, ignore_errors=True)
@@ -263,78 +258,3 @@ def _recover(model_dir: Path) -> Checkpoint | None:
     for line in lines:
         warn(line)
     return latest
-
-
-def _load_weights(run: Run, latest: Checkpoint | None, init_from: str | None) -> StartingPoint:
-    """Resumes, or starts from another model, or from scratch; says which."""
-    if latest is not None:
-        restore_checkpoint(latest, run.checkpoint_groups())
-        print(f"resuming from step {latest.step}", flush=True)
-        if init_from:
-            print(f"--init_from={init_from} has no effect on a run that is resumed", flush=True)
-        description = read_description(run.model_dir)
-        return StartingPoint(description.weights_source, description.batch_norm_folded)
-    if init_from:
-        start = initialize_from(run.model, init_from)
-    else:
-        start = StartingPoint(f"random initial values of seed {run.config.seed}", False)
-    print(f"weights: {start.source}", flush=True)
-    return start
-
-
-def _set_up_batch_norm(run: Run, start: StartingPoint, *, is_new: bool) -> StartingPoint:
-    """Freezes batch norm, or measures its statistics first where they had been folded away."""
-    for layer in batch_norms(run.model):
-        layer.synchronised = run.config.sync_batch_norm
-    wanted = run.config.train_batch_norm
-    if wanted is False:
-        freeze(batch_norms(run.model))
-        print("batch norm: frozen", flush=True)
-        return start
-    if wanted is None and start.batch_norm_folded:
-        layers = folded_batch_norms(run.model)
-        freeze(layers)
-        print(
-            f"batch norm: frozen in the {len(layers)} layers whose weights came without statistics",
-            flush=True,
-        )
-        return start
-    if start.batch_norm_folded and is_new:
-        batches = training_batches(
-            run.dataset,
-            run.config.data,
-            global_batch_size=run.config.global_batch_size,
-            pad_value=run.pad_value,
-            seed=run.config.seed,
-        )
-        count = measure_statistics(run.model, batches)
-        print(f"batch norm: statistics measured on {count} training images", flush=True)
-        return StartingPoint(start.source, False)
-    return start
-
-
-def _write_settings(
-    run: Run,
-    settings: Mapping[str, Any],
-    start: StartingPoint,
-    recorded_files: Mapping[str, str],
-    latest: Checkpoint | None,
-) -> None:
-    description = ModelDescription(
-        config=run.model.model_config,
-        class_names=run.dataset.class_names,
-        colors=run.dataset.colors,
-        ignore_label=run.dataset.ignore_label,
-        pad_value=run.pad_value,
-        weights_source=start.source,
-        batch_norm_folded=start.batch_norm_folded,
-        weights_group=run.weights_group,
-        training=settings,
-    )
-    for name, text in recorded_files.items():
-        path = run.model_dir / name
-        if path.exists() and path.read_text(encoding="utf-8") != text:
-            step = latest.step if latest else 0
-            os.replace(path, path.with_name(f"{path.stem}.{step}{path.suffix}"))
-        files.write_text(path, text)
-    write_description(run.model_dir, description)

@@ -18,8 +18,8 @@ from deeplab.training.step import StepResult
 class Watch:
     """Looks at the loss of every step, one step late: the device computes while Python looks."""
 
-    def __init__(self, run: Run, log: RunLog, wait: InputWait[Any]) -> None:
-        """Starts the clock; `wait` is where the batches come from."""
+    def __init__(self, run: Run, log: RunLog, wait: InputWait[Any] | None) -> None:
+        """Starts the clock; `wait` is where the batches come from, if Python fetches them."""
         self._run = run
         self._log = log
         self._wait = wait
@@ -31,7 +31,8 @@ class Watch:
     def restart_clock(self) -> None:
         """What took time until now is not part of the speed of the steps."""
         self._clock, self._since_log = time.perf_counter(), 0
-        self._wait.restart()
+        if self._wait:
+            self._wait.restart()
 
     def add(self, step: int, result: StepResult, batch: Any, progress: Progress) -> None:
         """Takes the result of a step and checks the one before it."""
@@ -42,7 +43,7 @@ class Watch:
             self.check()
             self._log_entry(step, result)
         progress.advance(1, notes=(*self._notes, *self._speed))
-        if complaint := self._wait.complaint():
+        if self._wait and (complaint := self._wait.complaint()):
             warn(complaint)
 
     def check(self) -> None:
@@ -81,14 +82,13 @@ class Watch:
             "learning_rate": float(result.learning_rate),
             "steps_per_second": rate,
             "images_per_second": rate * self._run.config.global_batch_size,
-            "input_wait_share": self._wait.share(),
         }
+        self._speed = (f"{values['images_per_second']:.1f} images/s",)
+        if self._wait:
+            values["input_wait_share"] = self._wait.share()
+            self._speed = (f"input bound {values['input_wait_share']:.0%}", *self._speed)
         if self._run.loss_scale:
             values["loss_scale"] = float(result.loss_scale)
         # JSON knows no infinity; a skipped step has no gradient to tell of.
         self._log.train(step, {n: value for n, value in values.items() if math.isfinite(value)})
-        self._speed = (
-            f"input bound {values['input_wait_share']:.0%}",
-            f"{values['images_per_second']:.1f} images/s",
-        )
         self.restart_clock()
