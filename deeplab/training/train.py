@@ -28,7 +28,7 @@ from deeplab.run_folder import (
     write_description,
 )
 from deeplab.training.batch_norm import batch_norms, folded_batch_norms, freeze, measure_statistics
-from deeplab.training.cluster import resolve_cluster
+from deeplab.training.cluster import Cluster, resolve_cluster
 from deeplab.training.config import TrainConfig
 from deeplab.training.job import (
     average_over_workers,
@@ -43,7 +43,7 @@ from deeplab.training.run import Run
 from deeplab.training.schedules import SCHEDULES
 from deeplab.training.starting_point import StartingPoint, find_start, initialize_from
 from deeplab.training.strategies import check_strategy, make_strategy
-from deeplab.training.workers import Workers, join, start_seconds
+from deeplab.training.workers import Workers, exit_without_waiting, join, start_seconds
 
 _IMPORT_REPORT = "import.json"
 
@@ -80,7 +80,8 @@ def train(
     Raises:
         DeepLabError: for anything that cannot be used, when the loss is no longer finite, and when
             another worker is lost. If this worker is then waiting inside TensorFlow, the process
-            ends with code 1 instead: nothing else ends that wait.
+            ends with code 1 instead: nothing else ends that wait. After any error of a job of
+            several workers the process ends without waiting for TensorFlow's servers.
     """
     found_cluster = resolve_cluster(cluster)
     check_strategy(strategy, found_cluster)
@@ -96,7 +97,7 @@ def train(
         source_dir = source_dir or saved["source_dir"]
     threads = _be_deterministic(config.seed) if deterministic else None
     _check_start(config, model_dir, saved, threads, init_from)
-    with join(found_cluster) as workers:
+    with _ends_promptly(found_cluster), join(found_cluster) as workers:
         with workers.limit(start_seconds(), "TensorFlow did not connect all workers"):
             tf_strategy, line = make_strategy(strategy, workers.cluster)
         print(line if workers.is_chief else f"{workers.name}: {line}", flush=True)
@@ -166,6 +167,17 @@ def train(
             if run.is_chief:
                 _write_settings(run, settings, start, recorded_files or {}, latest)
             run_loop(run)
+
+
+@contextlib.contextmanager
+def _ends_promptly(cluster: Cluster | None) -> Iterator[None]:
+    """After an error of a job of several workers the process does not wait at its exit."""
+    try:
+        yield
+    except BaseException as error:
+        if cluster is not None:
+            exit_without_waiting(error)
+        raise
 
 
 def _check_start(
