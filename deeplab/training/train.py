@@ -30,6 +30,7 @@ from deeplab.run_folder import (
 from deeplab.training.batch_norm import batch_norms, folded_batch_norms, freeze, measure_statistics
 from deeplab.training.cluster import Cluster, resolve_cluster
 from deeplab.training.config import TrainConfig
+from deeplab.training.ending import exit_without_waiting
 from deeplab.training.job import (
     average_over_workers,
     check_agreement,
@@ -43,7 +44,7 @@ from deeplab.training.run import Run
 from deeplab.training.schedules import SCHEDULES
 from deeplab.training.starting_point import StartingPoint, find_start, initialize_from
 from deeplab.training.strategies import check_strategy, make_strategy
-from deeplab.training.workers import Workers, exit_without_waiting, join, start_seconds
+from deeplab.training.workers import Workers, join, start_seconds
 
 _IMPORT_REPORT = "import.json"
 

@@ -8,13 +8,11 @@ silent is lost; the chief tells the others which one it was, and all of them end
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import json
 import os
 import selectors
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +23,7 @@ import tensorflow as tf
 
 from deeplab.errors import DeepLabError, Terminated
 from deeplab.training.cluster import Cluster
+from deeplab.training.ending import as_error, end_process, exit_code
 from deeplab.training.meeting import Connection, meet
 
 START_SECONDS = 300.0
@@ -67,37 +66,6 @@ def start_seconds() -> float:
     if not 0 < seconds < float("inf"):
         raise DeepLabError(f"DEEPLAB_START_SECONDS={text} is not a positive number")
     return seconds
-
-
-def end_process(code: int, line: str) -> None:
-    """Ends the process at once.
-
-    The main thread may be inside TensorFlow, waiting for a worker that is gone; an orderly exit
-    would wait for it, and TensorFlow's servers for each other.
-    """
-    with contextlib.suppress(OSError, ValueError):
-        if sys.stdout.isatty():
-            sys.stdout.write("\x1b[?25h")  # a progress bar hides the cursor
-        sys.stdout.flush()
-    with contextlib.suppress(OSError):
-        os.write(2, f"deeplab: {line}\n".encode())
-    os._exit(code)
-
-
-def exit_without_waiting(error: BaseException) -> None:
-    """Makes the process end with the code of an error as soon as Python has finished.
-
-    After a failure TensorFlow's servers would wait for those of workers that are gone, for half a
-    minute and more. So would the objects in the frames of the error, if they were freed before.
-    """
-
-    def leave() -> None:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(exit_code(error))
-
-    atexit.register(leave)
 
 
 class Workers:
@@ -276,7 +244,7 @@ class Workers:
         code = exit_code(error)
         self._leave({"code": code, "reason": " ".join(str(error).split())[:1000]})
         if verdict is not None and not isinstance(error, Terminated | KeyboardInterrupt):
-            raise _as_error(*verdict) from error
+            raise as_error(*verdict) from error
 
     def _leave(self, message: Any) -> None:
         """Stops watching, says why, and closes."""
@@ -300,7 +268,7 @@ class Workers:
             # Short waits: Python delivers signals only between them.
             while not self._values[index]:
                 if self._verdict is not None:
-                    raise _as_error(*self._verdict)
+                    raise as_error(*self._verdict)
                 self._changed.wait(_TICK_SECONDS)
             message = self._values[index].pop(0)
         if message["what"] != what:
@@ -400,15 +368,6 @@ class Workers:
                 return
             time.sleep(_TICK_SECONDS / 4)
         self._end(code, line)
-
-
-def exit_code(error: BaseException) -> int:
-    """The exit code that a command ends with after this error."""
-    return {Terminated: 143, KeyboardInterrupt: 130}.get(type(error), 1)
-
-
-def _as_error(code: int, line: str) -> BaseException:
-    return {143: Terminated(line), 130: KeyboardInterrupt(line)}.get(code, DeepLabError(line))
 
 
 def check_same(values: Sequence[Mapping[str, Any]], cluster: Cluster | None) -> None:
