@@ -20,7 +20,7 @@ from deeplab.cli import main as cli
 from deeplab.cli.command import Command, UsageError
 from deeplab.errors import DeepLabError, Terminated
 from deeplab.export import FORMATS as EXPORT_FORMATS
-from deeplab.training import strategies
+from deeplab.training import cluster, strategies
 
 RUN = "--gin_file=runs/shapes_mobilenet_v2.gin"
 
@@ -83,6 +83,7 @@ def test_the_example_of_a_command_is_a_good_command_line(name: str) -> None:
 
 def test_choices_are_those_of_the_library() -> None:
     assert tuple(train.STRATEGIES) == strategies.STRATEGIES
+    assert train.CLUSTERS == list(cluster.CLUSTERS)
     assert tuple(export.FORMATS) == EXPORT_FORMATS
 
 
@@ -112,6 +113,7 @@ def test_help_imports_nothing_slow() -> None:
         ("train --gin_fil=x", "unknown flag '--gin_fil'; did you mean '--gin_file'?"),
         ("train --gin_file=x --model_dir=y surplus", "unexpected argument 'surplus'"),
         ("train --gin_file=x --model_dir=y --strategy=mirored", "did you mean 'mirrored'?"),
+        ("train --gin_file=x --model_dir=y --cluster=slrum", "did you mean 'slurm'?"),
         ("train --gin_file=x --model_dir=y --dry_run=maybe", "--dry_run=maybe: expected true"),
         ("train --gin_file=x --model_dir=y --v=high", "--v=high: expected a whole number"),
         ("train --gin_file=x --model_dir=", "flag --model_dir is empty"),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from deeplab.cli import main as cli
 from deeplab.errors import DeepLabError, Terminated
 from deeplab.training.cluster import Cluster, expand_counts, expand_hosts, resolve_cluster
 from deeplab.training.meeting import Connection, meet
@@ -461,3 +464,48 @@ def test_a_wrong_time_to_wait(text: str, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("DEEPLAB_START_SECONDS", text)
     with pytest.raises(DeepLabError, match=f"DEEPLAB_START_SECONDS={text} is not"):
         start_seconds()
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    ("environment", "flags", "message"),
+    [
+        ({"TF_CONFIG": "{"}, [], "TF_CONFIG is not JSON"),
+        ({}, ["--cluster=slurm"], "SLURM_PROCID is not set"),
+        ({}, ["--cluster=kubernetes"], "JOB_COMPLETION_INDEX is not set"),
+        ({}, ["--strategy=multi_worker"], "needs a cluster of more than one worker"),
+        (
+            tf_config({"worker": TWO}, {"type": "worker", "index": 0}),
+            ["--strategy=one_device"],
+            "'one_device' trains in one process, but the cluster has 2 workers",
+        ),
+        (
+            tf_config({"worker": ["127.0.0.1:9", "b:1"]}, {"type": "worker", "index": 1}),
+            [],
+            r"worker 0 \(127.0.0.1:9, the chief\) was not found within 0.2 s: Connection refused",
+        ),
+    ],
+)
+def test_a_bad_cluster_is_one_line_and_leaves_nothing(
+    environment: dict[str, str],
+    flags: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in {**environment, "DEEPLAB_START_SECONDS": "0.2"}.items():
+        monkeypatch.setenv(name, value)
+    # A process of a job ends by itself, which is not for this one.
+    monkeypatch.setattr("atexit.register", lambda leave: None)
+    # The port of worker 1 may be any here.
+    monkeypatch.setattr(
+        "deeplab.training.meeting._own_port", lambda _: socket.create_server(("127.0.0.1", 0))
+    )
+    words = ["train", "--gin_file=runs/shapes_mobilenet_v2.gin", f"--model_dir={tmp_path}/run"]
+    assert cli.main([*words, *flags]) == 1
+    errors = capfd.readouterr().err
+    assert re.match(f"deeplab: .*{message}", errors) and errors.count("\n") == 1
+    assert not any(tmp_path.iterdir())

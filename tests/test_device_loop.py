@@ -10,8 +10,10 @@ import pytest
 import tensorflow as tf
 
 import deeplab
+from deeplab.models import DeepLabModel, ModelConfig
 from deeplab.training.config import OptimizerConfig
 from deeplab.training.device_loop import make_step_loop, steps_per_loop, steps_to_next_stop
+from deeplab.training.losses import LossConfig, make_loss
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.step import make_train_step
 
@@ -43,13 +45,20 @@ def run(replicas: int, lengths: list[int]) -> tuple[list[np.ndarray], np.ndarray
     with devices.scope():
         inputs = keras.Input((9, 9, 3))
         x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(inputs / 255.0)
-        model = keras.Model(inputs, keras.layers.Conv2D(3, 1, name="logits")(x))
+        logits = keras.layers.Conv2D(3, 1, name="logits")(x)
+        model = DeepLabModel(
+            inputs,
+            logits,
+            model_config=ModelConfig("mobilenet_v2", num_classes=3),
+            endpoints={"logits_low_resolution": logits},
+            name="small",
+        )
         optimizer = Optimizer(OptimizerConfig("sgd", 0.1), lambda step: 0.1, model)
     step = make_train_step(
         model,
         optimizer,
         devices,
-        loss_name="softmax_cross_entropy",
+        loss=make_loss(LossConfig(), num_classes=3, ignore_label=255),
         ignore_label=255,
         weight_decay=1e-4,
     )

@@ -170,3 +170,22 @@ def test_counting_images_together_or_apart_is_the_same():
     parts = [tally.add(str(i), labels[i], predictions[i]) for i in range(3)]
     assert np.array_equal(tally.matrix, np.sum(parts, axis=0))
     assert np.array_equal(tally.matrix, confusion_matrix(labels, predictions, 3, 255))
+
+
+def test_counting_in_several_processes_is_the_same():
+    generator = np.random.default_rng(0)
+    labels = generator.choice([0, 1, 2, 255], (5, 20, 30))
+    predictions = generator.integers(0, 3, labels.shape)
+    whole, total = Tally(3, 255), Tally(3, 255)
+    for share in (range(0, 5, 2), range(1, 5, 2)):
+        part = Tally(3, 255)
+        for i in share:
+            part.add(str(i), labels[i], predictions[i])
+            whole.add(str(i), labels[i], predictions[i])
+        counted = json.loads(json.dumps(part.counted()))
+        total.add_counted(counted)
+    names = ["a", "b", "c"]
+    assert summarize(total, names) == summarize(whole, names)
+    assert total.num_images == 5
+    with pytest.raises(DeepLabError, match="image 1 came twice"):
+        total.add_counted(counted)

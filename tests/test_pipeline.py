@@ -205,6 +205,21 @@ def test_evaluation_has_every_image_once(dataset: PreparedDataset, batch_size: i
     assert [name.decode() for batch in again for name in batch["id"]] == seen
 
 
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("num_workers", [2, 3, 20])
+def test_workers_share_the_images_of_an_evaluation(
+    dataset: PreparedDataset, num_workers: int, batch_size: int
+) -> None:
+    def names(**share: int) -> list[bytes]:
+        batches = evaluation_batches(dataset, batch_size, **share)
+        return [name for batch in batches.as_numpy_iterator() for name in batch["id"]]
+
+    shares = [names(worker_index=index, num_workers=num_workers) for index in range(num_workers)]
+    together = [name for share in shares for name in share]
+    assert sorted(together) == sorted(names())
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
 def test_evaluation_of_a_configured_split(dataset: PreparedDataset) -> None:
     config = DataConfig(dataset="folder", eval_split="train", eval_batch_size=2)
     assert sum(len(batch["id"]) for batch in evaluation_batches(dataset, config)) == NUM_TRAIN

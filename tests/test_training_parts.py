@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import deeplab
+from deeplab.training.cluster import Cluster
 from deeplab.training.config import OptimizerConfig, ScheduleConfig
 from deeplab.training.loss_scale import LossScale
 from deeplab.training.losses import l2_penalty
@@ -16,7 +17,7 @@ from deeplab.training.optimizers import Optimizer
 from deeplab.training.parameter_groups import learning_rate_multipliers
 from deeplab.training.resume import check_resumable
 from deeplab.training.schedules import is_zero, make_schedule
-from deeplab.training.strategies import make_strategy
+from deeplab.training.strategies import check_strategy, make_strategy
 
 
 def test_l2_penalty() -> None:
@@ -311,3 +312,13 @@ def test_strategies() -> None:
         make_strategy("tpu")
     with pytest.raises(deeplab.DeepLabError, match="did you mean 'mirrored'"):
         make_strategy("miror")
+
+
+def test_strategies_of_several_workers() -> None:
+    two = Cluster(("a:1", "b:1"), 0)
+    check_strategy("auto", two)
+    check_strategy("multi_worker", two)
+    with pytest.raises(deeplab.DeepLabError, match="needs a cluster of more than one worker"):
+        make_strategy("multi_worker")
+    with pytest.raises(deeplab.DeepLabError, match="'mirrored' trains in one process, .* 2 worke"):
+        check_strategy("mirrored", two)

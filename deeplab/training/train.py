@@ -29,8 +29,9 @@ from deeplab.run_folder import (
     read_description,
     recover,
 )
-from deeplab.training.cluster import resolve_cluster
+from deeplab.training.cluster import Cluster, resolve_cluster
 from deeplab.training.config import TrainConfig
+from deeplab.training.ending import exit_without_waiting
 from deeplab.training.first_weights import load_weights, set_up_batch_norm
 from deeplab.training.job import check_agreement, chief_first, only_chief_prints
 from deeplab.training.loop import run_loop
@@ -82,7 +83,8 @@ def train(
     Raises:
         DeepLabError: for anything that cannot be used, when the loss is no longer finite, and when
             another worker is lost. If this worker is then waiting inside TensorFlow, the process
-            ends with code 1 instead: nothing else ends that wait.
+            ends with code 1 instead: nothing else ends that wait. After any error of a job of
+            several workers the process ends without waiting for TensorFlow's servers.
     """
     found_cluster = resolve_cluster(cluster)
     check_strategy(strategy, found_cluster)
@@ -98,7 +100,7 @@ def train(
         source_dir = source_dir or saved["source_dir"]
     threads = _be_deterministic(config.seed) if deterministic else None
     check_start(config, model_dir, saved, threads, init_from)
-    with join(found_cluster) as workers:
+    with _ends_promptly(found_cluster), join(found_cluster) as workers:
         with workers.limit(start_seconds(), "TensorFlow did not connect all workers"):
             tf_strategy, line = make_strategy(strategy, workers.cluster)
         print(line if workers.is_chief else f"{workers.name}: {line}", flush=True)
@@ -137,6 +139,17 @@ def train(
                 write_settings(run, settings, start, recorded_files or {}, latest)
             with naming_unreadable(dataset, *_read_splits(config, dataset)):
                 run_loop(run)
+
+
+@contextlib.contextmanager
+def _ends_promptly(cluster: Cluster | None) -> Iterator[None]:
+    """After an error of a job of several workers the process does not wait at its exit."""
+    try:
+        yield
+    except BaseException as error:
+        if cluster is not None:
+            exit_without_waiting(error)
+        raise
 
 
 def _build(

@@ -13,7 +13,6 @@ import json
 import os
 import selectors
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ import tensorflow as tf
 
 from deeplab.errors import DeepLabError, Terminated
 from deeplab.training.cluster import Cluster
+from deeplab.training.ending import as_error, end_process, exit_code
 from deeplab.training.meeting import Connection, meet
 
 START_SECONDS = 300.0
@@ -66,21 +66,6 @@ def start_seconds() -> float:
     if not 0 < seconds < float("inf"):
         raise DeepLabError(f"DEEPLAB_START_SECONDS={text} is not a positive number")
     return seconds
-
-
-def end_process(code: int, line: str) -> None:
-    """Ends the process at once.
-
-    The main thread may be inside TensorFlow, waiting for a worker that is gone; an orderly exit
-    would wait for it, and TensorFlow's servers for each other.
-    """
-    with contextlib.suppress(OSError, ValueError):
-        if sys.stdout.isatty():
-            sys.stdout.write("\x1b[?25h")  # a progress bar hides the cursor
-        sys.stdout.flush()
-    with contextlib.suppress(OSError):
-        os.write(2, f"deeplab: {line}\n".encode())
-    os._exit(code)
 
 
 class Workers:
@@ -256,10 +241,10 @@ class Workers:
             with self._changed:
                 self._changed.wait_for(lambda: self._verdict, self._silence_seconds + 1)
         verdict = self._verdict
-        code = {Terminated: 143, KeyboardInterrupt: 130}.get(type(error), 1)
+        code = exit_code(error)
         self._leave({"code": code, "reason": " ".join(str(error).split())[:1000]})
         if verdict is not None and not isinstance(error, Terminated | KeyboardInterrupt):
-            raise _as_error(*verdict) from error
+            raise as_error(*verdict) from error
 
     def _leave(self, message: Any) -> None:
         """Stops watching, says why, and closes."""
@@ -283,7 +268,7 @@ class Workers:
             # Short waits: Python delivers signals only between them.
             while not self._values[index]:
                 if self._verdict is not None:
-                    raise _as_error(*self._verdict)
+                    raise as_error(*self._verdict)
                 self._changed.wait(_TICK_SECONDS)
             message = self._values[index].pop(0)
         if message["what"] != what:
@@ -383,10 +368,6 @@ class Workers:
                 return
             time.sleep(_TICK_SECONDS / 4)
         self._end(code, line)
-
-
-def _as_error(code: int, line: str) -> BaseException:
-    return {143: Terminated(line), 130: KeyboardInterrupt(line)}.get(code, DeepLabError(line))
 
 
 def check_same(values: Sequence[Mapping[str, Any]], cluster: Cluster | None) -> None:

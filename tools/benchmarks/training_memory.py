@@ -43,6 +43,7 @@ def _one_case(arguments: argparse.Namespace) -> None:
     import deeplab  # noqa: F401
     from deeplab.models import ModelConfig, build_model, training_memory
     from deeplab.training.config import OptimizerConfig
+    from deeplab.training.losses import LossConfig, make_loss
     from deeplab.training.optimizers import Optimizer
     from deeplab.training.step import make_train_step
 
@@ -65,7 +66,7 @@ def _one_case(arguments: argparse.Namespace) -> None:
         model,
         optimizer,
         strategy,
-        loss_name="softmax_cross_entropy",
+        loss=make_loss(LossConfig(), num_classes=arguments.num_classes, ignore_label=255),
         ignore_label=255,
         weight_decay=4e-5,
     )
