@@ -17,7 +17,7 @@ from deeplab.data import DATASETS
 from deeplab.interop import import_model
 from deeplab.interop.findings import PARTS
 from deeplab.interop.import_model import READERS
-from deeplab.models import ModelConfig, build_model
+from deeplab.models import ModelConfig, build_model, variables_by_path
 from deeplab.run_folder import load_model, read_description
 
 SMALL = ModelConfig("mobilenet_v2", num_classes=3, depth_multiplier=0.25, aspp_channels=8)
@@ -96,6 +96,9 @@ def test_other_classes_with_fresh_logits(checkpoint: str, tmp_path: Path) -> Non
     missing = json.loads((tmp_path / "a" / "import.json").read_text())["missing"]
     assert missing.keys() == {"logits/semantic/weights", "logits/semantic/biases"}
     assert run(checkpoint, tmp_path / "b", "--num_classes=9", "--backbone_only") == 0
+    report = json.loads((tmp_path / "b" / "import.json").read_text())
+    parts = {path.split("/")[0] for path in variables_by_path(load_model(tmp_path / "b"))}
+    assert set(report["fresh_parts"]) == parts - {"backbone"}
     assert read_description(tmp_path / "b").config.num_classes == 9
 
 

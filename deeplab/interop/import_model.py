@@ -234,7 +234,8 @@ def import_model(
     report = found.load(model)
     # Files that are read without being recognised bring notes of their own.
     notes = (*lines, *(note for note in report.notes if note not in lines))
-    report = dataclasses.replace(report, notes=notes)
+    fresh = _fresh_parts(model, skip, backbone_only=backbone_only)
+    report = dataclasses.replace(report, notes=notes, fresh_parts=fresh)
     _write(model_dir, model, report, given)
     for line in _table(report):
         print(line)
@@ -243,6 +244,18 @@ def import_model(
         f"{config.output_stride}"
     )
     return report
+
+
+def _fresh_parts(
+    model: DeepLabModel, skip: Collection[str], *, backbone_only: bool
+) -> tuple[str, ...]:
+    skipped = tuple(_PREFIXES[part] for part in skip)
+    parts: dict[str, bool] = {}
+    for path in variables_by_path(model):
+        part = path.split("/")[0]
+        is_fresh = backbone_only and part != "backbone" or path.startswith(skipped)
+        parts[part] = parts.get(part, True) and is_fresh
+    return tuple(part for part, is_fresh in parts.items() if is_fresh)
 
 
 def _wanted_classes(dataset: str | None, num_classes: int | None) -> tuple[int | None, str]:

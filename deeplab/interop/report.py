@@ -17,6 +17,8 @@ class ImportReport:
         missing: variables of the model that the source lacks.
         unused: variables of the source that the model does not have.
         ignored: variables that no network has, such as optimizer slots.
+        fresh_parts: beginnings of the paths in a model folder, such as "decoder", below which
+            nothing was loaded.
         notes: what a user should know of the weights, a sentence each.
         batch_norm_folded: whether the source had its batch norm folded into the convolutions. The
             layers then compute the same in inference, but not with the statistics of a batch: they
@@ -28,5 +30,6 @@ class ImportReport:
     missing: Shapes
     unused: Shapes
     ignored: Shapes
+    fresh_parts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     batch_norm_folded: bool = False

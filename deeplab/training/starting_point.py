@@ -123,13 +123,9 @@ def _left_fresh(model_dir: Path) -> set[str]:
     if not file.exists():
         return set()
     try:
-        report = json.loads(file.read_text(encoding="utf-8"))
-        missing, loaded = (
-            {path.split("/")[0] for path in report[name]} for name in ("missing", "loaded")
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return set(json.loads(file.read_text(encoding="utf-8"))["fresh_parts"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DeepLabError(f"{file} cannot be read: {error!r}") from error
-    return missing - loaded
 
 
 def _differs(path: str, variable: keras.Variable, stored: Shapes) -> bool:

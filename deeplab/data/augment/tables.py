@@ -30,8 +30,6 @@ from deeplab.errors import DeepLabError, unknown_name
 if TYPE_CHECKING:
     from deeplab.data.augment.config import AugmentConfig
 
-# (image float32 [H, W, C] of 0..255, label int32 [H, W], seed [2]) -> image and label of the same
-# shapes.
 # (batch of a replica, positions int64 [B] in the global order) -> batch.
 Mixing = Callable[[Batch, tf.Tensor], Batch]
 
