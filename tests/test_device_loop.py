@@ -16,6 +16,7 @@ from deeplab.training.device_loop import make_step_loop, steps_per_loop, steps_t
 from deeplab.training.losses import LossConfig, make_loss
 from deeplab.training.optimizers import Optimizer
 from deeplab.training.step import make_train_step
+from deeplab.training.strategies import make_strategy
 
 STEPS = 5
 
@@ -23,7 +24,7 @@ STEPS = 5
 def strategy(replicas: int) -> tf.distribute.Strategy:
     if replicas == 1:
         return tf.distribute.OneDeviceStrategy("/cpu:0")
-    return tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+    return make_strategy("mirrored")[0]  # one a process
 
 
 def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:

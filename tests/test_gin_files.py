@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deeplab.cli.main import main
 from deeplab.configuration import (
     CONFIGURABLES,
     MACROS,
@@ -16,7 +17,7 @@ from deeplab.configuration import (
     read_data_config,
 )
 from deeplab.data import DATASETS
-from deeplab.models import BACKBONES
+from deeplab.models import BACKBONES, build_model, with_num_classes
 
 GIN = Path(__file__).resolve().parents[1] / "gin"
 RUNS = sorted(path.relative_to(GIN).as_posix() for path in (GIN / "runs").glob("*.gin"))
@@ -71,6 +72,23 @@ def test_a_run_accepts_the_number_of_classes_of_its_data_set(run: str) -> None:
     names = DATASETS[read_configuration([run]).train.data.dataset].class_names
     count = 5 if names is None else len(names)
     assert read_configuration([run], [f"NUM_CLASSES={count}"]).train.model.num_classes == count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", RUNS)
+def test_the_network_of_a_run_can_be_built(run: str) -> None:
+    train = read_configuration([run]).train
+    names = DATASETS[train.data.dataset].class_names
+    config = with_num_classes(train.model, 5 if names is None else len(names), source=run)
+    height, width = train.data.crop_height_width
+    model = build_model(config, image_size=(height, width))
+    assert model.output_shape == (None, height, width, config.num_classes)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_run_passes_a_dry_run(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", f"--gin_file={run}", "--dry_run"]) == 0
+    assert "TrainConfig.train_steps" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -308,6 +308,7 @@ def test_strategies() -> None:
     assert line == "strategy: one_device (CPU)"
     strategy, line = make_strategy("mirrored")
     assert strategy.num_replicas_in_sync == 2
+    assert make_strategy("mirrored")[0] is strategy  # two of them in one process collide
     with pytest.raises(deeplab.DeepLabError, match="needs a TPU and this machine has none"):
         make_strategy("tpu")
     with pytest.raises(deeplab.DeepLabError, match="did you mean 'mirrored'"):

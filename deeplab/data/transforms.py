@@ -94,13 +94,17 @@ def pad_pair(
     missing = tf.maximum(tf.constant(size) - shape, 0)
     left = tf.where(at_left, missing[1], 0)
     right = missing[1] - left
+    channels = len(pad_value)
     paddings = [[0, missing[0]], [left, right]]
     if len(set(pad_value)) == 1:
-        # One pass over the pixels; the operation takes a single number for all channels.
-        image = tf.pad(image, [*paddings, [0, 0]], constant_values=pad_value[0])
+        # One pass over the pixels. The operation takes one number for all channels, and copies
+        # whole rows of a matrix but single pixels of an image.
+        rows = tf.reshape(image, [shape[0], shape[1] * channels])
+        side = [left * channels, right * channels]
+        rows = tf.pad(rows, [[0, missing[0]], side], constant_values=pad_value[0])
+        image = tf.reshape(rows, [shape[0] + missing[0], shape[1] + missing[1], channels])
     else:
         colour = tf.constant(pad_value, image.dtype)
-        channels = len(pad_value)
         sides = [tf.broadcast_to(colour, [shape[0], side, channels]) for side in (left, right)]
         below = tf.broadcast_to(colour, [missing[0], shape[1] + missing[1], channels])
         image = tf.concat([sides[0], image, sides[1]], axis=1)

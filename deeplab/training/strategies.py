@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import tensorflow as tf
@@ -64,9 +65,16 @@ def make_strategy(name: str, cluster: Cluster | None = None) -> tuple[tf.distrib
         raise DeepLabError(
             "strategy 'mirrored' needs GPUs and this machine has none; use one_device"
         )
-    strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+    strategy = _mirrored(tuple(device.name for device in devices))
     kind = "GPU" if gpus else "CPU"
     return strategy, f"strategy: mirrored ({len(devices)} {kind} replicas)"
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    # One for the whole process: a second one numbers its collective operations from the same start
+    # and collides with the first ("Shape mismatch in the collective instance").
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _multi_worker(cluster: Cluster) -> tuple[tf.distribute.Strategy, str]:
