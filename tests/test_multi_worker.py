@@ -64,21 +64,26 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"source_dir": str(source), "data_dir": str(root / "prepared")}
 
 
-@contextlib.contextmanager
 def workers(
     count: int, model_dir: Path, folders: dict[str, str], settings: tuple[str, ...]
-) -> Iterator[list[subprocess.Popen[str]]]:
-    """Worker processes of one job; none of them outlives the context."""
+) -> contextlib.AbstractContextManager[list[subprocess.Popen[str]]]:
+    """The workers of a training job."""
+    command = [sys.executable, "-m", "deeplab", "train", f"--gin_file={RUN}"]
+    command += [f"--gin_bindings={setting}" for setting in settings]
+    command += [f"--{name}={path}" for name, path in folders.items()]
+    return started(count, [*command, f"--model_dir={model_dir}"])
+
+
+@contextlib.contextmanager
+def started(count: int, command: list[str]) -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes of one job; none of them outlives the context."""
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in listeners]
     for one in listeners:
         one.close()
-    command = [sys.executable, "-m", "deeplab", "train", f"--gin_file={RUN}"]
-    command += [f"--gin_bindings={setting}" for setting in settings]
-    command += [f"--{name}={path}" for name, path in folders.items()]
     processes = [
         subprocess.Popen(
-            [*command, f"--model_dir={model_dir}"],
+            command,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -179,3 +184,28 @@ def test_lost_worker_is_named_and_sigterm_of_one_stops_all(
     stopped = int(re.search(r"stopped at step (\d+); the same command resumes", printed[0][0])[1])
     assert find_checkpoint(model_dir).step == stopped
     assert [errors for _, errors in printed] == ["deeplab: terminated\n"] * 2
+
+
+AVERAGING = """
+import sys, types, keras
+from deeplab.training.cluster import resolve_cluster
+from deeplab.training.job import average_over_workers
+from deeplab.training.strategies import make_strategy
+from deeplab.training.workers import join
+
+with join(resolve_cluster("tf_config")) as workers:
+    strategy, _ = make_strategy("auto", workers.cluster)
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
+    weight = model.weights[0].value
+    weight.assign([[1.0], [10.0 * workers.index]])
+    average_over_workers(types.SimpleNamespace(workers=workers, strategy=strategy, model=model))
+    sys.stdout.write(f"{weight.numpy().ravel().tolist()}")
+"""
+
+
+def test_what_each_worker_computed_is_averaged() -> None:
+    with started(2, [sys.executable, "-c", AVERAGING]) as processes:
+        printed = [process.communicate(timeout=START_SECONDS) for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], printed
+    assert [output.splitlines()[-1] for output, _ in printed] == ["[1.0, 5.0]"] * 2

@@ -25,8 +25,6 @@ KINDS: dict[str, str] = {
     "palette_mask": "a mask with a palette",
     "single_class": "a mask of one class everywhere",
 }
-# Kinds that spoil nothing as a rule.
-WARNINGS = frozenset({"palette_mask", "single_class"})
 
 
 @dataclasses.dataclass(frozen=True)

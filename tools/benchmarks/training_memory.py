@@ -12,7 +12,8 @@ import argparse
 import os
 import subprocess
 import sys
-from pathlib import Path
+
+from process_memory import resident
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -59,7 +60,7 @@ def _one_case(arguments: argparse.Namespace) -> None:
     strategy = tf.distribute.get_strategy()
     images = tf.random.uniform([batch, size, size, 3], 0, 255)
     labels = tf.random.uniform([batch, size, size], 0, arguments.num_classes, tf.int32)
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     model = build_model(config)
     optimizer = Optimizer(OptimizerConfig(arguments.optimizer), lambda step: 0.001, model)
     step = make_train_step(
@@ -72,15 +73,8 @@ def _one_case(arguments: argparse.Namespace) -> None:
     )
     for _ in range(3):
         step({"image": images, "label": labels})
-    measured = _resident("VmHWM") - before
+    measured = resident("VmHWM") - before
     print(f"{batch:5}  {memory.of_batch(batch) / 1e9:12.2f}  {measured / 1e9:11.2f}", flush=True)
-
-
-def _resident(name: str) -> int:
-    """A line of the process' memory account, in bytes."""
-    text = Path("/proc/self/status").read_text()
-    line = next(line for line in text.splitlines() if line.startswith(f"{name}:"))
-    return 1024 * int(line.split()[1])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
+
+from process_memory import resident
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -73,7 +74,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, float]:
     labels = tf.random.uniform(
         [arguments.batch, size, size], 0, arguments.num_classes, dtype=tf.int32
     )
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     model = deeplab.deeplab_v3_plus(
         arguments.backbone,
         num_classes=arguments.num_classes,
@@ -82,7 +83,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, float]:
     steps = _WARM_UP + arguments.steps
     run = _with_deeplab if arguments.system == "deeplab" else _with_keras
     times = run(model, images, labels, steps)[_WARM_UP:]
-    return {"seconds": statistics.median(times), "bytes": _resident("VmHWM") - before}
+    return {"seconds": statistics.median(times), "bytes": resident("VmHWM") - before}
 
 
 def _with_deeplab(model, images, labels, steps):
@@ -131,13 +132,6 @@ def _with_keras(model, images, labels, steps):
     batches = tf.data.Dataset.from_tensors((images, labels)).repeat(steps)
     model.fit(batches, epochs=1, verbose=0, callbacks=[Clock()])
     return times
-
-
-def _resident(name: str) -> int:
-    """A line of the process' memory account (Linux), in bytes."""
-    text = Path("/proc/self/status").read_text()
-    line = next(line for line in text.splitlines() if line.startswith(f"{name}:"))
-    return 1024 * int(line.split()[1])
 
 
 if __name__ == "__main__":

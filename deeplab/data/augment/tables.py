@@ -24,6 +24,7 @@ from deeplab.data.augment.mix import (
 from deeplab.data.augment.photometric import photometric
 from deeplab.data.augment.rand_augment import OPERATIONS, rand_augment
 from deeplab.data.augment.rotation import random_rotation
+from deeplab.data.transforms import Distort
 from deeplab.errors import DeepLabError, unknown_name
 
 if TYPE_CHECKING:
@@ -31,12 +32,11 @@ if TYPE_CHECKING:
 
 # (image float32 [H, W, C] of 0..255, label int32 [H, W], seed [2]) -> image and label of the same
 # shapes.
-Distortion = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 # (batch of a replica, positions int64 [B] in the global order) -> batch.
 Mixing = Callable[[Batch, tf.Tensor], Batch]
 
 
-def _photometric(config: AugmentConfig, fill: Fill) -> Distortion:
+def _photometric(config: AugmentConfig, fill: Fill) -> Distort:
     return functools.partial(
         photometric,
         brightness=config.brightness,
@@ -47,7 +47,7 @@ def _photometric(config: AugmentConfig, fill: Fill) -> Distortion:
     )
 
 
-def _rotation(config: AugmentConfig, fill: Fill) -> Distortion:
+def _rotation(config: AugmentConfig, fill: Fill) -> Distort:
     return functools.partial(
         random_rotation,
         max_degrees=config.rotation_degrees,
@@ -56,7 +56,7 @@ def _rotation(config: AugmentConfig, fill: Fill) -> Distortion:
     )
 
 
-def _rand_augment(config: AugmentConfig, fill: Fill) -> Distortion:
+def _rand_augment(config: AugmentConfig, fill: Fill) -> Distort:
     return functools.partial(
         rand_augment,
         count=config.rand_augment_count,
@@ -66,7 +66,7 @@ def _rand_augment(config: AugmentConfig, fill: Fill) -> Distortion:
     )
 
 
-DISTORTIONS: dict[str, Callable[[AugmentConfig, Fill], Distortion]] = {
+DISTORTIONS: dict[str, Callable[[AugmentConfig, Fill], Distort]] = {
     "photometric": _photometric,
     "rotation": _rotation,
     "rand_augment": _rand_augment,
@@ -104,7 +104,7 @@ MIXES: dict[str, Callable[[AugmentConfig, Sequence[str], int], MaskFunction]] = 
 
 def distortion(
     config: AugmentConfig, *, pad_value: tuple[float, ...], ignore_label: int
-) -> Distortion | None:
+) -> Distort | None:
     """What `config.distortions` does to one image and its label, in that order.
 
     Args:
