@@ -195,8 +195,8 @@ def test_contrast_comes_before_or_after_the_colours() -> None:
 
 
 def test_colours_need_rgb_and_brightness_does_not() -> None:
-    image = np.full((4, 4, 5), 100.0, np.float32)
-    with pytest.raises(DeepLabError, match="saturation .* not in images of 5 channels"):
+    image = np.full((4, 4, 2), 100.0, np.float32)
+    with pytest.raises(DeepLabError, match="saturation .* not in images of 2 channels"):
         photometric(image, None, SEED, **PHOTOMETRIC, probability=0.5)
     colourless = {**PHOTOMETRIC, "saturation": 0.0, "hue": 0.0}
     result, _ = photometric(image, None, SEED, **colourless, probability=1.0)

@@ -7,8 +7,12 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
+from deeplab.data.channels import RGB, decode_channels, unpacked
+from deeplab.data.image_files import decode_upright
 from deeplab.data.open_image import read_bytes
 from deeplab.data.prepared import PreparedDataset
 from deeplab.data.problems import FileError, Problem
@@ -24,22 +28,28 @@ class Sample:
         pair: its id and where it lies; for records both paths are DATA SET/SPLIT/ID.
         image: reads the bytes of the image file; OSError or FileError.
         label: reads the bytes of the mask file, likewise.
+        decode: the bytes of the image file, and the path for messages -> uint8 [H, W, C], upright;
+            FileError.
     """
 
     split: str
     pair: Pair
     image: Callable[[], bytes]
     label: Callable[[], bytes]
+    decode: Callable[[bytes, Path], npt.NDArray[np.uint8]]
 
 
 def samples_of_source(source: Source) -> list[Sample]:
     """The pairs of all splits in their order."""
+    channels = source.classes.channels
+    decode = _rgb if channels == RGB else functools.partial(decode_channels, channels=channels)
     return [
         Sample(
             split,
             pair,
             functools.partial(read_bytes, pair.image),
             functools.partial(read_bytes, pair.label),
+            decode,
         )
         for split, pairs in source.splits.items()
         for pair in pairs
@@ -61,6 +71,8 @@ def samples_of_records(dataset: PreparedDataset) -> list[Sample]:
 def _samples_of_split(dataset: PreparedDataset, split: str, size: int) -> list[Sample]:
     reader = dataset.reader(split)
     read = tf.function(reader, input_signature=[tf.TensorSpec([], tf.int64)])
+    channels = dataset.input_channels
+    decode = _rgb if channels == RGB else functools.partial(unpacked, channels=channels)
     samples = []
     for number in range(size):
         name = f"record {number}"
@@ -72,9 +84,14 @@ def _samples_of_split(dataset: PreparedDataset, split: str, size: int) -> list[S
                 Pair(name, place, place),
                 functools.partial(get, "image"),
                 functools.partial(get, "label"),
+                decode,
             )
         )
     return samples
+
+
+def _rgb(data: bytes, path: Path) -> npt.NDArray[np.uint8]:
+    return np.asarray(decode_upright(data, path)[0])
 
 
 def _feature(
