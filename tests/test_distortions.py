@@ -203,6 +203,17 @@ def test_colours_need_rgb_and_brightness_does_not() -> None:
     assert result.shape == image.shape
 
 
+def test_photometric_changes_leave_further_channels_alone() -> None:
+    image = np.random.default_rng(2).uniform(0, 255, (6, 7, 5)).astype(np.float32)
+    for number in range(4):
+        seed = (number, 3)
+        result, _ = photometric(image, None, seed, **PHOTOMETRIC, probability=1.0)
+        colours, _ = photometric(image[..., :3], None, seed, **PHOTOMETRIC, probability=1.0)
+        np.testing.assert_array_equal(result[..., :3], colours)
+        np.testing.assert_array_equal(result[..., 3:], image[..., 3:])
+        assert not np.array_equal(colours, image[..., :3])
+
+
 def test_a_quarter_turn_and_a_half_by_hand() -> None:
     image, label = random_pair(9, 9, 4)
     for degrees, quarters in ((90.0, 1), (180.0, 2), (-90.0, -1)):

@@ -88,30 +88,6 @@ def packed(pixels: Pixels) -> bytes:
     return file.getvalue()
 
 
-def unpacked(data: bytes, path: Path, channels: int) -> Pixels:
-    """The inverse of `packed`.
-
-    Args:
-        data: the PNG file.
-        path: where it came from, for the message.
-        channels: more than 3.
-
-    Returns:
-        uint8 [H, W, channels].
-
-    Raises:
-        FileError: if it is damaged.
-    """
-    try:
-        with open_image(data, _MAX_VALUES) as image:
-            if image.mode != "L" or image.width % channels:
-                raise ValueError(f"it is no grey PNG file of {channels} values a pixel")
-            return np.asarray(image).reshape(image.height, -1, channels)
-    except (TooLarge, *UNREADABLE) as error:
-        why = what_is_wrong(error)
-        raise FileError(Problem("unreadable", path, why), f"cannot read {path}: {why}") from error
-
-
 def _decode_npy(data: bytes, path: Path, channels: int) -> Pixels:
     file = io.BytesIO(data)
     version = np.lib.format.read_magic(file)

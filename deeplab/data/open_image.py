@@ -26,15 +26,14 @@ class TooLarge(DeepLabError):
     """An image with more than `MAX_PIXELS` pixels; the message gives its size, not its name."""
 
 
-def open_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def open_image(data: bytes) -> Image.Image:
     """Reads the header of an image file; pixels are decoded when they are asked for.
 
     Args:
         data: the file's bytes.
-        max_pixels: width times height of the largest image that is taken.
 
     Raises:
-        TooLarge: if it has more pixels.
+        TooLarge: if it has more than `MAX_PIXELS` pixels.
         OSError, ValueError: as listed in `UNREADABLE`, if it is no image that Pillow knows.
     """
     if not data:
@@ -47,10 +46,10 @@ def open_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
             image = Image.open(io.BytesIO(data))
         finally:
             Image.MAX_IMAGE_PIXELS = limit
-    if image.width * image.height > max_pixels:
+    if image.width * image.height > MAX_PIXELS:
         raise TooLarge(
             f"it has {image.width}x{image.height} pixels (width x height), more than the "
-            f"{max_pixels} that are read: cut it into tiles"
+            f"{MAX_PIXELS} that are read: cut it into tiles"
         )
     return image
 

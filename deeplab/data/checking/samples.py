@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from deeplab.data.channels import RGB, decode_channels, unpacked
+from deeplab.data.channels import RGB, decode_channels
 from deeplab.data.image_files import decode_upright
 from deeplab.data.open_image import read_bytes
 from deeplab.data.prepared import PreparedDataset
@@ -57,7 +57,7 @@ def samples_of_source(source: Source) -> list[Sample]:
 
 
 def samples_of_records(dataset: PreparedDataset) -> list[Sample]:
-    """The records of all splits in their order.
+    """The records of all splits in their order; their images have three channels.
 
     A damaged record is named by its number, for its id is in it.
     """
@@ -71,8 +71,6 @@ def samples_of_records(dataset: PreparedDataset) -> list[Sample]:
 def _samples_of_split(dataset: PreparedDataset, split: str, size: int) -> list[Sample]:
     reader = dataset.reader(split)
     read = tf.function(reader, input_signature=[tf.TensorSpec([], tf.int64)])
-    channels = dataset.input_channels
-    decode = _rgb if channels == RGB else functools.partial(unpacked, channels=channels)
     samples = []
     for number in range(size):
         name = f"record {number}"
@@ -84,7 +82,7 @@ def _samples_of_split(dataset: PreparedDataset, split: str, size: int) -> list[S
                 Pair(name, place, place),
                 functools.partial(get, "image"),
                 functools.partial(get, "label"),
-                decode,
+                _rgb,
             )
         )
     return samples
