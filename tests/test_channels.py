@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from run_folders import make_run_folder
-from source_folders import make_channel_folder, make_folder, random_image, save
+from source_folders import make_channel_folder, make_folder, random_image
+from source_folders import save as save_image
 
 import deeplab
 from deeplab.errors import DeepLabError
@@ -128,6 +129,11 @@ def test_the_data_set_decides_about_channels() -> None:
             with_input_channels(stated, channels, source="x")
 
 
+def pixels_of(file: Path) -> np.ndarray:
+    with Image.open(file) as image:
+        return np.asarray(image)
+
+
 class TrainedRun(NamedTuple):
     model_dir: Path
     source: Path
@@ -148,6 +154,7 @@ CONFIG = deeplab.TrainConfig(
     train_steps=2,
     global_batch_size=2,
     eval_steps=2,
+    log_steps=1,
 )
 
 
@@ -179,7 +186,7 @@ def test_a_run_of_more_channels(run: TrainedRun, capsys: pytest.CaptureFixture[s
     description = read_description(run.model_dir)
     assert description.config.input_channels == len(description.pad_value) == channels
     assert f"inflated to {channels} channels" in description.weights_source
-    assert Image.open(run.model_dir / "train" / "first_batch.png").mode == "RGB"
+    assert pixels_of(run.model_dir / "train" / "first_batch.png").shape[-1] == 3
     history = json.loads((run.model_dir / "history.json").read_text())
     assert [row["step"] for row in history["train"]] == [1, 2]
     deeplab.train(CONFIG, model_dir=run.model_dir)
@@ -188,8 +195,6 @@ def test_a_run_of_more_channels(run: TrainedRun, capsys: pytest.CaptureFixture[s
 
 def test_evaluation_of_more_channels(run: TrainedRun, tmp_path: Path) -> None:
     options = {"model_dir": run.model_dir, "progress": False}
-    by_split = deeplab.evaluate(**options, flip=True, eval_scales=(0.75, 1.0), pad_to=(48, 48))
-    assert by_split["num_images"] == 2
     by_split = deeplab.evaluate(**options)
     folders = {name: run.source / name / "val" for name in ("images", "labels")}
     by_folder = deeplab.evaluate(**options, **folders, name="folders")
@@ -198,6 +203,14 @@ def test_evaluation_of_more_channels(run: TrainedRun, tmp_path: Path) -> None:
     channels = run.pixels["val/c"].shape[-1]
     with pytest.raises(DeepLabError, match=f"takes images of {channels} channels and .* have 3"):
         deeplab.evaluate(**options, source_dir=rgb, data_dir=tmp_path / "data")
+
+
+@pytest.mark.slow
+def test_evaluation_of_more_channels_at_several_scales(run: TrainedRun) -> None:
+    options = {"eval_scales": (0.75, 1.0), "flip": True, "pad_to": (48, 48), "progress": False}
+    for protocol in (False, True):
+        metrics = deeplab.evaluate(model_dir=run.model_dir, original_protocol=protocol, **options)
+        assert metrics["num_images"] == 2
 
 
 def test_prediction_and_export_of_more_channels(
@@ -216,10 +229,9 @@ def test_prediction_and_export_of_more_channels(
 
     inputs = tmp_path / "inputs"
     if channels == 4:
-        save(inputs / "c.png", run.pixels["val/c"])
-    np.save(save(inputs / "array.png", random_image(5, 6)).with_suffix(".npy"), run.pixels["val/d"])
-    photo = save(inputs / "photo.jpg", random_image(9, 9))
-    (inputs / "array.png").unlink()
+        save_image(inputs / "c.png", run.pixels["val/c"])
+    photo = save_image(inputs / "photo.jpg", random_image(9, 9))
+    np.save(inputs / "array.npy", run.pixels["val/d"])
     readable = ["array", "c"] if channels == 4 else ["array"]
     results = []
     for name, where in (("model_dir", run.model_dir), ("saved_model", tmp_path / "export")):
@@ -232,14 +244,12 @@ def test_prediction_and_export_of_more_channels(
         assert capsys.readouterr().err == f"cannot read the image {photo}: {why}\n"
         names = sorted(path.name for path in summary.written if path.name.endswith("_index.png"))
         assert names == [f"{stem}_index.png" for stem in readable]
-        results.append(np.asarray(Image.open(tmp_path / name / "array_index.png")))
+        results.append(pixels_of(tmp_path / name / "array_index.png"))
     labels = label_function(model)(run.pixels["val/d"][None].astype(np.float32))[0].numpy()
     np.testing.assert_array_equal(results[0], labels)
     assert np.mean(results[1] == labels) > 0.99  # folding reorders float arithmetic
     painted = overlay(run.pixels["val/d"][..., :3], labels, read_description(run.model_dir).colors)
-    np.testing.assert_array_equal(
-        np.asarray(Image.open(tmp_path / "model_dir" / "array_overlay.png")), painted
-    )
+    np.testing.assert_array_equal(pixels_of(tmp_path / "model_dir" / "array_overlay.png"), painted)
 
 
 def test_arrays_are_no_images_for_a_model_of_three_channels(tmp_path: Path) -> None:
