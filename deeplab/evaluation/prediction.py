@@ -26,11 +26,11 @@ from deeplab.evaluation.inference import (
     input_channels,
     label_function,
 )
-from deeplab.evaluation.saved_model import open_saved_model
+from deeplab.evaluation.saved_model import open_saved_model, stated_channels
 from deeplab.files import make_directory, write_bytes
 from deeplab.out_of_memory import explained, inference_advice
 from deeplab.progress import track
-from deeplab.run_folder import load_model, read_description
+from deeplab.run_folder import has_description, load_model, read_description
 
 SUFFIXES = ("_index.png", "_color.png", "_overlay.png")
 
@@ -98,11 +98,12 @@ def predict(
     """
     check_scales(eval_scales)
     output_dir = Path(output_dir).expanduser()
-    # First, for how many channels there are decides about what is an image.
-    network, colors = _open(model_dir, saved_model, checkpoint, output_stride)
-    channels = input_channels(network)
+    # What can be refused without the network, which takes its time, is refused first.
+    channels = _stated_channels(model_dir, saved_model)
     images = find_images(inputs, excluded=output_dir, channels=channels)
     _check_targets(images, output_dir, overwrite)
+    network, colors = _open(model_dir, saved_model, checkpoint, output_stride)
+    channels = input_channels(network)
     predict_labels = label_function(network, eval_scales=eval_scales, flip=flip)
 
     written: list[Path] = []
@@ -217,6 +218,13 @@ def _png(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
+
+
+def _stated_channels(model_dir: str | Path | None, saved_model: str | Path | None) -> int:
+    """Channels of the images, as far as that is known before the network is opened; else 3."""
+    if model_dir is not None and has_description(model_dir):
+        return read_description(model_dir).config.resolved_input_channels
+    return 3 if saved_model is None else stated_channels(saved_model)
 
 
 def _open(

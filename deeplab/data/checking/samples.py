@@ -19,6 +19,11 @@ from deeplab.data.problems import FileError, Problem
 from deeplab.data.source import Pair, Source
 
 
+def decode_rgb(data: bytes, path: Path) -> npt.NDArray[np.uint8]:
+    """The pixels that `decode_upright` gives."""
+    return np.asarray(decode_upright(data, path)[0])
+
+
 @dataclasses.dataclass(frozen=True)
 class Sample:
     """An image and its mask, not read yet.
@@ -29,20 +34,22 @@ class Sample:
         image: reads the bytes of the image file; OSError or FileError.
         label: reads the bytes of the mask file, likewise.
         decode: the bytes of the image file, and the path for messages -> uint8 [H, W, C], upright;
-            FileError.
+            FileError. By default of three channels.
     """
 
     split: str
     pair: Pair
     image: Callable[[], bytes]
     label: Callable[[], bytes]
-    decode: Callable[[bytes, Path], npt.NDArray[np.uint8]]
+    decode: Callable[[bytes, Path], npt.NDArray[np.uint8]] = decode_rgb
 
 
 def samples_of_source(source: Source) -> list[Sample]:
     """The pairs of all splits in their order."""
     channels = source.classes.channels
-    decode = _rgb if channels == RGB else functools.partial(decode_channels, channels=channels)
+    decode = (
+        decode_rgb if channels == RGB else functools.partial(decode_channels, channels=channels)
+    )
     return [
         Sample(
             split,
@@ -82,14 +89,9 @@ def _samples_of_split(dataset: PreparedDataset, split: str, size: int) -> list[S
                 Pair(name, place, place),
                 functools.partial(get, "image"),
                 functools.partial(get, "label"),
-                _rgb,
             )
         )
     return samples
-
-
-def _rgb(data: bytes, path: Path) -> npt.NDArray[np.uint8]:
-    return np.asarray(decode_upright(data, path)[0])
 
 
 def _feature(
