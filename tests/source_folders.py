@@ -48,5 +48,25 @@ def make_folder(
     return root
 
 
+def make_channel_folder(
+    root: Path, sizes: Mapping[str, tuple[int, int]], channels: int
+) -> dict[str, npt.NDArray[np.uint8]]:
+    """The same with more channels: RGBA PNG files for four, else .npy. Returns the pixels."""
+    make_folder(root, sizes)
+    classes = json.loads((root / "classes.json").read_text())
+    (root / "classes.json").write_text(json.dumps({**classes, "channels": channels}))
+    pixels = {}
+    for seed, (name, size) in enumerate(sizes.items()):
+        rng = np.random.default_rng(seed)
+        pixels[name] = rng.integers(0, 256, (*size, channels), np.uint8)
+        file = root / "images" / f"{name}.png"
+        if channels == 4:
+            save(file, pixels[name])
+        else:
+            file.unlink()
+            np.save(file.with_suffix(".npy"), pixels[name])
+    return pixels
+
+
 def numbered(count: int, size: tuple[int, int] = (12, 16)) -> dict[str, tuple[int, int]]:
     return {f"picture{index:02d}": size for index in range(count)}

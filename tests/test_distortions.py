@@ -195,12 +195,23 @@ def test_contrast_comes_before_or_after_the_colours() -> None:
 
 
 def test_colours_need_rgb_and_brightness_does_not() -> None:
-    image = np.full((4, 4, 5), 100.0, np.float32)
-    with pytest.raises(DeepLabError, match="saturation .* not in images of 5 channels"):
+    image = np.full((4, 4, 2), 100.0, np.float32)
+    with pytest.raises(DeepLabError, match="saturation .* not in images of 2 channels"):
         photometric(image, None, SEED, **PHOTOMETRIC, probability=0.5)
     colourless = {**PHOTOMETRIC, "saturation": 0.0, "hue": 0.0}
     result, _ = photometric(image, None, SEED, **colourless, probability=1.0)
     assert result.shape == image.shape
+
+
+def test_photometric_changes_leave_further_channels_alone() -> None:
+    image = np.random.default_rng(2).uniform(0, 255, (6, 7, 5)).astype(np.float32)
+    for number in range(4):
+        seed = (number, 3)
+        result, _ = photometric(image, None, seed, **PHOTOMETRIC, probability=1.0)
+        colours, _ = photometric(image[..., :3], None, seed, **PHOTOMETRIC, probability=1.0)
+        np.testing.assert_array_equal(result[..., :3], colours)
+        np.testing.assert_array_equal(result[..., 3:], image[..., 3:])
+        assert not np.array_equal(colours, image[..., :3])
 
 
 def test_a_quarter_turn_and_a_half_by_hand() -> None:

@@ -377,7 +377,7 @@ def test_an_interrupted_preparation_leaves_nothing(
     source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (8, 9)})
 
     def fail(
-        pair: Pair, rule: IdRule, stored_ids: None
+        pair: Pair, rule: IdRule, stored_ids: None, channels: int
     ) -> tuple[dict[str, object], frozenset[int]]:
         if pair.id == "val/b":
             raise error

@@ -218,9 +218,17 @@ def test_operations_follow_one_another() -> None:
 
 @pytest.mark.parametrize("channels", [1, 5])
 def test_any_number_of_channels(channels: int) -> None:
-    image = np.random.default_rng(0).uniform(0, 255, (20, 16, channels)).astype(np.float32)
+    pixels = np.random.default_rng(0).uniform(0, 255, (20, 16, channels))
+    image = tf.constant(pixels, tf.float32)
     label = np.zeros((20, 16), np.int32)
     fill = FILL._replace(pad_value=(9.0,) * channels)
     for name in OPERATIONS:
         result, _ = apply_operation(name, image, label, 7.0, (1, 2), fill)
         assert result.shape == image.shape
+        if channels > 3:
+            # As of the first three alone, and the others stay, or move with them.
+            rgb = fill._replace(pad_value=(9.0,) * 3)
+            alone, _ = apply_operation(name, image[..., :3], label, 7.0, (1, 2), rgb)
+            np.testing.assert_array_equal(result[..., :3], alone)
+            same = np.array_equal(result[..., 3:], image[..., 3:])
+            assert same != OPERATIONS[name].moves

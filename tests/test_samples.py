@@ -40,7 +40,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
 
 
 def records_of(dataset: PreparedDataset, split: str = "train") -> list[bytes]:
-    paths = dataset._builder.info.splits[split].filepaths
+    paths = dataset._builders["train"].info.splits[split].filepaths
     return list(tf.data.TFRecordDataset([str(path) for path in paths]).as_numpy_iterator())
 
 
@@ -53,15 +53,18 @@ def with_files(dataset: PreparedDataset, files: dict[str, list[bytes]]) -> Prepa
     split = SimpleNamespace(
         filepaths=list(files), num_examples=sum(len(records) for records in files.values())
     )
-    info = dataset._builder.info
+    info = dataset._builders["train"].info
     builder = SimpleNamespace(
         info=SimpleNamespace(
             splits={"train": split, "val": info.splits["val"]},
             features=info.features,
             metadata=info.metadata,
-        )
+        ),
+        data_path="elsewhere",
     )
-    return PreparedDataset(DATASETS["folder"], builder, source_dir=None, data_dir="elsewhere")
+    return PreparedDataset(
+        DATASETS["folder"], builder, further={}, source_dir=None, data_dir="elsewhere"
+    )
 
 
 def batches_of(
@@ -261,7 +264,9 @@ def test_a_part_is_what_the_whole_image_has_there(kind: str, options: dict[str, 
             np.testing.assert_array_equal(part, whole[top:bottom, left:right])
 
 
-def test_a_mix_sees_batches_with_their_positions(dataset: PreparedDataset) -> None:
+def test_a_mix_sees_batches_with_their_positions(
+    dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def mix(batch: dict[str, tf.Tensor], positions: tf.Tensor) -> dict[str, tf.Tensor]:
         assert positions.dtype == tf.int64 and positions.shape == [2]
         image = batch["image"] + tf.cast(positions, tf.float32)[:, None, None, None]
@@ -269,7 +274,8 @@ def test_a_mix_sees_batches_with_their_positions(dataset: PreparedDataset) -> No
 
     options = {"start_step": 2, "num_workers": 2, "worker_index": 1}
     plain = batches_of(dataset, 3, **options)
-    mixed = batches_of(dataset, 3, mix=mix, **options)
+    monkeypatch.setattr("deeplab.data.pipeline.mixing", lambda config, **settings: mix)
+    mixed = batches_of(dataset, 3, **options)
     for step, (one, other) in enumerate(zip(plain, mixed, strict=True)):
         first = 4 * (2 + step) + 2
         added = np.array([first, first + 1], np.float32)[:, None, None, None]

@@ -66,7 +66,7 @@ def _write_sheet(arguments: argparse.Namespace) -> None:
             dataclasses.replace(config.data, augment=augment),
             # The images do not depend on the size of the batches; mixing needs an even one.
             global_batch_size=arguments.count + arguments.count % 2,
-            pad_value=BACKBONES[config.model.backbone].pad_value,
+            pad_value=BACKBONES[config.model.backbone].pad_values(dataset.input_channels),
             seed=config.seed,
         )
         batch = next(batches.take(1).as_numpy_iterator())
@@ -109,7 +109,7 @@ def _row(batch: dict[str, Any], count: int, dataset: Any) -> Any:
     colors = list(dataset.colors) + [IGNORE_COLOR]
     cells = []
     for image, label in zip(batch["image"][:count], batch["label"][:count], strict=True):
-        image = np.round(image).astype(np.uint8)
+        image = np.round(image[..., :3]).astype(np.uint8)
         ids = np.where(label == dataset.ignore_label, len(dataset.colors), label)
         cells += [image, overlay(image, ids, colors)]
     return np.concatenate([np.pad(cell, ((0, 0), (0, _GAP), (0, 0))) for cell in cells], axis=1)

@@ -25,11 +25,13 @@ class ClassList:
         colors: an RGB colour (0..255) per class, or None if the source gives none.
         ignore: the id that means "no class" in the source's masks. It may be an id of the list;
             that class then stays in the list and no pixel carries it.
+        channels: of the images, at least 3, of which the first are red, green and blue.
     """
 
     names: tuple[str, ...]
     colors: tuple[Color, ...] | None = None
     ignore: int = IGNORE_LABEL
+    channels: int = 3
 
     @property
     def ignore_label(self) -> int:
@@ -61,9 +63,9 @@ def read_class_file(path: Path) -> ClassList:
     """Reads a class list.
 
     Args:
-        path: a .json file `{"classes": [...], "colors": [[r, g, b], ...], "ignore": 255}`, of
-            which only "classes" is needed and other keys are left alone, or a text file with a
-            name a line.
+        path: a .json file `{"classes": [...], "colors": [[r, g, b], ...], "ignore": 255,
+            "channels": 3}`, of which only "classes" is needed and other keys are left alone, or a
+            text file with a name a line.
 
     Raises:
         DeepLabError: if it cannot be read or is not a class list.
@@ -86,6 +88,7 @@ def read_class_file(path: Path) -> ClassList:
         names,
         colors=_colors(content.get("colors"), len(names), path),
         ignore=_ignore(content.get("ignore"), len(names), path),
+        channels=_channels(content.get("channels"), path),
     )
 
 
@@ -147,4 +150,15 @@ def _ignore(value: object, num_classes: int, path: Path) -> int:
         return ignore_label_of(num_classes)
     if type(value) is not int or not 0 <= value <= WIDE_IGNORE_LABEL:
         raise DeepLabError(f'{path}: "ignore" must be an id of 0..65535, not {value!r}')
+    return value
+
+
+def _channels(value: object, path: Path) -> int:
+    if value is None:
+        return 3
+    if type(value) is not int or value < 3:
+        raise DeepLabError(
+            f'{path}: "channels" must be the number of channels of the images, 3 (red, green and '
+            f"blue) or more, not {value!r}"
+        )
     return value

@@ -7,16 +7,21 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 
-def decode_image(data: tf.Tensor) -> tf.Tensor:
-    """Decodes a JPEG or PNG file.
+def decode_image(data: tf.Tensor, channels: int = 3) -> tf.Tensor:
+    """Decodes a JPEG or PNG file, or what `channels.packed` made of an image.
 
     Args:
         data: string scalar.
+        channels: 3 for the files; of the image that was packed.
 
     Returns:
-        uint8 [H, W, 3], RGB. The same pixels as Pillow and OpenCV give: TensorFlow's default
-        decoding of JPEG is faster and differs from theirs by up to 19 levels.
+        uint8 [H, W, channels], of 3 channels RGB. The same pixels as Pillow and OpenCV give:
+        TensorFlow's default decoding of JPEG is faster and differs from theirs by up to 19 levels.
     """
+    if channels != 3:
+        rows = tf.io.decode_png(data, channels=1)
+        height, columns = tf.unstack(tf.shape(rows)[:2])
+        return tf.reshape(rows, [height, columns // channels, channels])
     # The operation takes PNG too, whatever its name says.
     image = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
     image.set_shape([None, None, 3])
@@ -24,18 +29,20 @@ def decode_image(data: tf.Tensor) -> tf.Tensor:
 
 
 def decode_image_part(
-    data: tf.Tensor, source: tf.Tensor, begin: tf.Tensor, end: tf.Tensor
+    data: tf.Tensor, source: tf.Tensor, begin: tf.Tensor, end: tf.Tensor, channels: int = 3
 ) -> tf.Tensor:
-    """Decodes a rectangle of a JPEG or PNG file; of a JPEG file little more than the rectangle.
+    """Decodes a rectangle of an image; of a JPEG file little more than the rectangle.
 
     Args:
         data: string scalar.
         source: int32 [2], height and width of the image.
         begin: int32 [2], the first row and column.
         end: int32 [2], the row and the column after the last ones.
+        channels: as of `decode_image`.
 
     Returns:
-        uint8 [end[0] - begin[0], end[1] - begin[1], 3], the same pixels as `decode_image` gives.
+        uint8 [end[0] - begin[0], end[1] - begin[1], channels], the same pixels as `decode_image`
+        gives.
     """
 
     def jpeg() -> tf.Tensor:
@@ -50,15 +57,17 @@ def decode_image_part(
         return part[:, begin[1] - left : end[1] - left]
 
     def png() -> tf.Tensor:
-        return decode_image(data)[begin[0] : end[0], begin[1] : end[1]]
+        return decode_image(data, channels)[begin[0] : end[0], begin[1] : end[1]]
 
-    part = tf.cond(tf.io.is_jpeg(data), jpeg, png)
-    part.set_shape([None, None, 3])
+    part = tf.cond(tf.io.is_jpeg(data), jpeg, png) if channels == 3 else png()
+    part.set_shape([None, None, channels])
     return part
 
 
-def image_size(data: tf.Tensor) -> tf.Tensor:
-    """Height and width of an undecoded JPEG or PNG file, int32 [2]."""
+def image_size(data: tf.Tensor, channels: int = 3) -> tf.Tensor:
+    """Height and width of an undecoded image, as `decode_image` takes it, int32 [2]."""
+    if channels != 3:
+        return tf.reverse(_png_size(data), [0]) // [1, channels]
     return tf.cond(
         tf.io.is_jpeg(data),
         lambda: tf.io.extract_jpeg_shape(data)[:2],

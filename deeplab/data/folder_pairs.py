@@ -22,7 +22,7 @@ _THREADS = 2
 class FolderPairs:
     """Batches of one image each, in the order of their names; it can be iterated repeatedly.
 
-    A batch is what `evaluation_batches` gives: {"image": float32 [1, H, W, 3] RGB 0..255, "label":
+    A batch is what `evaluation_batches` gives: {"image": float32 [1, H, W, C] 0..255, "label":
     int32 [1, H, W], "id": string [1]}. A file that cannot be used raises DeepLabError when its
     turn comes.
 
@@ -30,11 +30,14 @@ class FolderPairs:
         pairs: what was found.
     """
 
-    def __init__(self, pairs: tuple[Pair, ...], rule: IdRule, ignore_label: int) -> None:
-        """Binds the pairs to the ids that their masks may hold."""
+    def __init__(
+        self, pairs: tuple[Pair, ...], rule: IdRule, ignore_label: int, channels: int
+    ) -> None:
+        """Binds the pairs to the ids that their masks may hold, and the channels of the images."""
         self.pairs = pairs
         self._rule = rule
         self._ignore_label = ignore_label
+        self._channels = channels
 
     def __len__(self) -> int:
         """The number of images, and of batches."""
@@ -50,12 +53,13 @@ class FolderPairs:
                 ahead += [pool.submit(self._batch, pair) for pair in itertools.islice(rest, 1)]
 
     def _batch(self, pair: Pair) -> dict[str, tf.Tensor]:
-        features, _ = encoded_pair(pair, self._rule)
+        features, _ = encoded_pair(pair, self._rule, channels=self._channels)
         label = decode_label(features["label"])
         if self._ignore_label != self._rule.ignore_label:
             label = tf.where(label == self._rule.ignore_label, self._ignore_label, label)
+        image = decode_image(features["image"], self._channels)
         return {
-            "image": tf.cast(decode_image(features["image"]), tf.float32)[None],
+            "image": tf.cast(image, tf.float32)[None],
             "label": label[None],
             "id": tf.constant([pair.id]),
         }
@@ -67,24 +71,26 @@ def folder_pairs(
     *,
     num_classes: int,
     ignore_label: int = IGNORE_LABEL,
+    channels: int = 3,
 ) -> FolderPairs:
     """Pairs the images and index masks (grey or palette PNG) of two folders.
 
     They are paired by their path relative to the folder, without extension.
 
     Args:
-        images: folder with .jpg, .jpeg or .png files.
+        images: folder with .jpg, .jpeg or .png files, or those that more channels need.
         labels: folder with .png files.
         num_classes: ids of classes are 0..num_classes-1.
         ignore_label: the id of ignored pixels, in the masks and in the batches.
+        channels: of the images.
 
     Raises:
         DeepLabError: if a folder is missing, there are no images, some have no partner, or the
             masks hold nothing but 0 and 255.
     """
-    pairs = pair_files(Path(images), Path(labels))
+    pairs = pair_files(Path(images), Path(labels), channels)
     rule = IdRule(num_classes, ignore_label)
     # Mostly the first mask is enough to see that they are index masks.
     ids = (rule.labels(read_index_mask(pair.label), pair.label)[1] for pair in pairs)
     check_something_to_measure(ids, rule, Path(labels))
-    return FolderPairs(pairs, rule, ignore_label)
+    return FolderPairs(pairs, rule, ignore_label, channels)

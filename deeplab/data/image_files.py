@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from deeplab.data.channels import RGB, decode_channels, packed
 from deeplab.data.open_image import (
     UNREADABLE,
     TooLarge,
@@ -23,12 +24,13 @@ _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 
 @dataclasses.dataclass(frozen=True)
 class EncodedImage:
-    """A JPEG or PNG file with three 8-bit channels, upright.
+    """An image as a record holds it.
 
     Attributes:
-        data: the file's bytes.
-        height: in pixels.
-        width: in pixels.
+        data: the bytes of a JPEG or PNG file with three 8-bit channels, upright; or, for another
+            number of channels, of the PNG file that `packed` makes.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
     """
 
     data: bytes
@@ -36,20 +38,24 @@ class EncodedImage:
     width: int
 
 
-def read_image(path: Path) -> EncodedImage:
-    """Reads an image file.
+def read_image(path: Path, channels: int = RGB) -> EncodedImage:
+    """Reads an image file of 3 channels, or of more as `decode_channels` takes it.
 
     The bytes of plain RGB files are kept as they are. Others are converted and become PNG: grey
     and palette to RGB, alpha dropped, CMYK converted, the orientation of EXIF applied.
 
     Raises:
         FileError: if it is unreadable, truncated or has more than `MAX_PIXELS` pixels, or has 16
-            or 32 bits a channel in grey (what is white in it cannot be known).
+            or 32 bits a channel in grey (what is white in it cannot be known), or other than the
+            channels that were asked for, if these are not 3.
     """
     try:
         data = read_bytes(path)
     except OSError as error:
         raise _unreadable(path, error) from error
+    if channels != RGB:
+        pixels = decode_channels(data, path, channels)
+        return EncodedImage(packed(pixels), *pixels.shape[:2])
     image, is_plain = decode_upright(data, path)
     if is_plain:
         return EncodedImage(data, image.height, image.width)

@@ -1,8 +1,8 @@
 """Batches for training and evaluation.
 
-An element is {"image": float32 [B, H, W, 3] RGB 0..255, "label": int32 [B, H, W], "id": string
-[B]}. The training stream is one global sequence of elements that depends on the seed alone: the
-k-th element's image and augmentation are functions of (seed, k), so that neither threads nor
+An element is {"image": float32 [B, H, W, C] 0..255 (RGB first), "label": int32 [B, H, W], "id":
+string [B]}. The training stream is one global sequence of elements that depends on the seed alone:
+the k-th element's image and augmentation are functions of (seed, k), so that neither threads nor
 workers nor replicas nor the step at which it starts can change it.
 """
 
@@ -56,7 +56,8 @@ def training_batches(
         config: split, crop size and augmentation. Mixing pairs the elements 2j and 2j + 1 of the
             stream, so that the batch of a replica must be even.
         global_batch_size: images of a step on all replicas of all workers together.
-        pad_value: what small images are padded with, RGB 0..255 (the backbone states it).
+        pad_value: what small images are padded with, 0..255, one value a channel of the data set's
+            (the backbone states it).
         seed: 0..2**31-1; with the element's number it alone decides about order and augmentation.
         start_step: steps that are already done.
         worker_index: 0..num_workers-1.
@@ -170,7 +171,7 @@ def evaluation_batches(
     resize = _resizing(config) if isinstance(config, DataConfig) else None
 
     def decode_record(record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        image = decode_image(record["image"])
+        image = decode_image(record["image"], dataset.input_channels)
         label = decode_label(record["label"], dataset.label_map)
         if resize is not None:
             image, label = resize(image, label)
@@ -178,7 +179,7 @@ def evaluation_batches(
 
     def decode_group(group: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         signature = {
-            "image": tf.TensorSpec([None, None, 3], tf.float32),
+            "image": tf.TensorSpec([None, None, dataset.input_channels], tf.float32),
             "label": tf.TensorSpec([None, None], tf.int32),
             "id": tf.TensorSpec([], tf.string),
         }

@@ -31,6 +31,7 @@ class PreparedDataset:
         ignore_label: the id of pixels without a class: 255, or 65535 if there are more than 255
             classes.
         label_map: what the stored ids 0..255 become; None: they are class ids already.
+        input_channels: of the images, at least 3, of which the first are R, G and B.
         splits: number of images per split.
         train_split: the split to train on unless told otherwise.
         eval_split: the split to evaluate on unless told otherwise.
@@ -61,6 +62,7 @@ class PreparedDataset:
         self._readers: dict[tuple[str, int, int], RecordReader] = {}
         self.name = spec.name
         self.label_map = spec.label_map
+        self.input_channels = 3
         self.source_dir = source_dir
         self.data_dir = data_dir
         self.splits: dict[str, int] = {
@@ -75,6 +77,7 @@ class PreparedDataset:
                 (red, green, blue) for red, green, blue in metadata["colors"]
             )
             self.ignore_label = int(metadata["ignore_label"])
+            self.input_channels = int(metadata.get("channels", 3))
         else:
             self.class_names = spec.class_names
             self.colors = spec.colors
@@ -114,8 +117,8 @@ class PreparedDataset:
                 them once, in their fixed order.
 
         Returns:
-            A data set of {"image": JPEG or PNG file, "label": grey PNG file of stored ids, "id":
-            name}, string scalars.
+            A data set of {"image": what `decode_image` takes, "label": grey PNG file of stored ids,
+            "id": name}, string scalars.
 
         Raises:
             DeepLabError: if there is no such split.
@@ -202,6 +205,7 @@ def load_dataset(
     source_dir: str | None = None,
     splits: Iterable[str] = (),
     num_classes: int | None = None,
+    input_channels: int | None = None,
     beam_flags: Sequence[str] | None = None,
 ) -> PreparedDataset:
     """Opens a data set and prepares it first if that has not been done.
@@ -214,6 +218,7 @@ def load_dataset(
         source_dir: raw files, only ever read.
         splits: what will be asked for; where one is missing nothing is prepared.
         num_classes: how many classes are expected, likewise; None: any number.
+        input_channels: how many channels of the images are expected, likewise; None: any number.
         beam_flags: options of Apache Beam, such as ("--runner=DirectRunner",), on which a source
             folder is then prepared; None: by the threads of this process.
 
@@ -230,7 +235,8 @@ def load_dataset(
     for _, found in made:
         if isinstance(found, Folder):
             refuse(found.source.problems)
-    _check_expected(spec, made[0][1], [s for s in splits if s not in further], num_classes)
+    own_splits = [split for split in splits if split not in further]
+    _check_expected(spec, made[0][1], own_splits, num_classes, input_channels)
     builder, *others = [
         _prepared(part, builder, data_dir, source_dir, beam_flags) for part, builder in made
     ]
@@ -337,13 +343,16 @@ def _check_expected(
     builder: tfds.core.DatasetBuilder,
     splits: Iterable[str],
     num_classes: int | None,
+    input_channels: int | None,
 ) -> None:
     """Refuses, before the work of preparing it, what could not be used afterwards."""
     # What a specification leaves out is known once the data set is prepared.
     known: Iterable[str] = spec.split_sizes
     classes = len(spec.class_names) if spec.class_names else None
+    channels = 3 if spec.class_names else None
     if isinstance(builder, Folder):
         known, classes = builder.source.splits, len(builder.source.classes.names)
+        channels = builder.source.classes.channels
     for split in splits:
         if known and find_split(split, known) is None:
             raise _unknown_split(spec, split, known)
@@ -351,6 +360,11 @@ def _check_expected(
         raise DeepLabError(
             f"num_classes is {num_classes}, but the data set {spec.name!r} has {classes} classes; "
             "NUM_CLASSES = None takes them from the data set"
+        )
+    if None not in (input_channels, channels) and input_channels != channels:
+        raise DeepLabError(
+            f"input_channels is {input_channels}, but the images of the data set {spec.name!r} "
+            f"have {channels} channels; None takes the data set's"
         )
 
 

@@ -21,7 +21,7 @@ class Sample(NamedTuple):
     """A labelled image.
 
     Attributes:
-        read_image: gives uint8 [h, w, 3] parts of the image.
+        read_image: gives uint8 [h, w, C] parts of the image.
         label: int32 [H, W].
         name: string scalar, the record's id.
     """
@@ -37,11 +37,11 @@ class StoredSamples:
     def __init__(self, dataset: PreparedDataset, reader: RecordReader) -> None:
         """Reads nothing yet."""
         self._read = reader
-        self._label_map = dataset.label_map
+        self._dataset = dataset
 
     def __call__(self, index: tf.Tensor) -> Sample:
         """The sample of a number, inside a graph."""
-        return _sample(self._read(index), self._label_map)
+        return _sample(self._read(index), self._dataset)
 
 
 class EncodedSamples:
@@ -49,7 +49,7 @@ class EncodedSamples:
 
     def __init__(self, dataset: PreparedDataset, reader: RecordReader, limit: float) -> None:
         """Reads all records, at most `limit` gigabytes."""
-        self._label_map = dataset.label_map
+        self._dataset = dataset
         budget = _Budget(dataset, reader, "encoded", limit)
         columns: dict[str, list[bytes]] = {"image": [], "label": [], "id": []}
         for record in reader.all().as_numpy_iterator():
@@ -62,7 +62,7 @@ class EncodedSamples:
     def __call__(self, index: tf.Tensor) -> Sample:
         """The sample of a number, inside a graph."""
         record = {key: tf.gather(column, index) for key, column in self._columns.items()}
-        return _sample(record, self._label_map)
+        return _sample(record, self._dataset)
 
 
 class DecodedSamples:
@@ -73,12 +73,13 @@ class DecodedSamples:
         budget = _Budget(dataset, reader, "decoded", limit)
         images, labels, names = [], [], []
         for record in reader.all():
-            sample = _sample(record, dataset.label_map)
+            sample = _sample(record, dataset)
             label = sample.label.numpy()
             labels.append(label.astype(np.uint8 if label.max() < 256 else np.uint16))
-            images.append(decode_image(record["image"]).numpy())
+            images.append(decode_image(record["image"], dataset.input_channels).numpy())
             budget.take(images[-1].nbytes + labels[-1].nbytes)
             names.append(record["id"].numpy())
+        self._channels = dataset.input_channels
         wide = np.result_type(*labels)
         with tf.device("CPU"):
             self._images = _Pixels(images)
@@ -87,8 +88,8 @@ class DecodedSamples:
 
     def __call__(self, index: tf.Tensor) -> Sample:
         """The sample of a number, inside a graph."""
-        image = self._images.read(index, 3)
-        label = tf.cast(self._labels.read(index, 2), tf.int32)
+        image = self._images.read(index, [None, None, self._channels])
+        label = tf.cast(self._labels.read(index, [None, None]), tf.int32)
 
         def read_image(begin: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
             return image[begin[0] : end[0], begin[1] : end[1]]
@@ -115,16 +116,17 @@ def open_samples(dataset: PreparedDataset, reader: RecordReader, config: DataCon
     return reader.kept
 
 
-def _sample(record: dict[str, tf.Tensor], label_map: tuple[int, ...] | None) -> Sample:
-    label = decode_label(record["label"], label_map)
+def _sample(record: dict[str, tf.Tensor], dataset: PreparedDataset) -> Sample:
+    channels = dataset.input_channels
+    label = decode_label(record["label"], dataset.label_map)
     size = tf.shape(label)
     same = tf.debugging.assert_equal(
-        image_size(record["image"]), size, message="an image and its label differ in size"
+        image_size(record["image"], channels), size, message="an image and its label differ in size"
     )
 
     def read_image(begin: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
         with tf.control_dependencies([same] if same is not None else []):
-            return decode_image_part(record["image"], size, begin, end)
+            return decode_image_part(record["image"], size, begin, end, channels)
 
     return Sample(read_image, label, record["id"])
 
@@ -143,11 +145,11 @@ class _Pixels:
         self._begins = tf.constant(begins, tf.int64)
         self._shapes = tf.constant([array.shape for array in arrays], tf.int64)
 
-    def read(self, index: tf.Tensor, rank: int) -> tf.Tensor:
+    def read(self, index: tf.Tensor, static_shape: list[int | None]) -> tf.Tensor:
         shape = tf.gather(self._shapes, index)
         begin = tf.gather(self._begins, index)
         pixels = tf.reshape(self._flat[begin : begin + tf.reduce_prod(shape)], shape)
-        pixels.set_shape([None, None, 3][:rank])
+        pixels.set_shape(static_shape)
         return pixels
 
 

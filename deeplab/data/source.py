@@ -14,6 +14,7 @@ from deeplab.data.problems import FileError, Problem, refuse
 from deeplab.errors import DeepLabError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+ARRAY_SUFFIX = ".npy"
 LABEL_SUFFIXES = (".png",)
 
 # Names that mean the same split, the usual one first.
@@ -69,7 +70,11 @@ class Source:
 
         A repaired mask gives another key, so that the old prepared copy is never used again.
         """
-        digest = hashlib.sha256(json.dumps(dataclasses.astuple(self.classes)).encode())
+        classes = self.classes
+        key = [classes.names, classes.colors, classes.ignore]
+        if classes.channels != 3:  # so that copies made before there was a choice are found
+            key.append(classes.channels)
+        digest = hashlib.sha256(json.dumps(key).encode())
         if self.stored_ids is not None:
             digest.update(json.dumps(sorted(self.stored_ids.items())).encode())
         base = self.path if self.path.is_dir() else self.path.parent
@@ -85,6 +90,11 @@ class Source:
                     ]
                 digest.update(json.dumps(row).encode())
         return digest.hexdigest()[:20]
+
+
+def image_suffixes(channels: int) -> tuple[str, ...]:
+    """What the names of images of so many channels may end in."""
+    return IMAGE_SUFFIXES if channels == 3 else (*IMAGE_SUFFIXES, ARRAY_SUFFIX)
 
 
 def find_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
@@ -118,8 +128,15 @@ def find_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def match_files(images: Path, labels: Path) -> tuple[tuple[Pair, ...], tuple[Problem, ...]]:
+def match_files(
+    images: Path, labels: Path, channels: int = 3
+) -> tuple[tuple[Pair, ...], tuple[Problem, ...]]:
     """Pairs the images and masks of two folders by relative path without extension.
+
+    Args:
+        images: folder with the images.
+        labels: folder with the masks.
+        channels: of the images, which decide about their extensions.
 
     Returns:
         The pairs, and a problem for each image without a mask and each mask without an image.
@@ -127,10 +144,11 @@ def match_files(images: Path, labels: Path) -> tuple[tuple[Pair, ...], tuple[Pro
     Raises:
         DeepLabError: if there are no images, or a folder cannot be read.
     """
-    image_files = find_files(images, IMAGE_SUFFIXES)
+    suffixes = image_suffixes(channels)
+    image_files = find_files(images, suffixes)
     label_files = find_files(labels, LABEL_SUFFIXES)
     if not image_files:
-        raise DeepLabError(f"no images in {images} ({', '.join(IMAGE_SUFFIXES)})")
+        raise DeepLabError(f"no images in {images} ({', '.join(suffixes)})")
     missing = sorted(image_files.keys() - label_files.keys())
     surplus = sorted(label_files.keys() - image_files.keys())
     problems = [
@@ -141,7 +159,7 @@ def match_files(images: Path, labels: Path) -> tuple[tuple[Pair, ...], tuple[Pro
         Problem(
             "missing_image",
             label_files[key],
-            f"has no image: expected {images / key} with {', '.join(IMAGE_SUFFIXES)}",
+            f"has no image: expected {images / key} with {', '.join(suffixes)}",
         )
         for key in surplus
     ]
@@ -151,13 +169,13 @@ def match_files(images: Path, labels: Path) -> tuple[tuple[Pair, ...], tuple[Pro
     return tuple(pairs), tuple(problems)
 
 
-def pair_files(images: Path, labels: Path) -> tuple[Pair, ...]:
-    """Pairs all images and masks of two folders by relative path without extension.
+def pair_files(images: Path, labels: Path, channels: int = 3) -> tuple[Pair, ...]:
+    """Pairs all images and masks of two folders as `match_files`.
 
     Raises:
         DeepLabError: if there are no images, or one has no mask, or a mask no image.
     """
-    pairs, problems = match_files(images, labels)
+    pairs, problems = match_files(images, labels, channels)
     refuse(problems)
     return pairs
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from deeplab.data.classes import ClassList, read_classes
 from deeplab.data.problems import Problem
 from deeplab.data.source import (
-    IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
     SPLIT_NAMES,
     MissingFiles,
@@ -16,6 +15,7 @@ from deeplab.data.source import (
     Source,
     check_split_name,
     find_files,
+    image_suffixes,
     match_files,
     split_by_hash,
     split_order,
@@ -78,14 +78,14 @@ def scan_two_folders(path: Path, images: Path, labels: Path, classes: ClassList)
 
     Args:
         path: what the source is called.
-        images: folder with .jpg, .jpeg or .png files.
+        images: folder with .jpg, .jpeg or .png files, or those that more channels need.
         labels: folder with .png files of the same relative paths.
         classes: the class list.
 
     Raises:
         DeepLabError: if there are no images, or a folder cannot be read.
     """
-    pairs, problems = match_files(images, labels)
+    pairs, problems = match_files(images, labels, classes.channels)
     by_folder = _folder_splits(pairs, images)
     if by_folder:
         return Source(path, classes, by_folder, problems=problems)
@@ -132,14 +132,18 @@ def _folder_splits(pairs: Sequence[Pair], images: Path) -> dict[str, tuple[Pair,
 
 
 def _listed_source(path: Path, classes: ClassList, lists: Sequence[Path]) -> Source:
-    image_files = find_files(path / "images", IMAGE_SUFFIXES)
+    suffixes = image_suffixes(classes.channels)
+    image_files = find_files(path / "images", suffixes)
     label_files = find_files(path / "labels", LABEL_SUFFIXES)
     splits = {}
     problems: list[Problem] = []
     used: set[str] = set()
     for file in sorted(lists, key=lambda file: split_order(file.stem)):
         check_split_name(file.stem, file)
-        found = [_listed_pair(name, file, image_files, label_files) for name in read_names(file)]
+        found = [
+            _listed_pair(name, file, image_files, label_files, suffixes)
+            for name in read_names(file)
+        ]
         problems += [item for item in found if isinstance(item, Problem)]
         pairs = tuple(item for item in found if isinstance(item, Pair))
         used.update(pair.id for pair in pairs)
@@ -173,16 +177,19 @@ def read_names(file: Path) -> list[str]:
 
 
 def _listed_pair(
-    name: str, file: Path, images: Mapping[str, Path], labels: Mapping[str, Path]
+    name: str,
+    file: Path,
+    images: Mapping[str, Path],
+    labels: Mapping[str, Path],
+    suffixes: Sequence[str],
 ) -> Pair | Problem:
     # Lists are found with and without the extension of the image.
     key = name
-    if key not in images and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+    if key not in images and Path(name).suffix.lower() in suffixes:
         key = Path(name).with_suffix("").as_posix()
     if key not in images:
-        return Problem(
-            "missing_image", file, f"names {name!r}, but images/ has no {key}.jpg, .jpeg or .png"
-        )
+        choices = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+        return Problem("missing_image", file, f"names {name!r}, but images/ has no {key}{choices}")
     if key not in labels:
         return Problem(
             "missing_mask", images[key], f"has no mask: a split needs it, labels/ has no {key}.png"

@@ -10,11 +10,11 @@ from pathlib import Path
 from deeplab.data.classes import read_classes
 from deeplab.data.problems import Problem
 from deeplab.data.source import (
-    IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
     Pair,
     Source,
     check_split_name,
+    image_suffixes,
     split_by_hash,
     split_order,
 )
@@ -38,12 +38,13 @@ def scan_list(path: Path) -> Source:
     if not path.is_file():
         raise DeepLabError(f"the list {path} does not exist")
     classes = read_classes(path.parent)
+    suffixes = image_suffixes(classes.channels)
     rows: list[tuple[Pair, str]] = []
     problems: list[Problem] = []
     seen: dict[tuple[str, str], int] = {}
     for number, row in _rows(path):
         where = f"{path}, line {number}"
-        image = _file(row, "image", path, where, IMAGE_SUFFIXES)
+        image = _file(row, "image", path, where, suffixes)
         label = _file(row, "label", path, where, LABEL_SUFFIXES)
         split = row.get("split", "")
         pair = Pair(Path(row["image"]).with_suffix("").as_posix(), image, label)

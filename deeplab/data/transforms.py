@@ -4,7 +4,7 @@ What the original does, in its order: random scale, padding at the bottom and ri
 random flip (TF1 deeplab, core/preprocess_utils.py and input_preprocess.py). The functions take
 stateless seeds (int32 or int64 [2]): equal seeds give equal results, whatever ran before.
 
-Images are [H, W, 3], labels int32 [H, W]. Bilinear and nearest resizing align corners: the source
+Images are [H, W, C], labels int32 [H, W]. Bilinear and nearest resizing align corners: the source
 coordinate is dst * (in - 1) / (out - 1).
 """
 

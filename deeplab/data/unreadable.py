@@ -77,7 +77,7 @@ def _first_unreadable(dataset: PreparedDataset, split: str) -> str | None:
         except tf.errors.OpError as error:
             return f"the label of the record {name!r} cannot be decoded ({_reason(error)})"
         try:
-            image = decode_image(record["image"])
+            image = decode_image(record["image"], dataset.input_channels)
         except tf.errors.OpError as error:
             return f"the image of the record {name!r} cannot be decoded ({_reason(error)})"
         if image.shape[:2] != label.shape:

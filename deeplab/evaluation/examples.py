@@ -20,7 +20,7 @@ class Scored:
 
     Attributes:
         image_id: its name.
-        image: uint8 [H, W, 3], RGB.
+        image: uint8 [H, W, 3], RGB; of more channels the first three.
         labels: [H, W], class ids and the ignore label.
         predictions: [H, W], class ids.
         accuracy: share of its labelled pixels that are right, 0..1; NaN if none is labelled.

@@ -12,7 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from deeplab.data.channels import decode_channels
 from deeplab.data.open_image import UNREADABLE, open_image, read_bytes, what_is_wrong
+from deeplab.data.problems import FileError
+from deeplab.data.source import ARRAY_SUFFIX
 from deeplab.errors import DeepLabError
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -31,7 +34,9 @@ class Input:
     relative: Path
 
 
-def find_images(inputs: Sequence[str | Path], *, excluded: Path | None = None) -> list[Input]:
+def find_images(
+    inputs: Sequence[str | Path], *, excluded: Path | None = None, channels: int = 3
+) -> list[Input]:
     """The images that files, folders and glob patterns name, in order, none twice.
 
     A folder is searched with all folders below it. A file that is named itself is taken whatever
@@ -40,32 +45,34 @@ def find_images(inputs: Sequence[str | Path], *, excluded: Path | None = None) -
     Args:
         inputs: paths and patterns; `~` is the home folder.
         excluded: a folder that is not searched, the one that results are written to.
+        channels: of the images; with more than three, .npy files are images too.
 
     Raises:
         DeepLabError: if one of the inputs holds no image.
     """
+    suffixes = IMAGE_SUFFIXES if channels == 3 else (*IMAGE_SUFFIXES, ARRAY_SUFFIX)
     found: dict[tuple[Path, Path], Input] = {}
     for given in inputs:
         text = os.path.expanduser(given)
-        images = list(_images_of(text, excluded))
+        images = list(_images_of(text, excluded, suffixes))
         if not images:
-            raise DeepLabError(f"no images in {given}: looked for {', '.join(IMAGE_SUFFIXES)}")
+            raise DeepLabError(f"no images in {given}: looked for {', '.join(suffixes)}")
         for image in images:
             found.setdefault((image.path.resolve(), image.relative), image)
     return list(found.values())
 
 
-def _images_of(text: str, excluded: Path | None) -> Iterator[Input]:
+def _images_of(text: str, excluded: Path | None, suffixes: Sequence[str]) -> Iterator[Input]:
     path = Path(text)
     # A file may have brackets in its name: what exists is no pattern.
     if path.is_dir():
-        yield from _below(path, _walk(path), excluded)
+        yield from _below(path, _walk(path), excluded, suffixes)
     elif path.exists():
         yield Input(path, Path(path.stem))
     elif glob.has_magic(text):
         for match in sorted(map(Path, glob.iglob(text, recursive=True))):
             files = _walk(match) if match.is_dir() else [match]
-            yield from _below(_fixed_part(path), files, excluded)
+            yield from _below(_fixed_part(path), files, excluded, suffixes)
     else:
         raise DeepLabError(f"there is no file or folder {text}")
 
@@ -77,7 +84,9 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
 
 
-def _below(base: Path, files: Iterable[Path], excluded: Path | None) -> Iterator[Input]:
+def _below(
+    base: Path, files: Iterable[Path], excluded: Path | None, suffixes: Sequence[str]
+) -> Iterator[Input]:
     """Those of the files that are images, named from `base`.
 
     Results in a folder below `base` are no inputs of the next run; if they are to lie among the
@@ -88,7 +97,7 @@ def _below(base: Path, files: Iterable[Path], excluded: Path | None) -> Iterator
         if base.resolve() not in excluded.parents:
             excluded = None
     for file in files:
-        if file.suffix.lower() in IMAGE_SUFFIXES and (
+        if file.suffix.lower() in suffixes and (
             excluded is None or excluded not in file.resolve().parents
         ):
             yield Input(file, file.relative_to(base).with_suffix(""))
@@ -102,6 +111,24 @@ def _fixed_part(pattern: Path) -> Path:
             break
         fixed /= part
     return fixed
+
+
+def read_pixels(path: str | Path, channels: int) -> npt.NDArray[np.uint8]:
+    """Reads an image for a network of so many channels, uint8 [H, W, channels].
+
+    With three channels as `read_rgb`, with more as `decode_channels`.
+
+    Raises:
+        DeepLabError: as these; the message does not name the file.
+    """
+    if channels == 3:
+        return read_rgb(path)
+    try:
+        return decode_channels(read_bytes(Path(path)), Path(path), channels)
+    except FileError as error:
+        raise DeepLabError(error.problem.detail) from error
+    except OSError as error:
+        raise DeepLabError(str(error)) from error
 
 
 def read_rgb(path: str | Path) -> npt.NDArray[np.uint8]:

@@ -28,7 +28,7 @@ class LabelledImages:
     """Batches as `evaluate_model` takes them.
 
     Attributes:
-        batches: "image" float32 [B, H, W, 3], "label" int32 [B, H, W] and "id" string [B].
+        batches: "image" float32 [B, H, W, C], "label" int32 [B, H, W] and "id" string [B].
         num_images: how many images that are.
         ignore_label: the label id of pixels that do not count.
         dataset: name of the data set; None for folders.
@@ -52,7 +52,11 @@ def from_folders(
     """
     ignore_label = description.ignore_label
     pairs = folder_pairs(
-        images, labels, num_classes=len(description.class_names), ignore_label=ignore_label
+        images,
+        labels,
+        num_classes=len(description.class_names),
+        ignore_label=ignore_label,
+        channels=description.config.resolved_input_channels,
     )
     return LabelledImages(pairs, len(pairs), ignore_label)
 
@@ -95,6 +99,7 @@ def from_data_set(
         source_dir=None if source_dir is None else str(source_dir),
         splits=(split or config.eval_split or DATASETS[config.dataset].eval_split,),
     )
+    _check_channels(description, dataset)
     split = dataset.find_split(split or config.eval_split, dataset.eval_split)
     batches = evaluation_batches(dataset, config, split)
     if _has_other_first(description, dataset):
@@ -122,6 +127,15 @@ def _has_other_first(description: ModelDescription, dataset: PreparedDataset) ->
 def _after_other(batch: dict[str, tf.Tensor], *, ignore_label: int) -> dict[str, tf.Tensor]:
     label = batch["label"]
     return {**batch, "label": tf.where(label == ignore_label, label, label + 1)}
+
+
+def _check_channels(description: ModelDescription, dataset: PreparedDataset) -> None:
+    ours, theirs = description.config.resolved_input_channels, dataset.input_channels
+    if ours != theirs:
+        raise DeepLabError(
+            f"the model takes images of {ours} channels and those of the data set {dataset.name} "
+            f"have {theirs}"
+        )
 
 
 def _check_classes(description: ModelDescription, dataset: PreparedDataset) -> None:

@@ -29,10 +29,10 @@ def evaluate_model(
     """Measures a network on labelled images.
 
     Args:
-        predict_labels: images float32 [B, H, W, 3], 0..255 -> class ids int32 [B, H, W]; see
+        predict_labels: images float32 [B, H, W, C], 0..255 -> class ids int32 [B, H, W]; see
             `label_function`. Compiled once, it can be measured again and again while the network
             learns.
-        batches: finite, of "image" float32 [B, H, W, 3], "label" int32 [B, H, W] and "id" string
+        batches: finite, of "image" float32 [B, H, W, C], "label" int32 [B, H, W] and "id" string
             [B]. Images of a batch have one size, batches may differ.
         class_names: one per class id.
         ignore_label: the label id of pixels that do not count.
@@ -62,7 +62,8 @@ def evaluate_model(
             for index, image_id in enumerate(ids):
                 counts = tally.add(image_id, labels[index], predictions[index])
                 if on_image is not None:
-                    pixels = np.clip(np.rint(batch["image"][index].numpy()), 0, 255)
+                    colours = batch["image"][index][..., :3].numpy()
+                    pixels = np.clip(np.rint(colours), 0, 255)
                     on_image(
                         Scored(
                             image_id,

@@ -8,6 +8,7 @@ import dataclasses
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -18,13 +19,18 @@ from PIL import Image
 
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.colors import Color, color_image, color_table, overlay
-from deeplab.evaluation.image_files import Input, find_images, read_rgb
-from deeplab.evaluation.inference import Network, check_scales, label_function
-from deeplab.evaluation.saved_model import open_saved_model
+from deeplab.evaluation.image_files import Input, find_images, read_pixels
+from deeplab.evaluation.inference import (
+    Network,
+    check_scales,
+    input_channels,
+    label_function,
+)
+from deeplab.evaluation.saved_model import open_saved_model, stated_channels
 from deeplab.files import make_directory, write_bytes
 from deeplab.out_of_memory import explained, inference_advice
 from deeplab.progress import track
-from deeplab.run_folder import load_model, read_description
+from deeplab.run_folder import has_description, load_model, read_description
 
 SUFFIXES = ("_index.png", "_color.png", "_overlay.png")
 
@@ -70,7 +76,8 @@ def predict(
     image that cannot be read is named on standard error and passed over.
 
     Args:
-        inputs: image files, folders and glob patterns.
+        inputs: image files, folders and glob patterns. For a model of more than three channels
+            .npy files of uint8 [H, W, C], and of four RGBA PNG files.
         output_dir: where the results go; made when the first one is written.
         model_dir: folder of the model; this or `saved_model`.
         saved_model: folder of an exported SavedModel.
@@ -91,9 +98,12 @@ def predict(
     """
     check_scales(eval_scales)
     output_dir = Path(output_dir).expanduser()
-    images = find_images(inputs, excluded=output_dir)
+    # What can be refused without the network, which takes its time, is refused first.
+    channels = _stated_channels(model_dir, saved_model)
+    images = find_images(inputs, excluded=output_dir, channels=channels)
     _check_targets(images, output_dir, overwrite)
     network, colors = _open(model_dir, saved_model, checkpoint, output_stride)
+    channels = input_channels(network)
     predict_labels = label_function(network, eval_scales=eval_scales, flip=flip)
 
     written: list[Path] = []
@@ -104,7 +114,7 @@ def predict(
     ):
 
         def results() -> Iterator[_Result]:
-            for image, pixels in _ahead(pool, _try_read, images):
+            for image, pixels in _ahead(pool, partial(_try_read, channels=channels), images):
                 if isinstance(pixels, DeepLabError):
                     failures.append((image.path, str(pixels)))
                     print(f"cannot read the image {image.path}: {pixels}", file=sys.stderr)
@@ -126,7 +136,7 @@ def predict(
 
 
 class _Result(NamedTuple):
-    """What is known of one image: RGB [H, W, 3], class ids [H, W], and where they go."""
+    """What is known of one image: uint8 [H, W, C], class ids [H, W], and where they go."""
 
     pixels: npt.NDArray[np.uint8]
     ids: npt.NDArray[np.int32]
@@ -178,10 +188,10 @@ def _check_targets(images: Sequence[Input], output_dir: Path, overwrite: bool) -
         )
 
 
-def _try_read(image: Input) -> tuple[Input, npt.NDArray[np.uint8] | DeepLabError]:
+def _try_read(image: Input, *, channels: int) -> tuple[Input, npt.NDArray[np.uint8] | DeepLabError]:
     """The pixels, or what is wrong with the file."""
     try:
-        return image, read_rgb(image.path)
+        return image, read_pixels(image.path, channels)
     except DeepLabError as error:
         return image, error
 
@@ -199,7 +209,8 @@ def _write(result: _Result) -> tuple[Path, Path, Path]:
         painted = Image.fromarray(color_image(ids, result.colors))
     write_bytes(index, _png(Image.fromarray(ids)))
     write_bytes(color, _png(painted))
-    write_bytes(blended, _png(Image.fromarray(overlay(result.pixels, ids, result.colors))))
+    laid_over = overlay(result.pixels[..., :3], ids, result.colors)
+    write_bytes(blended, _png(Image.fromarray(laid_over)))
     return result.targets
 
 
@@ -207,6 +218,13 @@ def _png(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
+
+
+def _stated_channels(model_dir: str | Path | None, saved_model: str | Path | None) -> int:
+    """Channels of the images, as far as that is known before the network is opened; else 3."""
+    if model_dir is not None and has_description(model_dir):
+        return read_description(model_dir).config.resolved_input_channels
+    return 3 if saved_model is None else stated_channels(saved_model)
 
 
 def _open(

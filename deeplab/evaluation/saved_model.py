@@ -15,6 +15,15 @@ from deeplab.evaluation.inference import Network
 _SIGNATURE = "logits"
 
 
+def stated_channels(path: str | Path) -> int:
+    """Channels of the images that an export takes, from its metadata alone; 3 without a word."""
+    try:
+        values = json.loads(_metadata(Path(path)).read_text(encoding="utf-8"))
+        return int(values["preprocessing"]["channels"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 3
+
+
 def open_saved_model(path: str | Path) -> tuple[Network, Sequence[Color]]:
     """Loads an export: its network, and the colours of its classes.
 
@@ -31,7 +40,7 @@ def open_saved_model(path: str | Path) -> tuple[Network, Sequence[Color]]:
     path = Path(path)
     if not (path / "saved_model.pb").is_file():
         raise DeepLabError(f"{path} is no SavedModel: it has no saved_model.pb")
-    metadata = path / "assets" / "metadata.json"
+    metadata = _metadata(path)
     try:
         values = json.loads(metadata.read_text(encoding="utf-8"))
         colors = [(int(r), int(g), int(b)) for r, g, b in values["colors"]]
@@ -53,3 +62,7 @@ def open_saved_model(path: str | Path) -> tuple[Network, Sequence[Color]]:
     images = signature.structured_input_signature[1]["images"]
     network.input_channels = images.shape[-1]  # type: ignore[attr-defined]
     return network, colors
+
+
+def _metadata(path: Path) -> Path:
+    return path / "assets" / "metadata.json"

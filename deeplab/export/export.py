@@ -85,7 +85,8 @@ def _metadata(
         "colors": [list(color) for color in description.colors],
         "ignore_label": description.ignore_label,
         "preprocessing": {
-            "color_order": "RGB",
+            "channels": description.config.resolved_input_channels,
+            "color_order": "RGB",  # of the first three
             "range": [0, 255],
             "size": "any",
             "pad_value": list(description.pad_value),

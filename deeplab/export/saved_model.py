@@ -46,16 +46,16 @@ class ServedModel(tf.Module):
         return signatures
 
     def _classes(self, images: tf.Tensor) -> Outputs:
-        """uint8 [B,H,W,3] -> classes int32 [B,H,W]."""
+        """uint8 [B,H,W,channels] -> classes int32 [B,H,W]."""
         return {"classes": _classes(self.core(tf.cast(images, tf.float32)))}
 
     def _probabilities(self, images: tf.Tensor) -> Outputs:
-        """uint8 [B,H,W,3] -> probabilities float32 [B,H,W,C] and classes."""
+        """uint8 [B,H,W,channels] -> probabilities float32 [B,H,W,C] and classes."""
         logits = self.core(tf.cast(images, tf.float32))
         return {"probabilities": tf.nn.softmax(logits), "classes": _classes(logits)}
 
     def _logits(self, images: tf.Tensor) -> Outputs:
-        """float32 [B,H,W,3], 0..255 -> logits float32 [B,H,W,C]."""
+        """float32 [B,H,W,channels], 0..255 -> logits float32 [B,H,W,C]."""
         return {"logits": self.core(images)}
 
     def _image_bytes(self, image_bytes: tf.Tensor) -> Outputs:

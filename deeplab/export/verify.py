@@ -42,6 +42,7 @@ def sample_images(description: ModelDescription) -> tuple[str, list[np.ndarray]]
     Returns:
         Where they come from, and images float32 [1,H,W,3] (or the channels of the model), 0..255.
     """
+    channels = description.config.resolved_input_channels
     training = description.training
     if training is not None:
         data = training["data"]
@@ -49,12 +50,12 @@ def sample_images(description: ModelDescription) -> tuple[str, list[np.ndarray]]
             dataset = load_dataset(
                 data["dataset"], data_dir=training["data_dir"], source_dir=training["source_dir"]
             )
-            batches = evaluation_batches(dataset, 1, data["eval_split"]).take(_NUM_IMAGES)
-            return f"data set {dataset.name}", [batch["image"].numpy() for batch in batches]
+            if dataset.input_channels == channels:
+                batches = evaluation_batches(dataset, 1, data["eval_split"]).take(_NUM_IMAGES)
+                return f"data set {dataset.name}", [batch["image"].numpy() for batch in batches]
         except (DeepLabError, OSError):
             # The data may be gone by the time a model is exported; any images will do.
             pass
-    channels = description.config.resolved_input_channels
     generator = np.random.Generator(np.random.PCG64(0))
     images = []
     for height, width in ((161, 161), (128, 192)):

@@ -10,6 +10,7 @@ from deeplab.models.deeplab_v3_plus import (
     deeplab_v3_plus,
     intermediates,
     scale_logits,
+    with_input_channels,
     with_num_classes,
 )
 from deeplab.models.inflate import inflated, is_inflatable
@@ -42,5 +43,6 @@ __all__ = [
     "scale_logits",
     "training_memory",
     "variables_by_path",
+    "with_input_channels",
     "with_num_classes",
 ]

@@ -331,3 +331,19 @@ def with_num_classes(config: ModelConfig, num_classes: int, *, source: str) -> M
             "None takes the data set's"
         )
     return dataclasses.replace(config, num_classes=num_classes)
+
+
+def with_input_channels(config: ModelConfig, channels: int, *, source: str) -> ModelConfig:
+    """The configuration with the channels of a data set's images.
+
+    Raises:
+        DeepLabError: if the configuration states another number; `source` names the data set.
+    """
+    if config.input_channels not in (None, channels):
+        raise DeepLabError(
+            f"input_channels is {config.input_channels}, but the images of {source} have "
+            f"{channels} channels; None takes the data set's"
+        )
+    if config.resolved_input_channels == channels:
+        return config
+    return dataclasses.replace(config, input_channels=channels)

@@ -22,7 +22,8 @@ def load_model(
         checkpoint: "latest", "best", or the prefix of a checkpoint.
 
     Returns:
-        images float32 [B,H,W,3], RGB, 0..255, to logits float32 [B,H,W,num_classes].
+        images float32 [B,H,W,3] (or `input_channels`), RGB, 0..255, to logits float32
+        [B,H,W,num_classes].
 
     Raises:
         DeepLabError: if there is no model, no such checkpoint, or they do not belong together.

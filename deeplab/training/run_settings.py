@@ -52,11 +52,13 @@ def check_start(
         if init_from:
             find_start(config.model.backbone, init_from)
     elif saved is not None:
-        # The data set may still have other classes than before: that is compared later.
-        num_classes = config.model.num_classes or saved["model"]["num_classes"]
+        # The data set may still have other classes or channels than before: compared later.
+        model, before_model = config.model.to_dict(), saved["model"]
+        by_data = ("num_classes", "input_channels")
+        model |= {name: model[name] or before_model.get(name) for name in by_data}
         wanted = {
             **config.to_dict(),
-            "model": {**config.model.to_dict(), "num_classes": num_classes},
+            "model": model,
             "deterministic_threads": threads,
         }
         before = {name: saved[name] for name in wanted if name in saved}

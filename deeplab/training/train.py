@@ -20,7 +20,7 @@ from deeplab.data import (
     training_batches,
 )
 from deeplab.errors import DeepLabError
-from deeplab.models import ModelConfig, build_model, with_num_classes
+from deeplab.models import ModelConfig, build_model, with_input_channels, with_num_classes
 from deeplab.progress import warn
 from deeplab.run_folder import (
     Checkpoint,
@@ -115,11 +115,12 @@ def train(
                     source_dir=source_dir,
                     splits=_needed_splits(config),
                     num_classes=config.model.num_classes,
+                    input_channels=config.model.input_channels,
                 ),
             )
-            model_config = with_num_classes(
-                config.model, dataset.num_classes, source=f"the data set {dataset.name!r}"
-            )
+            source = f"the data set {dataset.name!r}"
+            model_config = with_num_classes(config.model, dataset.num_classes, source=source)
+            model_config = with_input_channels(model_config, dataset.input_channels, source=source)
             _check_data(config, model_config, dataset, tf_strategy)
             settings = resolved_settings(config, model_config, dataset, threads)
             check_agreement(workers, settings, dataset, latest, model_dir)

@@ -4,15 +4,20 @@ The form that SSD (Liu et al., arXiv 1512.02325; its data layer) introduced and 
 over: each of the four happens with a probability of its own, and contrast comes before or after
 the two colour changes.
 
-Images are float32 [H, W, C] of 0..255, and so are the results.
+Images are float32 [H, W, C] of 0..255, and so are the results. Of an image with more than three
+channels the first ones are the colours, and the others, of whose meaning nothing is known, stay.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from deeplab.data.augment.draw import ALGORITHM
 from deeplab.errors import DeepLabError
+
+_COLOURS = 3
 
 
 def adjust_brightness(image: tf.Tensor, delta: float | tf.Tensor) -> tf.Tensor:
@@ -51,7 +56,7 @@ def photometric(
     """Changes brightness, contrast, saturation and hue by random amounts.
 
     Args:
-        image: float32 [H, W, C] of 0..255; saturation and hue need RGB.
+        image: float32 [H, W, C] of 0..255; saturation and hue need at least three channels.
         label: [H, W]; it is returned as it is.
         seed: [2].
         brightness: what is added is uniform in -brightness..brightness.
@@ -61,7 +66,7 @@ def photometric(
         probability: 0..1, of each of the four.
 
     Raises:
-        DeepLabError: for an image that is not RGB, unless saturation and hue are 0.
+        DeepLabError: for fewer than three channels, unless saturation and hue are 0.
     """
     draws = tf.unstack(tf.random.stateless_uniform([9], seed, alg=ALGORITHM))
     amounts = [2 * draw - 1 for draw in draws[:4]]  # -1..1
@@ -72,20 +77,30 @@ def photometric(
         factor = 1 + contrast * amounts[1]
         return tf.cond(happens[1] & now, lambda: adjust_contrast(image, factor), lambda: image)
 
-    image = tf.cond(
-        happens[0], lambda: adjust_brightness(image, brightness * amounts[0]), lambda: image
-    )
-    image = change_contrast(contrast_first, image)
-    if saturation:
-        factor = 1 + saturation * amounts[2]
-        before = image
-        image = tf.cond(happens[2], lambda: adjust_saturation(before, factor), lambda: before)
-    if hue:
-        saturated = image
+    def change(image: tf.Tensor) -> tf.Tensor:
         image = tf.cond(
-            happens[3], lambda: adjust_hue(saturated, hue * amounts[3]), lambda: saturated
+            happens[0], lambda: adjust_brightness(image, brightness * amounts[0]), lambda: image
         )
-    return change_contrast(~contrast_first, image), label
+        image = change_contrast(contrast_first, image)
+        if saturation:
+            factor = 1 + saturation * amounts[2]
+            before = image
+            image = tf.cond(happens[2], lambda: adjust_saturation(before, factor), lambda: before)
+        if hue:
+            saturated = image
+            image = tf.cond(
+                happens[3], lambda: adjust_hue(saturated, hue * amounts[3]), lambda: saturated
+            )
+        return change_contrast(~contrast_first, image)
+
+    return of_colours(change, image), label
+
+
+def of_colours(change: Callable[[tf.Tensor], tf.Tensor], image: tf.Tensor) -> tf.Tensor:
+    """Applies a change to the first three channels; the others stay."""
+    if image.shape[-1] <= _COLOURS:
+        return change(image)
+    return tf.concat([change(image[..., :_COLOURS]), image[..., _COLOURS:]], axis=-1)
 
 
 def clip(image: tf.Tensor) -> tf.Tensor:
@@ -99,7 +114,7 @@ def require_rgb(image: tf.Tensor, what: str) -> None:
     Raises:
         DeepLabError: if the image has another number of channels.
     """
-    if image.shape[-1] != 3:
+    if image.shape[-1] != _COLOURS:
         raise DeepLabError(
             f"{what} can be changed in RGB images only, not in images of {image.shape[-1]} "
             "channels; leave it out of AugmentConfig"

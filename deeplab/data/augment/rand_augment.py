@@ -4,7 +4,8 @@ Cubuk et al., arXiv 1909.13719. The operations and their ranges are those of its
 to move labels with the image. A magnitude is a number of 0..10; at 0 every operation that has a
 strength changes nothing.
 
-Images are float32 [H, W, C] of 0..255, labels int32 [H, W].
+Images are float32 [H, W, C] of 0..255, labels int32 [H, W]. What moves no pixels changes the first
+three channels alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import tensorflow as tf
 
 from deeplab.data.augment import draw
 from deeplab.data.augment.geometry import Fill, affine_pair, rotate_pair
-from deeplab.data.augment.photometric import clip
+from deeplab.data.augment.photometric import clip, of_colours
 
 MAX_MAGNITUDE = 10.0
 
@@ -164,8 +165,11 @@ def grey(image: tf.Tensor) -> tf.Tensor:
 def _of_image(
     change: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor, Fill], Pair]:
-    """Leaves the label as it is."""
-    return lambda image, label, strength, fill: (change(image, strength), label)
+    """Leaves the label as it is, and all channels but the first three."""
+    return lambda image, label, strength, fill: (
+        of_colours(lambda colours: change(colours, strength), image),
+        label,
+    )
 
 
 def _factor(strength: tf.Tensor) -> tf.Tensor:

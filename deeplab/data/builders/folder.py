@@ -6,7 +6,7 @@ import concurrent.futures
 import functools
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,9 +37,11 @@ _LIST_SUFFIXES = (".csv", ".jsonl")
 class Folder(tfds.core.GeneratorBasedBuilder):
     """Builder of `folder`; records are in the order of their ids.
 
-    Features: "image" JPEG or PNG with three channels (the file's own bytes where possible),
-    "label" grey PNG of class ids, 8 bit (16 with more than 255 classes), "id".
-    The class list is in `info.metadata`: "class_names", "colors", "ignore_label".
+    Features: "image" JPEG or PNG with three channels (the file's own bytes where possible), or a
+    grey PNG that holds more (`deeplab.data.channels`), "label" grey PNG of class ids, 8 bit
+    (16 with more than 255 classes), "id".
+    The class list is in `info.metadata`: "class_names", "colors", "ignore_label" and
+    "channels", which copies of older versions lack: 3.
 
     Attributes:
         source: what is stored.
@@ -84,7 +86,9 @@ class Folder(tfds.core.GeneratorBasedBuilder):
             license=self.license,
             features=tfds.features.FeaturesDict(
                 {
-                    "image": tfds.features.Image(shape=(None, None, 3)),
+                    "image": tfds.features.Image(shape=(None, None, 3))
+                    if classes.channels == 3
+                    else tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
                     "label": tfds.features.LabeledImage(
                         labels=list(classes.names),
                         shape=(None, None, 1),
@@ -99,6 +103,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
                 class_names=classes.names,
                 ignore_label=classes.ignore_label,
                 colors=classes.colors or default_colors(len(classes.names)),
+                channels=classes.channels,
             ),
             # The training order is drawn anew for every epoch; evaluation goes by name.
             disable_shuffling=True,
@@ -113,10 +118,19 @@ class Folder(tfds.core.GeneratorBasedBuilder):
             for split, pairs in self.source.splits.items()
         }
 
+    def _encoding(self, rule: IdRule) -> Callable[[Pair], tuple[dict[str, Any], frozenset[int]]]:
+        source = self.source
+        return functools.partial(
+            encoded_pair,
+            rule=rule,
+            stored_ids=source.stored_ids,
+            channels=source.classes.channels,
+        )
+
     def _beam_examples(self, pairs: Sequence[Pair], ids: list[Any], *, is_last: bool) -> Any:
         """The same as `_generate_examples`, as a transform of Apache Beam."""
         rule = IdRule.of(self.source.classes)
-        encode = functools.partial(encoded_pair, rule=rule, stored_ids=self.source.stored_ids)
+        encode = self._encoding(rule)
         return beam_examples(pairs, encode, rule, ids, where=self.source.path if is_last else None)
 
     def _generate_examples(
@@ -133,7 +147,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
             DeepLabError: if a file cannot be used, or the masks teach nothing.
         """
         rule = IdRule.of(self.source.classes)
-        encode = functools.partial(encoded_pair, rule=rule, stored_ids=self.source.stored_ids)
+        encode = self._encoding(rule)
         found: set[int] = set()
         threads = os.cpu_count() or 1
         rest = iter(pairs)
@@ -149,7 +163,10 @@ class Folder(tfds.core.GeneratorBasedBuilder):
 
 
 def encoded_pair(
-    pair: Pair, rule: IdRule, stored_ids: Mapping[int, int] | None = None
+    pair: Pair,
+    rule: IdRule,
+    stored_ids: Mapping[int, int] | None = None,
+    channels: int = 3,
 ) -> tuple[dict[str, Any], frozenset[int]]:
     """Reads, checks and encodes a pair.
 
@@ -157,6 +174,7 @@ def encoded_pair(
         pair: the files.
         rule: which class ids there may be.
         stored_ids: class id of each id that the mask may hold; None: it holds class ids.
+        channels: of the image.
 
     Returns:
         The features "image" and "label" (bytes of files), "id", and the ids that the mask holds.
@@ -165,7 +183,7 @@ def encoded_pair(
         DeepLabError: if a file is unreadable, has ids that are no classes, or if image and mask
             differ in size.
     """
-    image = read_image(pair.image)
+    image = read_image(pair.image, channels)
     mask = read_mask(pair.label, rule, stored_ids)
     label, ids = rule.labels(mask, pair.label)
     check_sizes(pair, (image.height, image.width), label.shape)

@@ -67,7 +67,8 @@ def check_folders(
     """Checks a folder of images with a folder of masks.
 
     Args:
-        images: folder with .jpg, .jpeg or .png files; folders in it named as splits are splits.
+        images: folder with .jpg, .jpeg or .png files, or those that more channels need; folders
+            in it named as splits are splits.
         labels: folder with .png files of the same relative paths.
         classes: a class list, .json or one name a line.
         silent: whether to show no progress.

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from deeplab.data.checking.samples import Sample
-from deeplab.data.image_files import decode_upright
 from deeplab.data.index_masks import IdRule, Labels, Mask
 from deeplab.data.mask_files import examine_mask
 from deeplab.data.problems import FileError, Problem
@@ -68,9 +67,9 @@ def inspect(sample: Sample, rule: MaskRule) -> Facts:
     data = _attempt(sample.image, pair.image, problems)
     image_size = None
     if data is not None:
-        decode = functools.partial(decode_upright, data, pair.image)
-        decoded = _attempt(decode, pair.image, problems)
-        image_size = decoded and (decoded[0].height, decoded[0].width)
+        decode = functools.partial(sample.decode, data, pair.image)
+        pixels = _attempt(decode, pair.image, problems)
+        image_size = None if pixels is None else pixels.shape[:2]
     mask = _attempt(functools.partial(read_mask, sample, rule), pair.label, problems)
     labels: Labels | None = None
     ids: frozenset[int] = frozenset()
@@ -110,12 +109,13 @@ def read_mask(sample: Sample, rule: MaskRule) -> Mask:
 
 
 def read_picture(sample: Sample) -> Image.Image:
-    """The image of a sample, RGB and upright.
+    """The first three channels of a sample's image, upright.
 
     Raises:
         FileError, OSError: if it cannot be used.
     """
-    return decode_upright(sample.image(), sample.pair.image)[0]
+    pixels = sample.decode(sample.image(), sample.pair.image)
+    return Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
 
 
 def _attempt(read: Callable[[], _T], file: Path, problems: list[Problem]) -> _T | None:

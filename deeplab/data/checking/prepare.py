@@ -30,7 +30,8 @@ def prepare_folders(
     """Writes a list of the pairs of two folders and prepares the data set `folder` from it.
 
     Args:
-        images: folder with .jpg, .jpeg or .png files; folders in it named as splits are splits.
+        images: folder with .jpg, .jpeg or .png files, or those that more channels need; folders
+            in it named as splits are splits.
         labels: folder with .png files of the same relative paths.
         classes: a class list, .json or one name a line.
         output_dir: gets `list.jsonl` and `classes.json`. It must be new or empty, or hold these
@@ -80,4 +81,6 @@ def _classes_text(classes: ClassList) -> str:
     content: dict[str, object] = {"classes": list(classes.names), "ignore": classes.ignore}
     if classes.colors is not None:
         content["colors"] = [list(color) for color in classes.colors]
+    if classes.channels != 3:
+        content["channels"] = classes.channels
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

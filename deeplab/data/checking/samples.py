@@ -7,12 +7,21 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
+from deeplab.data.channels import RGB, decode_channels
+from deeplab.data.image_files import decode_upright
 from deeplab.data.open_image import read_bytes
 from deeplab.data.prepared import PreparedDataset
 from deeplab.data.problems import FileError, Problem
 from deeplab.data.source import Pair, Source
+
+
+def decode_rgb(data: bytes, path: Path) -> npt.NDArray[np.uint8]:
+    """The pixels that `decode_upright` gives."""
+    return np.asarray(decode_upright(data, path)[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,22 +33,30 @@ class Sample:
         pair: its id and where it lies; for records both paths are DATA SET/SPLIT/ID.
         image: reads the bytes of the image file; OSError or FileError.
         label: reads the bytes of the mask file, likewise.
+        decode: the bytes of the image file, and the path for messages -> uint8 [H, W, C], upright;
+            FileError. By default of three channels.
     """
 
     split: str
     pair: Pair
     image: Callable[[], bytes]
     label: Callable[[], bytes]
+    decode: Callable[[bytes, Path], npt.NDArray[np.uint8]] = decode_rgb
 
 
 def samples_of_source(source: Source) -> list[Sample]:
     """The pairs of all splits in their order."""
+    channels = source.classes.channels
+    decode = (
+        decode_rgb if channels == RGB else functools.partial(decode_channels, channels=channels)
+    )
     return [
         Sample(
             split,
             pair,
             functools.partial(read_bytes, pair.image),
             functools.partial(read_bytes, pair.label),
+            decode,
         )
         for split, pairs in source.splits.items()
         for pair in pairs
@@ -47,7 +64,7 @@ def samples_of_source(source: Source) -> list[Sample]:
 
 
 def samples_of_records(dataset: PreparedDataset) -> list[Sample]:
-    """The records of all splits in their order.
+    """The records of all splits in their order; their images have three channels.
 
     A damaged record is named by its number, for its id is in it.
     """
