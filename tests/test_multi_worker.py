@@ -132,7 +132,9 @@ def test_one_replica_equals_two_and_two_workers(folders: dict[str, str], tmp_pat
     # The chief tells; the other says that it is there and no more.
     assert "strategy: multi_worker (2 workers, 2 CPU replicas)" in printed[0][0]
     assert re.fullmatch(r"worker 1 \(.*\): strategy: multi_worker .*\n", printed[1][0])
-    assert [errors for _, errors in printed] == ["", ""]
+    # Three steps from random weights predict one class; the chief alone says so.
+    assert re.fullmatch(r"(warning: predictions have collapsed .*\n)?", printed[0][1])
+    assert printed[1][1] == ""
 
     histories = {
         name: json.loads((tmp_path / name / "history.json").read_text())
