@@ -59,7 +59,8 @@ class Validation:
         self._log.panel(step, examples.random, run.dataset)
         progress.message(f"step {step}: {headline(metrics)}")
         matrix = np.asarray(metrics["confusion_matrix"], np.int64)
-        if complaint := self._collapse.add(matrix, f"the evaluation of step {step}"):
+        complaint = self._collapse.add(matrix, f"the evaluation of step {step}")
+        if complaint and run.is_chief:
             warn(complaint)
         miou = metrics["miou"]
         if run.is_chief and miou is not None and (best is None or miou > best):

@@ -43,7 +43,8 @@ class Watch:
             self.check()
             self._log_entry(step, result)
         progress.advance(1, notes=(*self._notes, *self._speed))
-        if self._wait and (complaint := self._wait.complaint()):
+        complaint = self._wait.complaint() if self._wait else None
+        if complaint and self._run.is_chief:
             warn(complaint)
 
     def check(self) -> None:
