@@ -24,12 +24,12 @@ from deeplab.data import (
     load_dataset,
     training_batches,
 )
-from deeplab.data.channels import decode_channels, packed
 from deeplab.data.checking import check_folders, check_named, prepare_folders
-from deeplab.data.classes import ClassList, read_class_file
 from deeplab.data.decode import decode_image, decode_image_part, image_size
-from deeplab.data.image_files import read_image
-from deeplab.data.source import Source
+from deeplab.data.sources.channels import decode_channels, packed
+from deeplab.data.sources.classes import ClassList, read_class_file
+from deeplab.data.sources.image_files import read_image
+from deeplab.data.sources.source import Source
 from deeplab.errors import DeepLabError
 
 # Sizes of which none is square or divisible by the channels.

@@ -22,8 +22,8 @@ from deeplab.data.checking.duplicates import Duplicates
 from deeplab.data.checking.result import CheckResult, SplitTally
 from deeplab.data.checking.samples import Sample
 from deeplab.data.decode import decode_label
-from deeplab.data.problems import KINDS
-from deeplab.data.source import Pair
+from deeplab.data.sources.problems import KINDS
+from deeplab.data.sources.source import Pair
 
 GIN = "--gin_file=dataset/folder.gin"
 

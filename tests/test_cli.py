@@ -20,7 +20,7 @@ from deeplab.cli import main as cli
 from deeplab.cli.command import Command, UsageError
 from deeplab.errors import DeepLabError, Terminated
 from deeplab.export import FORMATS as EXPORT_FORMATS
-from deeplab.training import cluster, strategies
+from deeplab.training.distribution import cluster, strategies
 
 RUN = "--gin_file=runs/shapes_mobilenet_v2.gin"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deeplab.training.collapse import Collapse
+from deeplab.training.monitoring.collapse import Collapse
 
 NAMES = ("background", "cat", "dog")
 COLLAPSED = [[60, 0, 0], [30, 0, 0], [10, 0, 0]]

@@ -13,10 +13,10 @@ import deeplab
 from deeplab.models import DeepLabModel, ModelConfig
 from deeplab.training.config import OptimizerConfig
 from deeplab.training.device_loop import make_step_loop, steps_per_loop, steps_to_next_stop
+from deeplab.training.distribution.strategies import make_strategy
 from deeplab.training.losses import LossConfig, make_loss
-from deeplab.training.optimizers import Optimizer
+from deeplab.training.optimization.optimizers import Optimizer
 from deeplab.training.step import make_train_step
-from deeplab.training.strategies import make_strategy
 
 STEPS = 5
 

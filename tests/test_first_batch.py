@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from deeplab.data.classes import default_colors
+from deeplab.data.sources.classes import default_colors
 from deeplab.evaluation.panels import Entry, legend, sheet
-from deeplab.training import first_batch
+from deeplab.training.monitoring import first_batch
 
 
 @dataclasses.dataclass(frozen=True)

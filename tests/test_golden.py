@@ -14,7 +14,7 @@ import deeplab
 from deeplab.interop.tf1_names import original_names
 from deeplab.models import decayed_variables, variables_by_path
 from deeplab.training.config import OptimizerConfig
-from deeplab.training.parameter_groups import learning_rate_multipliers
+from deeplab.training.optimization.parameter_groups import learning_rate_multipliers
 
 FAST = (
     "edgetpu_slim_os16_129",

@@ -24,8 +24,8 @@ from deeplab.models import DeepLabModel, variables_by_path
 from deeplab.training.batch_norm import batch_norms, freeze
 from deeplab.training.config import OptimizerConfig, ScheduleConfig
 from deeplab.training.losses import LossConfig, make_loss
-from deeplab.training.optimizers import Optimizer, loss_weight_decay
-from deeplab.training.schedules import Schedule, make_schedule
+from deeplab.training.optimization.optimizers import Optimizer, loss_weight_decay
+from deeplab.training.optimization.schedules import Schedule, make_schedule
 from deeplab.training.step import StepResult, make_train_step
 
 IGNORE = 255

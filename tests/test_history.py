@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deeplab.training.history import History
+from deeplab.training.monitoring.history import History
 
 
 def written(folder: Path) -> Path:

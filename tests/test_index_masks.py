@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from source_folders import random_image, random_mask, save
 
-from deeplab.data.classes import default_colors, read_class_file, read_classes
 from deeplab.data.decode import decode_image, decode_label
-from deeplab.data.image_files import read_image
-from deeplab.data.index_masks import (
+from deeplab.data.sources.classes import default_colors, read_class_file, read_classes
+from deeplab.data.sources.image_files import read_image
+from deeplab.data.sources.index_masks import (
     IdRule,
     check_something_to_learn,
     check_something_to_measure,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deeplab.training.input_wait import InputWait
+from deeplab.training.monitoring.input_wait import InputWait
 
 
 class Clock:

@@ -14,7 +14,7 @@ import deeplab
 from deeplab.models import scale_logits
 from deeplab.training.losses import LossConfig, make_loss
 from deeplab.training.losses.boundary import near_boundary
-from deeplab.training.optimizers import Optimizer
+from deeplab.training.optimization.optimizers import Optimizer
 from deeplab.training.resume import check_resumable
 from deeplab.training.step import make_train_step
 

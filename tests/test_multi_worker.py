@@ -190,10 +190,10 @@ def test_lost_worker_is_named_and_sigterm_of_one_stops_all(
 
 AVERAGING = """
 import sys, types, keras
-from deeplab.training.cluster import resolve_cluster
-from deeplab.training.job import average_over_workers
-from deeplab.training.strategies import make_strategy
-from deeplab.training.workers import join
+from deeplab.training.distribution.cluster import resolve_cluster
+from deeplab.training.distribution.job import average_over_workers
+from deeplab.training.distribution.strategies import make_strategy
+from deeplab.training.distribution.workers import join
 
 with join(resolve_cluster("tf_config")) as workers:
     strategy, _ = make_strategy("auto", workers.cluster)

@@ -9,9 +9,9 @@ from broken_folders import empty_png
 from PIL import Image
 from source_folders import random_image, save
 
-from deeplab.data.image_files import read_image
-from deeplab.data.index_masks import read_index_mask
-from deeplab.data.open_image import MAX_PIXELS, TooLarge, open_image
+from deeplab.data.sources.image_files import read_image
+from deeplab.data.sources.index_masks import read_index_mask
+from deeplab.data.sources.open_image import MAX_PIXELS, TooLarge, open_image
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.image_files import read_rgb
 

@@ -19,10 +19,10 @@ from deeplab.models.rematerialisation import units_of
 from deeplab.models.resize import ResizeLike
 from deeplab.training.batch_norm import batch_norms, freeze
 from deeplab.training.config import OptimizerConfig
-from deeplab.training.loss_scale import LossScale
 from deeplab.training.losses import LossConfig, make_loss
-from deeplab.training.moving_average import MovingAverage
-from deeplab.training.optimizers import Optimizer
+from deeplab.training.optimization.loss_scale import LossScale
+from deeplab.training.optimization.moving_average import MovingAverage
+from deeplab.training.optimization.optimizers import Optimizer
 from deeplab.training.step import StepResult, make_train_step
 
 IGNORE = 255

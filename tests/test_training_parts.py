@@ -9,15 +9,15 @@ import pytest
 import tensorflow as tf
 
 import deeplab
-from deeplab.training.cluster import Cluster
 from deeplab.training.config import OptimizerConfig, ScheduleConfig
-from deeplab.training.loss_scale import LossScale
+from deeplab.training.distribution.cluster import Cluster
+from deeplab.training.distribution.strategies import check_strategy, make_strategy
 from deeplab.training.losses import l2_penalty
-from deeplab.training.optimizers import Optimizer
-from deeplab.training.parameter_groups import learning_rate_multipliers
+from deeplab.training.optimization.loss_scale import LossScale
+from deeplab.training.optimization.optimizers import Optimizer
+from deeplab.training.optimization.parameter_groups import learning_rate_multipliers
+from deeplab.training.optimization.schedules import is_zero, make_schedule
 from deeplab.training.resume import check_resumable
-from deeplab.training.schedules import is_zero, make_schedule
-from deeplab.training.strategies import check_strategy, make_strategy
 
 
 def test_l2_penalty() -> None:

@@ -146,7 +146,7 @@ def _stats(values: flags.FlagValues) -> int:
         render_statistics,
         weights_binding,
     )
-    from deeplab.data.problems import refuse
+    from deeplab.data.sources.problems import refuse
     from deeplab.files import make_directory, write_text
 
     refuse(result.problems)

@@ -34,7 +34,7 @@ def _run(values: flags.FlagValues) -> int:
         raise UsageError("one of --gin_file and --model_dir is needed (deeplab info --help)")
     import_tensorflow(verbose=values.v > 0)
     from deeplab.models import RESERVED, build_model, multiply_adds, parameters, training_memory
-    from deeplab.training.optimizers import num_slots
+    from deeplab.training.optimization.optimizers import num_slots
 
     config, optimizer = _configuration(values)
     stride = shared_flags.output_stride(values)

@@ -10,9 +10,9 @@ from deeplab.cli import shared_flags
 from deeplab.cli.command import Command, UsageError
 from deeplab.cli.quiet import import_tensorflow
 
-# As in deeplab.training.strategies, which `--help` cannot wait for.
+# As in deeplab.training.distribution.strategies, which `--help` cannot wait for.
 STRATEGIES = ["auto", "one_device", "mirrored", "multi_worker", "tpu"]
-CLUSTERS = ["tf_config", "slurm", "kubernetes"]  # as in deeplab.training.cluster
+CLUSTERS = ["tf_config", "slurm", "kubernetes"]  # as in deeplab.training.distribution.cluster
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -58,7 +58,7 @@ def _run(values: flags.FlagValues) -> int:
     import_tensorflow(verbose=values.v > 0)
     from deeplab.configuration import read_configuration
     from deeplab.training import train
-    from deeplab.training.cluster import resolve_cluster
+    from deeplab.training.distribution.cluster import resolve_cluster
 
     if model_dir is not None and not values.dry_run:
         cluster = resolve_cluster(values.cluster)

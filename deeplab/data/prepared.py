@@ -11,12 +11,12 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
-from deeplab.data.classes import Color
 from deeplab.data.datasets import DATASETS
 from deeplab.data.preparation import prepare, quiet_tfds
-from deeplab.data.problems import refuse
 from deeplab.data.records import RecordTable
-from deeplab.data.source import MissingFiles, Source, find_split
+from deeplab.data.sources.classes import Color
+from deeplab.data.sources.problems import refuse
+from deeplab.data.sources.source import MissingFiles, Source, find_split
 from deeplab.data.spec import DatasetSpec, RecordKeys
 from deeplab.errors import DeepLabError, unknown_name
 

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from deeplab.data.channels import decode_channels
-from deeplab.data.open_image import UNREADABLE, open_image, read_bytes, what_is_wrong
-from deeplab.data.problems import FileError
-from deeplab.data.source import ARRAY_SUFFIX
+from deeplab.data.sources.channels import decode_channels
+from deeplab.data.sources.open_image import UNREADABLE, open_image, read_bytes, what_is_wrong
+from deeplab.data.sources.problems import FileError
+from deeplab.data.sources.source import ARRAY_SUFFIX
 from deeplab.errors import DeepLabError
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from deeplab import files
 from deeplab.data import DATASETS
-from deeplab.data.classes import default_colors
+from deeplab.data.sources.classes import default_colors
 from deeplab.errors import DeepLabError, unknown_name
 from deeplab.interop import ade20k, tf1
 from deeplab.interop.litert import load_litert, read_litert

@@ -14,24 +14,24 @@ from deeplab.errors import DeepLabError, Terminated
 from deeplab.models import rematerialised, variables_by_path
 from deeplab.progress import Progress, track
 from deeplab.run_folder import CHECKPOINT_FOLDER, list_checkpoints, save_checkpoint
-from deeplab.training.collapse import TrainingImages
 from deeplab.training.device_loop import (
     loops_on_device,
     make_step_loop,
     steps_per_loop,
     steps_to_next_stop,
 )
-from deeplab.training.first_batch import report_first_batch
-from deeplab.training.input_wait import InputWait
 from deeplab.training.losses import make_loss
-from deeplab.training.memory_advice import training_explained
-from deeplab.training.optimizers import loss_weight_decay
-from deeplab.training.profile import profiled
+from deeplab.training.monitoring.collapse import TrainingImages
+from deeplab.training.monitoring.first_batch import report_first_batch
+from deeplab.training.monitoring.input_wait import InputWait
+from deeplab.training.monitoring.memory_advice import training_explained
+from deeplab.training.monitoring.profile import profiled
+from deeplab.training.monitoring.run_log import RunLog
+from deeplab.training.monitoring.watch import Watch
+from deeplab.training.optimization.optimizers import loss_weight_decay
 from deeplab.training.run import Run
-from deeplab.training.run_log import RunLog
 from deeplab.training.step import StepResult, make_train_step
 from deeplab.training.validation import Validation
-from deeplab.training.watch import Watch
 
 
 def run_loop(run: Run) -> None:

@@ -11,10 +11,10 @@ import tensorflow as tf
 from deeplab.data import PreparedDataset
 from deeplab.models import DeepLabModel, variables_by_path
 from deeplab.training.config import TrainConfig
-from deeplab.training.loss_scale import LossScale
-from deeplab.training.moving_average import MovingAverage
-from deeplab.training.optimizers import Optimizer
-from deeplab.training.workers import Workers
+from deeplab.training.distribution.workers import Workers
+from deeplab.training.optimization.loss_scale import LossScale
+from deeplab.training.optimization.moving_average import MovingAverage
+from deeplab.training.optimization.optimizers import Optimizer
 
 
 @dataclasses.dataclass(frozen=True)

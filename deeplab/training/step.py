@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from deeplab.models import DeepLabModel, decayed_variables, scale_logits
-from deeplab.training.loss_scale import LossScale
 from deeplab.training.losses import Loss, l2_penalty
-from deeplab.training.moving_average import MovingAverage
-from deeplab.training.optimizers import Optimizer
+from deeplab.training.optimization.loss_scale import LossScale
+from deeplab.training.optimization.moving_average import MovingAverage
+from deeplab.training.optimization.optimizers import Optimizer
 
 Batch = dict[str, tf.Tensor]
 

@@ -29,15 +29,18 @@ from deeplab.run_folder import (
     read_description,
     recover,
 )
-from deeplab.training.cluster import Cluster, resolve_cluster
 from deeplab.training.config import TrainConfig
-from deeplab.training.ending import exit_without_waiting
+from deeplab.training.distribution.cluster import Cluster, resolve_cluster
+from deeplab.training.distribution.ending import exit_without_waiting
+from deeplab.training.distribution.job import check_agreement, chief_first, only_chief_prints
+from deeplab.training.distribution.strategies import check_strategy, make_strategy
+from deeplab.training.distribution.workers import Workers, join, start_seconds
 from deeplab.training.first_weights import load_weights, set_up_batch_norm
-from deeplab.training.job import check_agreement, chief_first, only_chief_prints
 from deeplab.training.loop import run_loop
-from deeplab.training.loss_scale import LossScale
-from deeplab.training.moving_average import MovingAverage
-from deeplab.training.optimizers import Optimizer
+from deeplab.training.optimization.loss_scale import LossScale
+from deeplab.training.optimization.moving_average import MovingAverage
+from deeplab.training.optimization.optimizers import Optimizer
+from deeplab.training.optimization.schedules import is_zero, make_schedule
 from deeplab.training.run import Run
 from deeplab.training.run_settings import (
     check_start,
@@ -45,10 +48,7 @@ from deeplab.training.run_settings import (
     resumed_settings,
     write_settings,
 )
-from deeplab.training.schedules import is_zero, make_schedule
 from deeplab.training.starting_point import IMPORT_REPORT
-from deeplab.training.strategies import check_strategy, make_strategy
-from deeplab.training.workers import Workers, join, start_seconds
 
 
 def train(

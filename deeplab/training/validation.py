@@ -16,9 +16,9 @@ from deeplab.evaluation.table import headline
 from deeplab.models import variables_by_path
 from deeplab.progress import Progress, warn
 from deeplab.run_folder import BEST_FOLDER, CHECKPOINT_FOLDER, save_checkpoint
-from deeplab.training.collapse import Collapse
+from deeplab.training.monitoring.collapse import Collapse
+from deeplab.training.monitoring.run_log import RunLog
 from deeplab.training.run import Run
-from deeplab.training.run_log import RunLog
 
 _PANEL_IMAGES = 4
 

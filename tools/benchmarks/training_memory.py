@@ -45,7 +45,7 @@ def _one_case(arguments: argparse.Namespace) -> None:
     from deeplab.models import ModelConfig, build_model, training_memory
     from deeplab.training.config import OptimizerConfig
     from deeplab.training.losses import LossConfig, make_loss
-    from deeplab.training.optimizers import Optimizer
+    from deeplab.training.optimization.optimizers import Optimizer
     from deeplab.training.step import make_train_step
 
     size, batch = arguments.crop_size, int(arguments.batch)

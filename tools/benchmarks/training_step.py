@@ -91,7 +91,7 @@ def _with_deeplab(model, images, labels, steps):
 
     from deeplab.training.config import OptimizerConfig
     from deeplab.training.losses import LossConfig, make_loss
-    from deeplab.training.optimizers import Optimizer, loss_weight_decay
+    from deeplab.training.optimization.optimizers import Optimizer, loss_weight_decay
     from deeplab.training.step import make_train_step
 
     config = OptimizerConfig("sgd")

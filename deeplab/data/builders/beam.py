@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from deeplab.data.index_masks import IdRule, check_something_to_learn
-from deeplab.data.source import Pair
+from deeplab.data.sources.index_masks import IdRule, check_something_to_learn
+from deeplab.data.sources.source import Pair
 from deeplab.errors import DeepLabError
 
 Features = dict[str, Any]

@@ -14,9 +14,9 @@ import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
 from deeplab.data.builders.makers import from_source
-from deeplab.data.classes import ClassList
-from deeplab.data.source import MissingFiles, Source
-from deeplab.data.source_folder import existing_folder, scan_folder, scan_segnet
+from deeplab.data.sources.classes import ClassList
+from deeplab.data.sources.source import MissingFiles, Source
+from deeplab.data.sources.source_folder import existing_folder, scan_folder, scan_segnet
 from deeplab.data.spec import DatasetSpec
 from deeplab.data.tables.camvid import CLASS_NAMES, COLORS, SPLIT_SIZES, VOID
 from deeplab.errors import DeepLabError

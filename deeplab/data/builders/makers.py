@@ -7,8 +7,8 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from deeplab.data.source import MissingFiles, Source
-from deeplab.data.source_folder import existing_folder
+from deeplab.data.sources.source import MissingFiles, Source
+from deeplab.data.sources.source_folder import existing_folder
 from deeplab.data.spec import MakeBuilder
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deeplab.data.index_masks import Labels
+from deeplab.data.sources.index_masks import Labels
 from deeplab.errors import DeepLabError
 
 

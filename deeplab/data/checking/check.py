@@ -18,14 +18,14 @@ from deeplab.data.checking.duplicates import Duplicates
 from deeplab.data.checking.inspection import Facts, MaskRule, inspect, read_mask, read_picture
 from deeplab.data.checking.result import CheckResult, Example, SplitTally
 from deeplab.data.checking.samples import Sample, samples_of_records, samples_of_source
-from deeplab.data.classes import Color, default_colors, read_class_file
 from deeplab.data.config import DataConfig
 from deeplab.data.datasets import DATASETS
-from deeplab.data.index_masks import IdRule, check_something_to_learn
 from deeplab.data.prepared import PreparedDataset, find_source, load_dataset
-from deeplab.data.problems import KINDS, FileError, Problem
-from deeplab.data.source import Source, find_split
-from deeplab.data.source_folder import scan_two_folders
+from deeplab.data.sources.classes import Color, default_colors, read_class_file
+from deeplab.data.sources.index_masks import IdRule, check_something_to_learn
+from deeplab.data.sources.problems import KINDS, FileError, Problem
+from deeplab.data.sources.source import Source, find_split
+from deeplab.data.sources.source_folder import scan_two_folders
 from deeplab.progress import track
 
 _EXAMPLES = 12

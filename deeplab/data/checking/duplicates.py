@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from deeplab.data.checking.samples import Sample
-from deeplab.data.problems import Problem
-from deeplab.data.source import SPLIT_NAMES
+from deeplab.data.sources.problems import Problem
+from deeplab.data.sources.source import SPLIT_NAMES
 
 
 class Duplicates:

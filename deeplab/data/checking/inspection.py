@@ -14,10 +14,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from deeplab.data.checking.samples import Sample
-from deeplab.data.index_masks import IdRule, Labels, Mask
-from deeplab.data.mask_files import examine_mask
-from deeplab.data.problems import FileError, Problem
-from deeplab.data.source import check_sizes
+from deeplab.data.sources.index_masks import IdRule, Labels, Mask
+from deeplab.data.sources.mask_files import examine_mask
+from deeplab.data.sources.problems import FileError, Problem
+from deeplab.data.sources.source import check_sizes
 
 _T = TypeVar("_T")
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from deeplab.data.classes import ClassList, read_class_file
 from deeplab.data.prepared import PreparedDataset, load_dataset
-from deeplab.data.problems import refuse
-from deeplab.data.source import Source
-from deeplab.data.source_folder import scan_two_folders
+from deeplab.data.sources.classes import ClassList, read_class_file
+from deeplab.data.sources.problems import refuse
+from deeplab.data.sources.source import Source
+from deeplab.data.sources.source_folder import scan_two_folders
 from deeplab.errors import DeepLabError
 from deeplab.files import new_directory
 

@@ -10,7 +10,7 @@ import numpy as np
 from deeplab.data.checking.result import CheckResult, Example
 from deeplab.data.checking.table import share_text, verdict
 from deeplab.data.colors import IGNORE_COLOR, overlay
-from deeplab.data.problems import KINDS, Problem
+from deeplab.data.sources.problems import KINDS, Problem
 from deeplab.page import css, jpeg, render_page
 
 _SHOWN = 50  # files of a kind

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplab.data.checking.inspection import Facts
-from deeplab.data.classes import Color
-from deeplab.data.problems import Problem
+from deeplab.data.sources.classes import Color
+from deeplab.data.sources.problems import Problem
 
 
 @dataclasses.dataclass

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from deeplab.data.channels import RGB, decode_channels
-from deeplab.data.image_files import decode_upright
-from deeplab.data.open_image import read_bytes
 from deeplab.data.prepared import PreparedDataset
-from deeplab.data.problems import FileError, Problem
-from deeplab.data.source import Pair, Source
+from deeplab.data.sources.channels import RGB, decode_channels
+from deeplab.data.sources.image_files import decode_upright
+from deeplab.data.sources.open_image import read_bytes
+from deeplab.data.sources.problems import FileError, Problem
+from deeplab.data.sources.source import Pair, Source
 
 
 def decode_rgb(data: bytes, path: Path) -> npt.NDArray[np.uint8]:

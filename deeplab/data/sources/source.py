@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from deeplab.data.classes import ClassList
-from deeplab.data.problems import FileError, Problem, refuse
+from deeplab.data.sources.classes import ClassList
+from deeplab.data.sources.problems import FileError, Problem, refuse
 from deeplab.errors import DeepLabError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")

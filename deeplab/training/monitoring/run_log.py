@@ -16,7 +16,7 @@ from deeplab.errors import DeepLabError
 from deeplab.evaluation.colors import error_image, overlay
 from deeplab.evaluation.examples import Scored
 from deeplab.evaluation.panels import legend, sheet
-from deeplab.training.history import History
+from deeplab.training.monitoring.history import History
 
 _METRICS = ("miou", "pixel_accuracy", "mean_accuracy")
 _HEADINGS = ("image", "label", "prediction", "wrong pixels")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deeplab.data.classes import ClassList, read_classes
-from deeplab.data.problems import Problem
-from deeplab.data.source import (
+from deeplab.data.sources.classes import ClassList, read_classes
+from deeplab.data.sources.problems import Problem
+from deeplab.data.sources.source import (
     LABEL_SUFFIXES,
     SPLIT_NAMES,
     MissingFiles,

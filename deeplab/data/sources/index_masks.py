@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from deeplab.data.class_colors import ClassColors, Labels, colors_used, listed_colors
-from deeplab.data.classes import IGNORE_LABEL, ClassList, Color, ignore_label_of
-from deeplab.data.open_image import (
+from deeplab.data.sources.class_colors import ClassColors, Labels, colors_used, listed_colors
+from deeplab.data.sources.classes import IGNORE_LABEL, ClassList, Color, ignore_label_of
+from deeplab.data.sources.open_image import (
     UNREADABLE,
     TooLarge,
     open_image,
@@ -26,7 +26,7 @@ from deeplab.data.open_image import (
     read_bytes,
     what_is_wrong,
 )
-from deeplab.data.problems import FileError, Problem
+from deeplab.data.sources.problems import FileError, Problem
 
 # Offset in a PNG file, whose first chunk is IHDR.
 _PNG_COLOR_TYPE = 25

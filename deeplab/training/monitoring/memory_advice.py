@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from deeplab.models import training_memory
 from deeplab.out_of_memory import explained
-from deeplab.training.optimizers import num_slots
+from deeplab.training.optimization.optimizers import num_slots
 from deeplab.training.run import Run
 
 # Setting -> what to do with it; what costs least comes first.

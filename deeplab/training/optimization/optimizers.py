@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from deeplab.models import decayed_variables, variables_by_path
 from deeplab.training.config import OptimizerConfig
-from deeplab.training.parameter_groups import learning_rate_multipliers
-from deeplab.training.schedules import Schedule
+from deeplab.training.optimization.parameter_groups import learning_rate_multipliers
+from deeplab.training.optimization.schedules import Schedule
 
 Slots = Sequence[tf.Variable]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from deeplab.data.channels import RGB, decode_channels, packed
-from deeplab.data.open_image import (
+from deeplab.data.sources.channels import RGB, decode_channels, packed
+from deeplab.data.sources.open_image import (
     UNREADABLE,
     TooLarge,
     open_image,
@@ -17,7 +17,7 @@ from deeplab.data.open_image import (
     read_bytes,
     what_is_wrong,
 )
-from deeplab.data.problems import FileError, Problem
+from deeplab.data.sources.problems import FileError, Problem
 
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 

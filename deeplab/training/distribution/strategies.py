@@ -8,7 +8,7 @@ import os
 import tensorflow as tf
 
 from deeplab.errors import DeepLabError, unknown_name
-from deeplab.training.cluster import Cluster
+from deeplab.training.distribution.cluster import Cluster
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 

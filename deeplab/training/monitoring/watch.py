@@ -9,9 +9,9 @@ from typing import Any
 from deeplab.errors import DeepLabError
 from deeplab.progress import Progress, warn
 from deeplab.run_folder import CHECKPOINT_FOLDER, list_checkpoints
-from deeplab.training.input_wait import InputWait
+from deeplab.training.monitoring.input_wait import InputWait
+from deeplab.training.monitoring.run_log import RunLog
 from deeplab.training.run import Run
-from deeplab.training.run_log import RunLog
 from deeplab.training.step import StepResult
 
 

@@ -16,8 +16,8 @@ from deeplab.evaluation.colors import overlay
 from deeplab.evaluation.examples import Scored, thumbnail
 from deeplab.evaluation.panels import legend, sheet
 from deeplab.progress import Progress, warn
+from deeplab.training.monitoring.run_log import RunLog
 from deeplab.training.run import Run
-from deeplab.training.run_log import RunLog
 
 _FILE = "first_batch.png"
 _MOST_IMAGES = 8

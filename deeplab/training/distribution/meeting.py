@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from deeplab.errors import DeepLabError
-from deeplab.training.cluster import Cluster, split_address
+from deeplab.training.distribution.cluster import Cluster, split_address
 
 _GREETING = "deeplab workers 1"
 _ANSWER_SECONDS = 10.0

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from deeplab.data.classes import read_classes
-from deeplab.data.problems import Problem
-from deeplab.data.source import (
+from deeplab.data.sources.classes import read_classes
+from deeplab.data.sources.problems import Problem
+from deeplab.data.sources.source import (
     LABEL_SUFFIXES,
     Pair,
     Source,

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from deeplab.data.open_image import (
+from deeplab.data.sources.open_image import (
     MAX_PIXELS,
     UNREADABLE,
     TooLarge,
@@ -24,7 +24,7 @@ from deeplab.data.open_image import (
     png_bit_depth,
     what_is_wrong,
 )
-from deeplab.data.problems import FileError, Problem
+from deeplab.data.sources.problems import FileError, Problem
 
 RGB = 3
 

@@ -1,0 +1,1 @@
+"""Raw files as people have them: folders, lists, classes, images, masks, and what is wrong."""

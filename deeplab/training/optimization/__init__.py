@@ -1,0 +1,1 @@
+"""From gradients to updates: rules, learning rates, loss scaling, the average of the weights."""
