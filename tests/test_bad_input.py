@@ -554,6 +554,23 @@ def test_damaged_records_are_named(
     assert errors.count("\n") == 1 and re.search(message.format(number, split), errors)
 
 
+@pytest.mark.parametrize("cache", ["encoded", "decoded"])
+def test_damaged_records_are_named_when_they_are_cached(
+    cache: str, trained: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data_dir = shutil.copytree(trained.parent / "data", tmp_path / "data")
+    (path,) = data_dir.rglob("*-train.tfrecord*")
+    data = bytearray(path.read_bytes())
+    _changed(data)
+    path.write_bytes(data)
+    flags = [f"--source_dir={trained.parent}/source", f"--data_dir={data_dir}"]
+    flags += [f"--model_dir={tmp_path}/new", f"--gin_bindings=DataConfig.cache='{cache}'"]
+    assert main(["train", RUN, *TINY, *flags]) == 1
+    errors = capfd.readouterr().err
+    assert errors.count("\n") == 1 and "record number 2 is damaged" in errors
+    assert not (tmp_path / "new").exists()
+
+
 # Real processes
 
 

@@ -302,6 +302,13 @@ def test_only_three_settings_may_change_on_resume() -> None:
         assert part in str(caught.value)
 
 
+def test_three_channels_need_not_be_stated_to_resume() -> None:
+    old, new = ({"model": {"input_channels": value}} for value in (None, 3))
+    assert check_resumable(old, new, model_dir="m") == []
+    with pytest.raises(deeplab.DeepLabError, match="model.input_channels was 3, is 4"):
+        check_resumable(old, {"model": {"input_channels": 4}}, model_dir="m")
+
+
 def test_strategies() -> None:
     strategy, line = make_strategy("auto")
     assert strategy.num_replicas_in_sync == 1

@@ -127,6 +127,44 @@ def test_lack_of_memory_is_told_from_a_full_disk() -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "ckpt; No space left on device")
 
 
+def test_several_steps_a_call_are_traced_and_timed(
+    folders: Mapping[str, str], tmp_path: Path
+) -> None:
+    config = dataclasses.replace(
+        CONFIG,
+        train_steps=6,
+        steps_per_loop=6,
+        checkpoint_steps=6,
+        eval_steps=0,
+        log_steps=1,
+        profile_steps=(3, 4),
+    )
+    deeplab.train(config, model_dir=tmp_path, **folders)
+    assert (tmp_path / "train" / "first_batch.png").exists()
+    assert list(tmp_path.glob("train/plugins/profile/*/*.xplane.pb"))
+    rows = json.loads((tmp_path / "history.json").read_text())["train"]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    # Calls of 2, 2 and 2 steps: before, in and after the trace.
+    speeds = [row["steps_per_second"] for row in rows]
+    assert speeds[0::2] == speeds[1::2]
+
+
+def test_an_evaluation_that_was_cut_short_is_made_up_for(
+    folders: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop.Validation, "evaluate", interrupted)
+        deeplab.train(dataclasses.replace(CONFIG, eval_steps=3), model_dir=tmp_path, **folders)
+    assert find_checkpoint(tmp_path).step == 3
+    deeplab.train(dataclasses.replace(CONFIG, eval_steps=3), model_dir=tmp_path, **folders)
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert [row["step"] for row in history["eval"]] == [3]
+    assert find_checkpoint(tmp_path, "best").step == 3
+
+
 @pytest.mark.slow  # TensorFlow hopes for ten seconds that somebody else frees the memory
 def test_a_tensor_that_is_too_large() -> None:
     with (

@@ -207,6 +207,7 @@ def load_dataset(
     num_classes: int | None = None,
     input_channels: int | None = None,
     beam_flags: Sequence[str] | None = None,
+    may_prepare: bool = True,
 ) -> PreparedDataset:
     """Opens a data set and prepares it first if that has not been done.
 
@@ -221,6 +222,7 @@ def load_dataset(
         input_channels: how many channels of the images are expected, likewise; None: any number.
         beam_flags: options of Apache Beam, such as ("--runner=DirectRunner",), on which a source
             folder is then prepared; None: by the threads of this process.
+        may_prepare: whether it is prepared if it is not yet; an error else.
 
     Raises:
         DeepLabError: if the name is unknown, the source cannot be used, it lacks what is expected
@@ -238,7 +240,8 @@ def load_dataset(
     own_splits = [split for split in splits if split not in further]
     _check_expected(spec, made[0][1], own_splits, num_classes, input_channels)
     builder, *others = [
-        _prepared(part, builder, data_dir, source_dir, beam_flags) for part, builder in made
+        _prepared(part, builder, data_dir, source_dir, beam_flags, may_prepare)
+        for part, builder in made
     ]
     return PreparedDataset(
         spec,
@@ -292,11 +295,14 @@ def _prepared(
     data_dir: str,
     source_dir: str | None,
     beam_flags: Sequence[str] | None,
+    may_prepare: bool,
 ) -> tfds.core.DatasetBuilder:
     if isinstance(builder, Folder) and builder.note:
         print(f"{spec.name}: {builder.note}", flush=True)
     with quiet_tfds():
         is_prepared = builder.is_prepared()
+    if not is_prepared and not may_prepare:
+        raise DeepLabError(f"the data set {spec.name!r} is not prepared in {data_dir}")
     if not is_prepared:
         print(f"preparing the data set {spec.name} in {data_dir} (once)", flush=True)
         prepare(spec, builder, data_dir=data_dir, source_dir=source_dir, beam_flags=beam_flags)

@@ -48,7 +48,11 @@ def sample_images(description: ModelDescription) -> tuple[str, list[np.ndarray]]
         data = training["data"]
         try:
             dataset = load_dataset(
-                data["dataset"], data_dir=training["data_dir"], source_dir=training["source_dir"]
+                data["dataset"],
+                data_dir=training["data_dir"],
+                source_dir=training["source_dir"],
+                splits=[data["eval_split"]] if data["eval_split"] else (),
+                may_prepare=False,
             )
             if dataset.input_channels == channels:
                 batches = evaluation_batches(dataset, 1, data["eval_split"]).take(_NUM_IMAGES)

@@ -344,6 +344,4 @@ def with_input_channels(config: ModelConfig, channels: int, *, source: str) -> M
             f"input_channels is {config.input_channels}, but the images of {source} have "
             f"{channels} channels; None takes the data set's"
         )
-    if config.resolved_input_channels == channels:
-        return config
     return dataclasses.replace(config, input_channels=channels)

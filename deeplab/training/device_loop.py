@@ -37,6 +37,9 @@ def steps_to_next_stop(step: int, config: TrainConfig) -> int:
     for every in (config.checkpoint_steps, config.eval_steps):
         if every:
             stops.append(every - step % every)
+    if config.profile_steps is not None:
+        first, last = config.profile_steps
+        stops += [stop - step for stop in (first - 1, last) if stop > step]
     return min(stops)
 
 

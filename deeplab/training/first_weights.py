@@ -51,8 +51,11 @@ def set_up_batch_norm(run: Run, start: StartingPoint, *, is_new: bool) -> Starti
             global_batch_size=run.config.global_batch_size,
             pad_value=run.pad_value,
             seed=run.config.seed,
+            worker_index=run.workers.index,
+            num_workers=run.workers.count,
+            replicas_per_worker=run.strategy.num_replicas_in_sync // run.workers.count,
         )
-        count = measure_statistics(run.model, batches)
+        count = measure_statistics(run.model, batches) * run.workers.count
         average_over_workers(run)
         print(f"batch norm: statistics measured on {count} training images", flush=True)
         return StartingPoint(start.source, False)

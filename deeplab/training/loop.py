@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,7 +32,7 @@ from deeplab.training.monitoring.watch import Watch
 from deeplab.training.optimization.optimizers import loss_weight_decay
 from deeplab.training.run import Run
 from deeplab.training.step import StepResult, make_train_step
-from deeplab.training.validation import Validation
+from deeplab.training.validation import Validation, is_evaluation_missing
 
 
 def run_loop(run: Run) -> None:
@@ -60,6 +61,9 @@ def run_loop(run: Run) -> None:
         step = run.step
         try:
             with run.workers.signals_noted(), profiled(steps, run, watch.check) as make_steps:
+                if validation and is_evaluation_missing(config, run.model_dir, step):
+                    validation.evaluate(step, progress)
+                    _stop_if_told(run, step)
                 while step < config.train_steps:
                     _stop_if_told(run, step)
                     step = make_steps(step)
@@ -70,6 +74,8 @@ def run_loop(run: Run) -> None:
                         watch.check()
                         validation.evaluate(step, progress)
                         watch.restart_clock()
+                        # It may have been cut short.
+                        _stop_if_told(run, step)
         except (KeyboardInterrupt, Terminated):
             watch.check()
             if not _is_saved(run):
@@ -102,16 +108,21 @@ def _steps_on_device(
     run: Run, log: RunLog, watch: Watch, progress: Progress
 ) -> Callable[[int], int]:
     """Steps done -> steps done after the next few."""
-    if run.step == 0 and run.is_chief:
-        # The loop takes its batches where Python does not see them.
-        report_first_batch(run, log, next(_batches(run)), progress)
+    if run.step == 0:
+        # The loop takes its batches where Python does not see them. Workers fetch them together.
+        first = next(_batches(run))
+        if run.is_chief:
+            report_first_batch(run, log, first, progress)
     batches = _batches(run)
     step_loop = make_step_loop(_train_step(run), run.strategy)
     longest = steps_per_loop(run.config, run.strategy)
 
     def make_steps(step: int) -> int:
         count = min(longest, steps_to_next_stop(step, run.config))
+        start = time.perf_counter()
         results, ids = step_loop(batches, count)
+        float(results.loss[-1])  # waits for the device
+        watch.set_pace(count / (time.perf_counter() - start))
         for index in range(count):
             result = StepResult(*(values[index] for values in results))
             watch.add(step + index + 1, result, {"id": ids[index]}, progress)

@@ -12,6 +12,10 @@ from deeplab.training.config import default_settings
 CHANGEABLE = ("train_steps", "checkpoint_steps", "eval_steps", "profile_steps")
 
 
+# What None stands for, where a data set decides and those of old runs all decided the same.
+_STANDS_FOR = {"model.input_channels": 3}
+
+
 def check_resumable(
     saved: Mapping[str, Any], wanted: Mapping[str, Any], *, model_dir: str
 ) -> list[str]:
@@ -56,4 +60,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             # JSON knows no tuples.
             found[name] = list(value) if isinstance(value, tuple) else value
+    for name, standing in _STANDS_FOR.items():
+        if found.get(name, standing) is None:
+            found[name] = standing
     return found

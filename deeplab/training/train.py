@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -49,6 +50,7 @@ from deeplab.training.run_settings import (
     write_settings,
 )
 from deeplab.training.starting_point import IMPORT_REPORT
+from deeplab.training.validation import is_evaluation_missing
 
 
 def train(
@@ -121,24 +123,26 @@ def train(
             source = f"the data set {dataset.name!r}"
             model_config = with_num_classes(config.model, dataset.num_classes, source=source)
             model_config = with_input_channels(model_config, dataset.input_channels, source=source)
-            _check_data(config, model_config, dataset, tf_strategy)
-            settings = resolved_settings(config, model_config, dataset, threads)
-            check_agreement(workers, settings, dataset, latest, model_dir)
-            if saved is not None and latest is not None:
-                settings = resumed_settings(settings, saved, model_dir)
-                if latest.step >= config.train_steps:
-                    print(f"{model_dir} has been trained for {latest.step} steps: nothing to do")
-                    return
-            run = _build(config, model_config, model_dir, dataset, tf_strategy, workers)
-            start = load_weights(run, latest, init_from)
-            start = set_up_batch_norm(run, start, is_new=latest is None)
-            if run.average and latest is None:
-                run.average.start()
-            if is_zero(config.schedule, base_learning_rate=config.optimizer.base_learning_rate):
-                print("learning rate 0: trainable weights stay as they are", flush=True)
-            if run.is_chief:
-                write_settings(run, settings, start, recorded_files or {}, latest)
             with naming_unreadable(dataset, *_read_splits(config, dataset)):
+                _check_data(config, model_config, dataset, tf_strategy, workers)
+                settings = resolved_settings(config, model_config, dataset, threads)
+                check_agreement(workers, settings, dataset, latest, model_dir)
+                if saved is not None and latest is not None:
+                    settings = resumed_settings(settings, saved, model_dir)
+                    if _is_finished(config, model_dir, saved, latest):
+                        print(
+                            f"{model_dir} has been trained for {latest.step} steps: nothing to do"
+                        )
+                        return
+                run = _build(config, model_config, model_dir, dataset, tf_strategy, workers)
+                start = load_weights(run, latest, init_from)
+                start = set_up_batch_norm(run, start, is_new=latest is None)
+                if run.average and latest is None:
+                    run.average.start()
+                if is_zero(config.schedule, base_learning_rate=config.optimizer.base_learning_rate):
+                    print("learning rate 0: trainable weights stay as they are", flush=True)
+                if run.is_chief:
+                    write_settings(run, settings, start, recorded_files or {}, latest)
                 run_loop(run)
 
 
@@ -151,6 +155,15 @@ def _ends_promptly(cluster: Cluster | None) -> Iterator[None]:
         if cluster is not None:
             exit_without_waiting(error)
         raise
+
+
+def _is_finished(
+    config: TrainConfig, model_dir: Path, saved: Mapping[str, Any], latest: Checkpoint
+) -> bool:
+    if latest.step < config.train_steps:
+        return False
+    # A run that was stopped in its last evaluation still owes it.
+    return not saved["eval_steps"] or not is_evaluation_missing(config, model_dir, latest.step)
 
 
 def _build(
@@ -196,10 +209,10 @@ def _check_data(
     model_config: ModelConfig,
     dataset: PreparedDataset,
     strategy: tf.distribute.Strategy,
+    workers: Workers,
 ) -> None:
     """Refuses, before anything is written, settings that do not fit the data or the replicas."""
     config.loss.check_num_classes(dataset.num_classes)
-    _read_splits(config, dataset)
     replicas = strategy.num_replicas_in_sync
     training_batches(
         dataset,
@@ -207,7 +220,9 @@ def _check_data(
         global_batch_size=config.global_batch_size,
         pad_value=model_config.pad_value,
         seed=config.seed,
-        replicas_per_worker=replicas,
+        worker_index=workers.index,
+        num_workers=workers.count,
+        replicas_per_worker=replicas // workers.count,
     )
     images = config.global_batch_size // replicas
     if images % config.accumulation_steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from deeplab.evaluation.table import headline
 from deeplab.models import variables_by_path
 from deeplab.progress import Progress, warn
 from deeplab.run_folder import BEST_FOLDER, CHECKPOINT_FOLDER, save_checkpoint
+from deeplab.training.config import TrainConfig
 from deeplab.training.monitoring.collapse import Collapse
+from deeplab.training.monitoring.history import History
 from deeplab.training.monitoring.run_log import RunLog
 from deeplab.training.run import Run
 
@@ -25,6 +28,14 @@ _PANEL_IMAGES = 4
 
 class _Stopped(Exception):
     """A signal came while workers were evaluating; the loop will see to it."""
+
+
+def is_evaluation_missing(config: TrainConfig, model_dir: Path, step: int) -> bool:
+    """Whether the evaluation due at a step that is done was cut short, with its run."""
+    if step == 0 or not config.eval_steps:
+        return False
+    is_due = step % config.eval_steps == 0 or step == config.train_steps
+    return is_due and not History(model_dir, step=step).was_evaluated(step)
 
 
 class Validation:

@@ -38,6 +38,10 @@ class History:
         mious = [row["miou"] for row in self._rows["eval"]]
         return max((miou for miou in mious if miou is not None), default=None)
 
+    def was_evaluated(self, step: int) -> bool:
+        """Whether there is an evaluation of a step."""
+        return any(row["step"] == step for row in self._rows["eval"])
+
     def add(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Adds a row to "train" or "eval"."""
         self._rows[kind].append({"step": step, **values})

@@ -26,6 +26,7 @@ class Watch:
         self._pending: tuple[int, StepResult, Any] | None = None
         self._notes: tuple[str, ...] = ()  # of the step before, the most important first
         self._speed: tuple[str, ...] = ()  # of the last interval
+        self._pace: float | None = None
         self.restart_clock()
 
     def restart_clock(self) -> None:
@@ -33,6 +34,10 @@ class Watch:
         self._clock, self._since_log = time.perf_counter(), 0
         if self._wait:
             self._wait.restart()
+
+    def set_pace(self, steps_per_second: float) -> None:
+        """Says how fast the next steps to be added were, which were all made in one call."""
+        self._pace = steps_per_second
 
     def add(self, step: int, result: StepResult, batch: Any, progress: Progress) -> None:
         """Takes the result of a step and checks the one before it."""
@@ -75,7 +80,7 @@ class Watch:
 
     def _log_entry(self, step: int, result: StepResult) -> None:
         seconds = time.perf_counter() - self._clock
-        rate = self._since_log / max(seconds, 1e-9)
+        rate = self._pace or self._since_log / max(seconds, 1e-9)
         values = {
             "loss": float(result.loss),
             "weight_decay_loss": float(result.penalty),
