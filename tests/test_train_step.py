@@ -259,8 +259,11 @@ def test_image_pyramids_are_not_rematerialised() -> None:
         )
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_network_in_half_precision(precision: str) -> None:
+@pytest.mark.parametrize(
+    ("precision", "step"), [("mixed_bfloat16", 2**-8), ("mixed_float16", 2**-11)]
+)
+def test_network_in_half_precision(precision: str, step: float) -> None:
+    keras.utils.set_random_seed(0)
     config = deeplab.ModelConfig("mobilenet_v3_small", num_classes=3, depth_multiplier=0.25)
     model = deeplab.build_model(config, dtype_policy=precision)
     assert keras.config.dtype_policy().name == "float32"
@@ -272,7 +275,9 @@ def test_network_in_half_precision(precision: str) -> None:
     images = batch()["image"]
     found, expected = model(images), whole(images)
     assert found.dtype == tf.float32
-    assert np.abs(found - expected).max() < 0.05 * np.std(expected)
+    # Each of some fifty layers rounds to a step of the type; errors of either sign cancel.
+    distance = np.sqrt(np.mean((found - expected) ** 2)) / np.std(expected)
+    assert 0 < distance < 4 * step
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
