@@ -110,7 +110,6 @@ def evaluate(
         "flip": flip,
         "dataset": source.dataset,
         "split": source.split,
-        "pad_to": None if pad_to is None else list(pad_to),
     }
     if name is None:
         name = result_name(metrics, trained_stride=description.config.output_stride)

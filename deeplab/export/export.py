@@ -111,7 +111,7 @@ def _metrics(model_dir: Path, step: int, output_stride: int) -> dict[str, float]
         metrics = json.loads(path.read_text(encoding="utf-8"))
         same = metrics["checkpoint_step"] == step and metrics["output_stride"] == output_stride
         plain = list(metrics["eval_scales"]) == [1.0] and not metrics["flip"]
-        if same and plain and not metrics.get("pad_to") and metrics["dataset"] is not None:
+        if same and plain and metrics["dataset"] is not None:
             names = ("dataset", "split", "miou", "pixel_accuracy", "num_images")
             return {name: metrics[name] for name in names}
     return None
