@@ -22,6 +22,20 @@ from deeplab.training.optimization.schedules import Schedule
 Slots = Sequence[tf.Variable]
 
 
+class Moment(NamedTuple):
+    """What an update depends on beside the gradient.
+
+    Attributes:
+        learning_rate: of this variable at this step, float32 scalar.
+        step: counts from 1, int64 scalar.
+        decayed: whether the variable is under weight decay.
+    """
+
+    learning_rate: tf.Tensor
+    step: tf.Tensor
+    decayed: bool
+
+
 class UpdateRule(Protocol):
     """How one variable follows from its gradient."""
 
@@ -29,17 +43,8 @@ class UpdateRule(Protocol):
     def slot_names(self) -> tuple[str, ...]:
         """What is remembered of a variable between steps, each of its shape."""
 
-    def update(
-        self,
-        variable: tf.Variable,
-        gradient: tf.Tensor,
-        slots: Slots,
-        *,
-        learning_rate: tf.Tensor,
-        step: tf.Tensor,
-        decayed: bool,
-    ) -> None:
-        """Assigns the variable and its slots; `step` counts from 1."""
+    def update(self, variable: tf.Variable, gradient: tf.Tensor, slots: Slots, now: Moment) -> None:
+        """Assigns the variable and its slots."""
 
 
 class Momentum:
@@ -51,38 +56,20 @@ class Momentum:
         """Weight decay is in the loss, as in the original, and not here."""
         self._momentum = config.momentum
 
-    def update(
-        self,
-        variable: tf.Variable,
-        gradient: tf.Tensor,
-        slots: Slots,
-        *,
-        learning_rate: tf.Tensor,
-        step: tf.Tensor,
-        decayed: bool,
-    ) -> None:
+    def update(self, variable: tf.Variable, gradient: tf.Tensor, slots: Slots, now: Moment) -> None:
         """See `UpdateRule`."""
         (accumulator,) = slots
         accumulator.assign(self._momentum * accumulator + gradient)
-        variable.assign_sub(learning_rate * accumulator)
+        variable.assign_sub(now.learning_rate * accumulator)
 
 
 class KerasMomentum(Momentum):
     """accumulator = momentum * accumulator - learning rate * gradient; variable += accumulator."""
 
-    def update(
-        self,
-        variable: tf.Variable,
-        gradient: tf.Tensor,
-        slots: Slots,
-        *,
-        learning_rate: tf.Tensor,
-        step: tf.Tensor,
-        decayed: bool,
-    ) -> None:
+    def update(self, variable: tf.Variable, gradient: tf.Tensor, slots: Slots, now: Moment) -> None:
         """See `UpdateRule`."""
         (accumulator,) = slots
-        accumulator.assign(self._momentum * accumulator - learning_rate * gradient)
+        accumulator.assign(self._momentum * accumulator - now.learning_rate * gradient)
         variable.assign_add(accumulator)
 
 
@@ -96,25 +83,16 @@ class AdamW:
         """Takes the weight decay."""
         self._weight_decay = config.resolved_weight_decay
 
-    def update(
-        self,
-        variable: tf.Variable,
-        gradient: tf.Tensor,
-        slots: Slots,
-        *,
-        learning_rate: tf.Tensor,
-        step: tf.Tensor,
-        decayed: bool,
-    ) -> None:
+    def update(self, variable: tf.Variable, gradient: tf.Tensor, slots: Slots, now: Moment) -> None:
         """See `UpdateRule`."""
         first, second = slots
         first.assign(self._beta_1 * first + (1.0 - self._beta_1) * gradient)
         second.assign(self._beta_2 * second + (1.0 - self._beta_2) * tf.square(gradient))
-        count = tf.cast(step, tf.float32)
+        count = tf.cast(now.step, tf.float32)
         scale = tf.sqrt(1.0 - self._beta_2**count) / (1.0 - self._beta_1**count)
-        change = learning_rate * scale * first / (tf.sqrt(second) + self._epsilon)
-        if decayed:
-            change += learning_rate * self._weight_decay * variable
+        change = now.learning_rate * scale * first / (tf.sqrt(second) + self._epsilon)
+        if now.decayed:
+            change += now.learning_rate * self._weight_decay * variable
         variable.assign_sub(change)
 
 
@@ -227,16 +205,10 @@ class Optimizer:
     ) -> None:
         """Updates a variable where it lies."""
         learning_rate, step, *unless = values
+        now = Moment(multiplier * learning_rate, step, decayed)
 
         def update() -> None:
-            self._rule.update(
-                variable,
-                gradient,
-                slots,
-                learning_rate=multiplier * learning_rate,
-                step=step,
-                decayed=decayed,
-            )
+            self._rule.update(variable, gradient, slots, now)
 
         if unless:
             tf.cond(unless[0], lambda: None, update)
