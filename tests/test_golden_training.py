@@ -185,3 +185,14 @@ def test_first_steps(name: str, reference_data: Path) -> None:
         np.testing.assert_allclose(first, row["grad0_first"], 1e-4, tolerance, err_msg=path)
     assert np.median(relative) < 0.05
     assert all("moving_" in name for name in stored_variables)
+
+    # Three steps move the last layer by what its learning rate allows: that of the schedule times 2
+    # for biases, times the multiplier of the last layers.
+    step(batch)
+    changes = {row["name"]: row for row in facts["variables_after_3_steps"]}
+    for path in ("logits/kernel", "logits/bias"):
+        row = changes[names[path]]
+        change = np.linalg.norm(variables_by_path(model)[path].numpy() - before[path])
+        tolerance = 10 * row["change_noise"]
+        assert tolerance < 0.05 * row["change_l2"]
+        assert change == pytest.approx(row["change_l2"], rel=1e-3, abs=tolerance), path
