@@ -21,6 +21,7 @@ from deeplab.data import (
     training_batches,
 )
 from deeplab.data.augment import DISTORTIONS, MIXES
+from deeplab.data.augment.config import READ_BY
 from deeplab.errors import DeepLabError
 
 RUN = "runs/shapes_mobilenet_v2.gin"
@@ -100,7 +101,8 @@ def test_batches_stay_what_they_are(dataset: PreparedDataset) -> None:
 
 @pytest.mark.parametrize("mix", MIXES)
 def test_odd_batches_cannot_be_mixed(dataset: PreparedDataset, mix: str) -> None:
-    augment = AugmentConfig(mix=mix, copy_paste_classes=("cat",))
+    classes = ("cat",) if mix == "copy_paste" else ()
+    augment = AugmentConfig(mix=mix, copy_paste_classes=classes)
     config = DataConfig(dataset="folder", crop_size=9, augment=augment)
     options: dict[str, Any] = {"pad_value": (1.0, 2.0, 3.0), "seed": 0}
     with pytest.raises(DeepLabError, match="even number, not 3; change GLOBAL_BATCH_SIZE") as error:
@@ -177,6 +179,10 @@ def test_images_are_resized_before_they_are_scaled(dataset: PreparedDataset) -> 
         ({"mix_probability": 1.5}, "mix_probability must be at most 1"),
         ({"mix": "copy_paste"}, "copy_paste_classes = "),
         ({"copy_paste_classes": (1,)}, "copy_paste_classes must be a text, not 1"),
+        ({"hue": 9}, "hue is 9, but 'photometric' is not chosen, which alone reads it"),
+        ({"distortions": ("photometric",), "rotation_degrees": 5}, "'rotation' is not chosen"),
+        ({"mix": "cut_mix", "copy_paste_classes": ("a",)}, "'copy_paste' is not chosen"),
+        ({"mix_probability": 1.0}, "mix_probability is 1.0, but mix is None"),
     ],
 )
 def test_settings_are_checked(values: dict[str, Any], message: str) -> None:
@@ -200,6 +206,13 @@ def test_settings_are_checked(values: dict[str, Any], message: str) -> None:
 def test_settings_of_the_data_are_checked(values: dict[str, Any], message: str) -> None:
     with pytest.raises(DeepLabError, match=message):
         DataConfig(**values)
+
+
+def test_every_setting_is_read_by_something() -> None:
+    chosen = {"distortions", "mix", "mix_probability"}
+    fields = {field.name for field in dataclasses.fields(AugmentConfig)} - chosen
+    assert sorted(name for names in READ_BY.values() for name in names) == sorted(fields)
+    assert READ_BY.keys() <= {*DISTORTIONS, *MIXES}
 
 
 def test_settings_survive_json() -> None:

@@ -22,7 +22,9 @@ Batch = dict[str, np.ndarray]
 
 
 def config_of(name: str, **values: Any) -> AugmentConfig:
-    return AugmentConfig(mix=name, copy_paste_classes=PASTED, **values)
+    if name == "copy_paste":
+        values["copy_paste_classes"] = PASTED
+    return AugmentConfig(mix=name, **values)
 
 
 @functools.cache

@@ -77,27 +77,28 @@ def _write_sheet(arguments: argparse.Namespace) -> None:
 
 def _each_alone(run: Any, class_names: tuple[str, ...]) -> list[tuple[str, Any]]:
     """Every augmentation of the tables, always applied where it has a probability."""
+    from deeplab.data import AugmentConfig
     from deeplab.data.augment import DISTORTIONS, MIXES
+    from deeplab.data.augment.config import READ_BY
     from deeplab.data.augment.rand_augment import OPERATIONS
 
-    always = dataclasses.replace(
-        run,
-        distortions=(),
-        mix=None,
-        rotation_probability=1.0,
-        mix_probability=1.0,
-        copy_paste_classes=run.copy_paste_classes or class_names[-2:],
-    )
-    rows = [(name, dataclasses.replace(always, distortions=(name,))) for name in DISTORTIONS]
-    for name in OPERATIONS:
-        alone = dataclasses.replace(
-            always,
-            distortions=("rand_augment",),
-            rand_augment_count=1,
-            rand_augment_operations=(name,),
-        )
-        rows.append((f"rand_augment: {name}", alone))
-    return rows + [(name, dataclasses.replace(always, mix=name)) for name in MIXES]
+    def alone(name: str, **changes: Any) -> Any:
+        settings = {setting: getattr(run, setting) for setting in READ_BY.get(name, ())}
+        return AugmentConfig(**{**settings, **changes})
+
+    always = {"rotation": {"rotation_probability": 1.0}}
+    rows = [
+        (name, alone(name, distortions=(name,), **always.get(name, {}))) for name in DISTORTIONS
+    ]
+    one = {"distortions": ("rand_augment",), "rand_augment_count": 1}
+    rows += [
+        (f"rand_augment: {name}", alone("rand_augment", **one, rand_augment_operations=(name,)))
+        for name in OPERATIONS
+    ]
+    pasted = {"copy_paste": {"copy_paste_classes": run.copy_paste_classes or class_names[-2:]}}
+    return rows + [
+        (name, alone(name, mix=name, mix_probability=1.0, **pasted.get(name, {}))) for name in MIXES
+    ]
 
 
 def _row(batch: dict[str, Any], count: int, dataset: Any) -> Any:

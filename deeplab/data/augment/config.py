@@ -23,6 +23,19 @@ _RANGES = {
 }
 
 
+# What reads a setting: a distortion, or a way of mixing.
+READ_BY = {
+    "photometric": ("brightness", "contrast", "saturation", "hue", "photometric_probability"),
+    "rotation": ("rotation_degrees", "rotation_probability"),
+    "rand_augment": (
+        "rand_augment_count",
+        "rand_augment_magnitude",
+        "rand_augment_operations",
+    ),
+    "copy_paste": ("copy_paste_classes",),
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
     """Augmentation of training images, in addition to the original's. By default there is none.
@@ -45,7 +58,8 @@ class AugmentConfig:
         copy_paste_classes: of `copy_paste`: names of the classes whose pixels are pasted.
 
     Raises:
-        DeepLabError: on construction, if a value has the wrong type or is out of range.
+        DeepLabError: on construction, if a value has the wrong type or is out of range, or none of
+            what is chosen reads a setting that has been changed.
     """
 
     distortions: tuple[str, ...] = ()
@@ -89,6 +103,20 @@ class AugmentConfig:
         for name, maximum in _RANGES.items():
             checks.number(name, getattr(self, name), minimum=0, maximum=maximum)
         checks.integer("rand_augment_count", self.rand_augment_count, minimum=1)
+        self._check_read()
+
+    def _check_read(self) -> None:
+        """Refuses what would be ignored."""
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for reader, names in READ_BY.items():
+            for name in names:
+                value = getattr(self, name)
+                if reader not in (*self.distortions, self.mix) and value != defaults[name]:
+                    raise DeepLabError(
+                        f"{name} is {value!r}, but {reader!r} is not chosen, which alone reads it"
+                    )
+        if self.mix is None and self.mix_probability != defaults["mix_probability"]:
+            raise DeepLabError(f"mix_probability is {self.mix_probability!r}, but mix is None")
 
     def _set_names(self, name: str, names: tuple[str, ...]) -> None:
         object.__setattr__(self, name, names)  # JSON and gin have lists
