@@ -22,12 +22,14 @@ def ours(folder: Path, crop: int, batch: int, *, cache: str, end: str) -> Iterat
         crop: height and width of a training image.
         batch: images of a batch.
         cache: `DataConfig.cache`.
-        end: "batch": as the pipeline gives it, 0..255; "step": consumed and normalised by a
-            compiled function, as in a training step; "normalise": the same batch over and over.
+        end: "decode": records read and decoded, no more; "batch": as the pipeline gives it,
+            0..255; "step": consumed and normalised by a compiled function, as in a training step;
+            "normalise": the same batch over and over.
     """
     import tensorflow as tf
 
     from deeplab.data import DataConfig, load_dataset, training_batches
+    from deeplab.data.decode import decode_image, decode_label
 
     dataset = load_dataset("folder", data_dir=str(folder / "prepared"), source_dir=str(folder))
     config = DataConfig(dataset="folder", crop_size=crop, train_split="train", cache=cache)
@@ -39,6 +41,17 @@ def ours(folder: Path, crop: int, batch: int, *, cache: str, end: str) -> Iterat
     def step(images: tf.Tensor) -> tf.Tensor:
         return images / 127.5 - 1.0
 
+    if end == "decode":
+        decoded = (
+            dataset.records("train")
+            .repeat()
+            .map(
+                lambda record: (decode_image(record["image"]), decode_label(record["label"])),
+                num_parallel_calls=2,
+            )
+        )
+        for _ in decoded:
+            yield 1
     if end == "normalise":
         images = next(iter(batches))["image"]
         while True:

@@ -52,6 +52,7 @@ SYSTEMS = {
     OURS: _deeplab("none", "step"),
     "deeplab, batches of 0..255": _deeplab("none", "batch"),
     "deeplab, cache='decoded', as above": _deeplab("decoded", "step"),
+    "deeplab, reading and decoding alone": _deeplab("none", "decode"),
     "deeplab, normalisation alone": _deeplab("none", "normalise"),
     "plain tf.data": System(input_feeds.plain_tf_data, ("tensorflow",), True),
     "torchvision v2, 1 worker": _loader(input_feeds.torchvision, 1, "torchvision"),

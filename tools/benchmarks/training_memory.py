@@ -4,6 +4,8 @@ Each case runs in a process of its own: the peak of its resident memory (Linux) 
 training steps, less what the process held before the model was built.
 
     python tools/benchmarks/training_memory.py --backbone=xception_65 --crop_size=513 --batch=1,2
+
+The prediction knows nothing of --accumulation_steps and --rematerialize.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ def main() -> None:
     parser.add_argument("--crop_size", type=int, default=513)
     parser.add_argument("--optimizer", default="sgd", choices=("sgd", "adamw"))
     parser.add_argument("--batch", default="1,2", help="batch sizes, with commas")
+    parser.add_argument("--accumulation_steps", type=int, default=1, help="parts of a batch")
+    parser.add_argument("--rematerialize", action="store_true")
     parser.add_argument("--one_case", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one_case:
@@ -42,7 +46,7 @@ def _one_case(arguments: argparse.Namespace) -> None:
     import tensorflow as tf
 
     import deeplab  # noqa: F401
-    from deeplab.models import ModelConfig, build_model, training_memory
+    from deeplab.models import ModelConfig, build_model, rematerialised, training_memory
     from deeplab.training.config import OptimizerConfig
     from deeplab.training.losses import LossConfig, make_loss
     from deeplab.training.optimization.optimizers import Optimizer
@@ -70,6 +74,8 @@ def _one_case(arguments: argparse.Namespace) -> None:
         loss=make_loss(LossConfig(), num_classes=arguments.num_classes, ignore_label=255),
         ignore_label=255,
         weight_decay=4e-5,
+        accumulation_steps=arguments.accumulation_steps,
+        forward=rematerialised(model) if arguments.rematerialize else None,
     )
     for _ in range(3):
         step({"image": images, "label": labels})
