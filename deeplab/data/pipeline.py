@@ -29,7 +29,7 @@ MAX_SEED = 2**31 - 1
 _CORES = os.cpu_count() or 1
 _PREFETCHED = 2  # batches that are ready before they are asked for
 
-# What the two uses of the seed are told apart by.
+# What the uses of the seed are told apart by.
 _ORDER, _AUGMENTATION, _MIXING = 0, 1, 2
 
 

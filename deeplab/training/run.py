@@ -31,8 +31,6 @@ class Run:
         pad_value: what crops are padded with, 0..255, one value a channel.
         average: moving average of the weights, made in the scope; None if the run keeps none.
         loss_scale: likewise, of mixed_float16.
-        is_chief: whether this process writes into model_dir and prints; of several workers one
-            does.
         workers: the other processes that train the same model.
     """
 
@@ -45,13 +43,17 @@ class Run:
     pad_value: tuple[float, ...]
     average: MovingAverage | None = None
     loss_scale: LossScale | None = None
-    is_chief: bool = True
     workers: Workers = dataclasses.field(default_factory=Workers)
 
     @property
     def step(self) -> int:
         """Steps done."""
         return int(self.optimizer.step.numpy())
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes into model_dir and prints; of several workers one does."""
+        return self.workers.is_chief
 
     @property
     def evaluated_model(self) -> DeepLabModel:

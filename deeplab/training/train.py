@@ -199,7 +199,6 @@ def _build(
         model_config.pad_value,
         average=average,
         loss_scale=loss_scale,
-        is_chief=workers.is_chief,
         workers=workers,
     )
 

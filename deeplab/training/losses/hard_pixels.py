@@ -55,9 +55,8 @@ def _kth_largest(losses: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
     """The k-th largest element of all replicas; a NaN if k is 0.
 
     Bisection over the bits of a float: those of numbers that are not negative are ordered as the
-    numbers are. Against `tf.math.top_k` it needs no sorting (a fifteenth of the time for a
-    megapixel and k of a quarter of it), replicas exchange counts instead of losses, and k may
-    change from step to step where shapes must be static.
+    numbers are. Against `tf.math.top_k` it needs no sorting, replicas exchange counts instead of
+    losses, and k may change from step to step where shapes must be static.
     """
     bits = tf.constant(0)
     for bit in range(_HIGHEST_BIT, -1, -1):
