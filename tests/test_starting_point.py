@@ -90,5 +90,9 @@ def test_what_an_import_left_fresh_is_not_loaded(
     assert start.source.count("which did not come with it") == 3
 
     (tmp_path / "source" / "import.json").write_text("{}")
+    start = initialize_from(model, str(tmp_path / "source"))
+    assert "which did not come with it" not in start.source
+
+    (tmp_path / "source" / "import.json").write_text("[")
     with pytest.raises(deeplab.DeepLabError, match=r"import\.json cannot be read"):
         initialize_from(model, str(tmp_path / "source"))

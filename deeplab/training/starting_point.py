@@ -123,8 +123,9 @@ def _left_fresh(model_dir: Path) -> set[str]:
     if not file.exists():
         return set()
     try:
-        return set(json.loads(file.read_text(encoding="utf-8"))["fresh_parts"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        # Imports of the first version did not say.
+        return set(json.loads(file.read_text(encoding="utf-8")).get("fresh_parts", ()))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DeepLabError(f"{file} cannot be read: {error!r}") from error
 
 
