@@ -89,6 +89,7 @@ def test_a_specification_is_complete(name: str) -> None:
     if spec.label_map is not None:
         classes = range(len(spec.class_names))
         assert len(spec.label_map) == 256
+        assert spec.label_map[spec.ignore_label] == spec.ignore_label, "what pads stays ignored"
         assert sorted(set(spec.label_map)) == [*classes, spec.ignore_label]
 
 

@@ -18,6 +18,7 @@ from deeplab.data import (
     DataConfig,
     NamingBatches,
     PreparedDataset,
+    available_memory,
     evaluation_batches,
     load_dataset,
     naming_unreadable,
@@ -25,6 +26,7 @@ from deeplab.data import (
 )
 from deeplab.data.decode import decode_image, decode_image_part, image_size
 from deeplab.data.order import training_order
+from deeplab.data.samples import DecodedSamples, StoredSamples, _Pixels
 from deeplab.errors import DeepLabError
 
 NUM_TRAIN = 10
@@ -83,7 +85,7 @@ def assert_equal(ours: list[dict], theirs: list[dict]) -> None:
             np.testing.assert_array_equal(one[key], other[key])
 
 
-@pytest.mark.parametrize("cache", ["encoded", "decoded"])
+@pytest.mark.parametrize("cache", ["auto", "encoded", "decoded"])
 @pytest.mark.parametrize("shard", ["position", "file"])
 def test_a_cache_changes_no_batch(
     dataset: PreparedDataset, tmp_path: Path, cache: str, shard: str
@@ -91,7 +93,7 @@ def test_a_cache_changes_no_batch(
     records = records_of(dataset)
     split = with_files(dataset, {f"{tmp_path}/{k}": records[k::3] for k in range(3)})
     options = {"start_step": 3, "worker_index": 1, "num_workers": 2}
-    plain = batches_of(split, 8, config={"shard": shard}, **options)
+    plain = batches_of(split, 8, config={"shard": shard, "cache": "none"}, **options)
     for _ in range(2):  # the second time it is there already
         cached = batches_of(split, 8, config={"shard": shard, "cache": cache}, **options)
         assert_equal(cached, plain)
@@ -99,7 +101,7 @@ def test_a_cache_changes_no_batch(
 
 def test_a_cached_set_is_read_once(dataset: PreparedDataset, tmp_path: Path) -> None:
     path = tmp_path / "only"
-    for cache in ("encoded", "decoded"):
+    for cache in ("auto", "encoded", "decoded"):
         own = with_files(dataset, {str(path): records_of(dataset)})
         stream = training_batches(
             own,
@@ -121,18 +123,78 @@ def test_a_cache_that_does_not_fit_is_refused(dataset: PreparedDataset, cache: s
     assert repr(cache) in str(error.value) and "cache_gigabytes" in str(error.value)
 
 
+def test_small_sets_are_kept_unasked(
+    dataset: PreparedDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def kept(**config: Any) -> type:
+        own = with_files(dataset, {f"{tmp_path}/only": records_of(dataset)})
+        batches = batches_of(own, 4, config=config)
+        assert_equal(batches, batches_of(dataset, 4, config={"cache": "none"}))
+        return type(own.reader("train").kept)
+
+    pixels = sum((8 + k) * (20 - k) for k in range(NUM_TRAIN))
+    # Files of noise are larger than their pixels.
+    monkeypatch.setattr("deeplab.data.prepared.RecordReader.stored_bytes", 4 * pixels - 1)
+    capsys.readouterr()
+    assert kept(cache_gigabytes=4 * pixels / 1e9) is DecodedSamples
+    line = "keeping the 10 images of the training split in memory, decoded (0.00 GB)\n"
+    assert capsys.readouterr().out == line
+    assert kept(cache_gigabytes=(4 * pixels - 1) / 1e9) is StoredSamples
+    monkeypatch.setattr("deeplab.data.samples.available_memory", lambda: 16 * pixels)
+    assert kept() is DecodedSamples
+    monkeypatch.setattr("deeplab.data.samples.available_memory", lambda: 16 * pixels - 4)
+    assert kept() is StoredSamples
+    # Of a large set not even the headers are read.
+    monkeypatch.setattr("deeplab.data.samples._sizes", lambda *_: pytest.fail("was read"))
+    assert kept(cache_gigabytes=(4 * pixels - 2) / 1e9) is StoredSamples
+
+
+def test_the_memory_of_a_container_is_that_of_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
+    monkeypatch.setattr(available_memory, "_CONTROL_GROUPS", ((str(limit), str(used)),))
+    machine = available_memory.available_memory()
+    assert 2**20 < machine < 2**50
+    used.write_text("700\n")
+    for text, left in (("1000\n", 300), ("500\n", 0)):
+        limit.write_text(text)
+        assert available_memory.available_memory() == left
+    limit.write_text("max\n")
+    assert available_memory.available_memory() > 2**20
+
+
+def test_what_is_kept_lies_in_memory_once() -> None:
+    pixels = _Pixels(np.uint16, [(2, 3), (1, 70), (4, 1)])
+    arrays = [np.arange(np.prod(shape), dtype=np.uint16).reshape(shape) for shape in pixels.shapes]
+    read = pixels.readable()
+    for number in (2, 0, 1):
+        pixels.put(number, arrays[number] + 500)  # afterwards, so that it must be the same memory
+    for number, array in enumerate(arrays):
+        np.testing.assert_array_equal(read(tf.constant(number), [None, None]), array + 500)
+
+
 def test_wide_labels_are_cached(tmp_path: Path) -> None:
-    source = make_folder(tmp_path / "source", {"train/a": (6, 5), "val/b": (4, 4)}, ids=(0, 1))
-    plain = load_dataset("folder", data_dir=str(tmp_path / "data"), source_dir=str(source))
-    example = tf.train.Example.FromString(records_of(plain)[0])
-    label = np.arange(30, dtype=np.uint16).reshape(6, 5) * 2000
-    file = io.BytesIO()
-    Image.fromarray(label).save(file, "PNG")
-    example.features.feature["label"].bytes_list.value[0] = file.getvalue()
-    wide = with_files(plain, {f"{tmp_path}/wide": [example.SerializeToString()]})
-    batches = [batches_of(wide, 4, config={"cache": cache}) for cache in ("none", "decoded")]
-    assert_equal(*batches)
-    assert batches[0][0]["label"].max() > 255
+    source = make_folder(
+        tmp_path / "source",
+        {f"{split}/a": (6, 50) for split in ("train", "val")},
+        classes=[f"class {k}" for k in range(300)],
+    )
+    for split in ("train", "val"):
+        label = np.arange(300, dtype=np.uint16).reshape(6, 50)
+        Image.fromarray(label).save(source / "labels" / split / "a.png")
+    wide = load_dataset("folder", data_dir=str(tmp_path / "data"), source_dir=str(source))
+    plain, *kept = (
+        batches_of(wide, 4, config={"cache": cache})
+        for cache in ("none", "auto", "encoded", "decoded")
+    )
+    for batches in kept:
+        assert_equal(batches, plain)
+    found = {int(k) for batch in plain for k in np.unique(batch["label"])}
+    assert 65535 in found and 250 < max(found - {65535}) < 300
 
 
 def test_workers_may_share_files(dataset: PreparedDataset, tmp_path: Path) -> None:
@@ -168,7 +230,7 @@ def test_records_lie_on_any_file_system(dataset: PreparedDataset) -> None:
     tf.io.gfile.makedirs(folder)
     records = records_of(dataset)
     remote = with_files(dataset, {f"{folder}/first": records[:4], f"{folder}/second": records[4:]})
-    for config in ({}, {"cache": "encoded"}):
+    for config in ({"cache": "none"}, {"cache": "encoded"}, {}):
         assert_equal(batches_of(remote, 5, config=config), batches_of(dataset, 5))
 
 
@@ -202,7 +264,7 @@ def damaged(dataset: PreparedDataset, path: Path, damage: str) -> PreparedDatase
         ("bytes", "record number 3 is damaged"),
     ],
 )
-@pytest.mark.parametrize("cache", ["none", "decoded"])
+@pytest.mark.parametrize("cache", ["none", "auto"])
 def test_a_damaged_record_is_named(
     dataset: PreparedDataset, tmp_path: Path, damage: str, message: str, cache: str
 ) -> None:

@@ -35,7 +35,9 @@ class DataConfig:
         augment: what is done to training images beyond that.
         eval_batch_size: greatest number of images of a batch at evaluation.
         cache: what of the training split is kept in memory: 'none'; 'encoded', the files, for
-            data that is far away; 'decoded', the pixels, for small sets. It changes no batch.
+            data that is far away; 'decoded', the pixels; 'auto', the pixels if they take no more
+            than `cache_gigabytes` and a fourth of the free memory, else nothing. It changes no
+            batch.
         cache_gigabytes: how much memory that may take, in 10^9 bytes.
         shard: what workers share: 'position', every worker reads its positions of one global
             sequence, so that batches do not depend on the number of workers; 'file', every worker
@@ -59,7 +61,7 @@ class DataConfig:
     flip_probability: float = 0.5
     augment: AugmentConfig = AugmentConfig()
     eval_batch_size: int = 1
-    cache: str = "none"
+    cache: str = "auto"
     cache_gigabytes: float = 4.0
     shard: str = "position"
 
@@ -88,7 +90,7 @@ class DataConfig:
             object.__setattr__(self, "augment", AugmentConfig(**self.augment))
         if not isinstance(self.augment, AugmentConfig):
             raise DeepLabError(f"augment must be an AugmentConfig, not {self.augment!r}")
-        checks.one_of("cache", self.cache, ("none", "encoded", "decoded"))
+        checks.one_of("cache", self.cache, ("auto", "none", "encoded", "decoded"))
         checks.number("cache_gigabytes", self.cache_gigabytes, above=0)
         checks.one_of("shard", self.shard, ("position", "file"))
 

@@ -93,14 +93,23 @@ def decode_label(data: tf.Tensor, label_map: Sequence[int] | None = None) -> tf.
     wide = tf.equal(tf.strings.substr(data, 24, 1), b"\x10")  # the bit depth in a PNG file
     label = tf.cond(
         wide,
-        lambda: tf.cast(tf.io.decode_png(data, channels=1, dtype=tf.uint16), tf.int32),
-        lambda: tf.cast(tf.io.decode_png(data, channels=1, dtype=tf.uint8), tf.int32),
+        lambda: tf.cast(decode_stored_label(data, tf.uint16), tf.int32),
+        lambda: tf.cast(decode_stored_label(data, tf.uint8), tf.int32),
     )
-    label = tf.squeeze(label, -1)
     label.set_shape([None, None])
-    if label_map is not None:
-        label = tf.gather(tf.constant(label_map, tf.int32), label)
+    return class_ids(label, label_map)
+
+
+def decode_stored_label(data: tf.Tensor, label_type: tf.DType) -> tf.Tensor:
+    """Decodes a grey index PNG whose type is known: [H, W] of that type, ids as they are stored."""
+    label = tf.squeeze(tf.io.decode_png(data, channels=1, dtype=label_type), -1)
+    label.set_shape([None, None])
     return label
+
+
+def class_ids(label: tf.Tensor, label_map: Sequence[int] | None) -> tf.Tensor:
+    """Turns stored ids, int32 of any shape, into class ids and the ignored id."""
+    return label if label_map is None else tf.gather(tf.constant(label_map, tf.int32), label)
 
 
 def label_size_key(data: tf.Tensor) -> tf.Tensor:

@@ -17,7 +17,7 @@ import tensorflow as tf
 from deeplab import checks
 from deeplab.data.augment import distortion, mixing
 from deeplab.data.config import DataConfig
-from deeplab.data.decode import decode_image, decode_label, label_size_key
+from deeplab.data.decode import class_ids, decode_image, decode_label, label_size_key
 from deeplab.data.order import order_of_own_records, training_order
 from deeplab.data.prepared import PreparedDataset
 from deeplab.data.resize_to_range import resize_to_range
@@ -126,6 +126,8 @@ def training_batches(
             ignore_label=dataset.ignore_label,
             distort=distort,
         )
+        # Of the crop alone, not of the whole label.
+        label = class_ids(label, dataset.label_map)
         return {"image": image, "label": label, "id": sample.name}, position
 
     batches = order.map(

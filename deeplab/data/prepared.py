@@ -14,7 +14,7 @@ from deeplab.data.builders.folder import Folder
 from deeplab.data.datasets import DATASETS
 from deeplab.data.preparation import prepare, quiet_tfds
 from deeplab.data.records import RecordTable
-from deeplab.data.sources.classes import Color
+from deeplab.data.sources.classes import IGNORE_LABEL, Color
 from deeplab.data.sources.problems import refuse
 from deeplab.data.sources.source import MissingFiles, Source, find_split
 from deeplab.data.spec import DatasetSpec, RecordKeys
@@ -82,6 +82,11 @@ class PreparedDataset:
             self.class_names = spec.class_names
             self.colors = spec.colors
             self.ignore_label = spec.ignore_label
+
+    @property
+    def label_type(self) -> tf.DType:
+        """The type of the stored ids: uint16 if there are more than 255 classes, else uint8."""
+        return tf.uint16 if self.ignore_label > IGNORE_LABEL else tf.uint8
 
     @property
     def num_classes(self) -> int:
@@ -179,6 +184,11 @@ class RecordReader:
     def __len__(self) -> int:
         """The number of records."""
         return len(self._table)
+
+    @property
+    def stored_bytes(self) -> int:
+        """The size of all records."""
+        return self._table.num_bytes
 
     def __call__(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
         """Reads and parses a record.

@@ -44,6 +44,11 @@ class RecordTable:
         """The number of records."""
         return len(self._offsets)
 
+    @property
+    def num_bytes(self) -> int:
+        """The size of all records with their frames."""
+        return int(self._sizes.sum())
+
     def read(self, index: tf.Tensor) -> tf.Tensor:
         """Reads a record inside a graph.
 

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
+from deeplab.data.available_memory import available_memory
 from deeplab.data.config import DataConfig
-from deeplab.data.decode import decode_image, decode_image_part, decode_label, image_size
+from deeplab.data.decode import (
+    decode_image_part,
+    decode_stored_label,
+    image_size,
+)
 from deeplab.data.prepared import PreparedDataset, RecordReader
 from deeplab.data.resampling import ReadPart
 from deeplab.errors import DeepLabError
 
 _GIGABYTE = 1e9
+_AUTOMATIC_SHARE = 4  # of the memory that is free, a cache that nobody asked for takes a 4th part
+_CORES = os.cpu_count() or 1
 _ALIGNMENT = 64  # TensorFlow shares memory with a slice that begins at a multiple of so many bytes
+
+
+Sizes = npt.NDArray[np.int64]
+
+# (number, static shape) -> the array of that number.
+_ReadPixels = Callable[[tf.Tensor, list[int | None]], tf.Tensor]
 
 
 class Sample(NamedTuple):
@@ -22,7 +38,7 @@ class Sample(NamedTuple):
 
     Attributes:
         read_image: gives uint8 [h, w, C] parts of the image.
-        label: int32 [H, W].
+        label: uint8 or uint16 [H, W] of the ids that are stored.
         name: string scalar, the record's id.
     """
 
@@ -68,28 +84,37 @@ class EncodedSamples:
 class DecodedSamples:
     """Samples whose pixels lie in memory: for small sets."""
 
-    def __init__(self, dataset: PreparedDataset, reader: RecordReader, limit: float) -> None:
-        """Reads and decodes all records, at most `limit` gigabytes."""
-        budget = _Budget(dataset, reader, "decoded", limit)
-        images, labels, names = [], [], []
-        for record in reader.all():
-            sample = _sample(record, dataset)
-            label = sample.label.numpy()
-            labels.append(label.astype(np.uint8 if label.max() < 256 else np.uint16))
-            images.append(decode_image(record["image"], dataset.input_channels).numpy())
-            budget.take(images[-1].nbytes + labels[-1].nbytes)
-            names.append(record["id"].numpy())
+    def __init__(self, dataset: PreparedDataset, reader: RecordReader, sizes: Sizes) -> None:
+        """Reads and decodes all records.
+
+        Args:
+            dataset: what they are of.
+            reader: reads them.
+            sizes: of the images, in the order of the records.
+        """
         self._channels = dataset.input_channels
-        wide = np.result_type(*labels)
+        images = _Pixels(np.dtype(np.uint8), [(*size, self._channels) for size in sizes])
+        labels = _Pixels(dataset.label_type.as_numpy_dtype, [tuple(size) for size in sizes])
+        names = []
+
+        def decode(record: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            sample = _sample(record, dataset)
+            size = tf.shape(sample.label)
+            return sample.read_image(tf.zeros_like(size), size), sample.label, sample.name
+
+        decoded = _in_parallel(reader.all().map(decode, num_parallel_calls=_CORES))
+        for number, (image, label, name) in enumerate(decoded.as_numpy_iterator()):
+            images.put(number, image)
+            labels.put(number, label)
+            names.append(name)
+        self._images, self._labels = images.readable(), labels.readable()
         with tf.device("CPU"):
-            self._images = _Pixels(images)
-            self._labels = _Pixels([label.astype(wide) for label in labels])
             self._names = tf.constant(names)
 
     def __call__(self, index: tf.Tensor) -> Sample:
         """The sample of a number, inside a graph."""
-        image = self._images.read(index, [None, None, self._channels])
-        label = tf.cast(self._labels.read(index, [None, None]), tf.int32)
+        image = self._images(index, [None, None, self._channels])
+        label = self._labels(index, [None, None])
 
         def read_image(begin: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
             return image[begin[0] : end[0], begin[1] : end[1]]
@@ -110,15 +135,57 @@ def open_samples(dataset: PreparedDataset, reader: RecordReader, config: DataCon
     if config.cache == "encoded" and not isinstance(kept, EncodedSamples):
         reader.kept = EncodedSamples(dataset, reader, config.cache_gigabytes)
     elif config.cache == "decoded" and not isinstance(kept, DecodedSamples):
-        reader.kept = DecodedSamples(dataset, reader, config.cache_gigabytes)
+        sizes = _sizes(dataset, reader)
+        _Budget(dataset, reader, "decoded", config.cache_gigabytes).take(_bytes(dataset, sizes))
+        reader.kept = DecodedSamples(dataset, reader, sizes)
+    elif config.cache == "auto" and not isinstance(kept, StoredSamples | DecodedSamples):
+        reader.kept = _decoded_if_small(dataset, reader, config.cache_gigabytes)
     elif config.cache == "none":
         reader.kept = StoredSamples(dataset, reader)
     return reader.kept
 
 
+def _decoded_if_small(
+    dataset: PreparedDataset, reader: RecordReader, gigabytes: float
+) -> StoredSamples | DecodedSamples:
+    limit = min(gigabytes * _GIGABYTE, available_memory() / _AUTOMATIC_SHARE)
+    # Files are smaller than their pixels: a large set is recognised without being read.
+    if reader.stored_bytes <= limit:
+        sizes = _sizes(dataset, reader)
+        if (needed := _bytes(dataset, sizes)) <= limit:
+            print(
+                f"keeping the {len(reader):,} images of the training split in memory, decoded "
+                f"({needed / _GIGABYTE:.2f} GB)",
+                flush=True,
+            )
+            return DecodedSamples(dataset, reader, sizes)
+    return StoredSamples(dataset, reader)
+
+
+def _sizes(dataset: PreparedDataset, reader: RecordReader) -> Sizes:
+    """Heights and widths of all images, int64 [n, 2]; nothing is decoded."""
+
+    def size(record: dict[str, tf.Tensor]) -> tf.Tensor:
+        return image_size(record["image"], dataset.input_channels)
+
+    sizes = _in_parallel(reader.all().map(size, num_parallel_calls=_CORES).batch(1024))
+    return np.concatenate([*sizes.as_numpy_iterator()]).astype(np.int64)
+
+
+def _bytes(dataset: PreparedDataset, sizes: Sizes) -> int:
+    """What images and labels of these sizes take when they are decoded."""
+    return int(sizes.prod(axis=1).sum()) * (dataset.input_channels + dataset.label_type.size)
+
+
+def _in_parallel(elements: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return elements.with_options(options)
+
+
 def _sample(record: dict[str, tf.Tensor], dataset: PreparedDataset) -> Sample:
     channels = dataset.input_channels
-    label = decode_label(record["label"], dataset.label_map)
+    label = decode_stored_label(record["label"], dataset.label_type)
     size = tf.shape(label)
     same = tf.debugging.assert_equal(
         image_size(record["image"], channels), size, message="an image and its label differ in size"
@@ -132,25 +199,37 @@ def _sample(record: dict[str, tf.Tensor], dataset: PreparedDataset) -> Sample:
 
 
 class _Pixels:
-    """Arrays of one type and many shapes, one after the other in one tensor."""
+    """Arrays of one type and many shapes, one after the other in one piece of memory."""
 
-    def __init__(self, arrays: list[np.ndarray]) -> None:
-        step = _ALIGNMENT // arrays[0].itemsize
-        ends = np.cumsum([-(-array.size // step) * step for array in arrays])
-        flat = np.zeros(ends[-1], arrays[0].dtype)
-        begins = np.concatenate([[0], ends[:-1]])
-        for begin, array in zip(begins, arrays, strict=True):
-            flat[begin : begin + array.size] = array.ravel()
-        self._flat = tf.constant(flat)
-        self._begins = tf.constant(begins, tf.int64)
-        self._shapes = tf.constant([array.shape for array in arrays], tf.int64)
+    def __init__(self, dtype: npt.DTypeLike, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Takes the memory; the system hands it out when something is put there."""
+        dtype = np.dtype(dtype)
+        self.shapes = shapes
+        step = _ALIGNMENT // dtype.itemsize
+        ends = np.cumsum([-(-int(np.prod(shape)) // step) * step for shape in shapes])
+        self._begins = np.concatenate([[0], ends[:-1]])
+        room = np.empty(ends[-1] + step, dtype)
+        first = -room.ctypes.data % _ALIGNMENT // dtype.itemsize
+        self._flat = room[first : first + ends[-1]]
 
-    def read(self, index: tf.Tensor, static_shape: list[int | None]) -> tf.Tensor:
-        shape = tf.gather(self._shapes, index)
-        begin = tf.gather(self._begins, index)
-        pixels = tf.reshape(self._flat[begin : begin + tf.reduce_prod(shape)], shape)
-        pixels.set_shape(static_shape)
-        return pixels
+    def put(self, number: int, array: np.ndarray) -> None:
+        begin = self._begins[number]
+        self._flat[begin : begin + array.size].reshape(self.shapes[number])[...] = array
+
+    def readable(self) -> _ReadPixels:
+        """Reads what was put, inside a graph; nothing is copied."""
+        flat = tf.experimental.dlpack.from_dlpack(self._flat.__dlpack__())
+        with tf.device("CPU"):
+            begins, shapes = tf.constant(self._begins), tf.constant(self.shapes, tf.int64)
+
+        def read(index: tf.Tensor, static_shape: list[int | None]) -> tf.Tensor:
+            shape = tf.gather(shapes, index)
+            begin = tf.gather(begins, index)
+            pixels = tf.reshape(flat[begin : begin + tf.reduce_prod(shape)], shape)
+            pixels.set_shape(static_shape)
+            return pixels
+
+        return read
 
 
 class _Budget:

@@ -50,8 +50,8 @@ class DatasetSpec:
         ignore_label: the id of pixels without a class.
         split_sizes: images per split, as published; empty if the source decides. What is found must
             have as many: who has a part of it uses the data set `folder`.
-        label_map: what the stored ids 0..255 become, for records that were not made here; None:
-            they are class ids already.
+        label_map: what the stored ids 0..255 become, for records that were not made here, with
+            the ignored one at its own place; None: they are class ids already.
         needs_source_dir: whether raw files are needed, at least the first time. A single prepared
             copy is found again without them, unless the source decides about the classes.
         by_tfds: whether TFDS's own code prepares it, which may download and unpack.

@@ -81,7 +81,7 @@ def pad_pair(
 
     Args:
         image: float32 [H, W, C].
-        label: int32 [H, W].
+        label: [H, W] of any integer type.
         size: height and width.
         pad_value: per channel, in the range of the image.
         ignore_label: what the label is padded with.
@@ -144,18 +144,6 @@ def random_window(
     return Window(source, size, begin, extent)
 
 
-def flip_pair(
-    image: tf.Tensor, label: tf.Tensor, flipped: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mirrors image and label from left to right if the bool scalar says so."""
-    return tf.cond(
-        flipped,
-        # Not [:, ::-1], which takes ten times as long.
-        lambda: (tf.reverse(image, [1]), tf.reverse(label, [1])),
-        lambda: (image, label),
-    )
-
-
 def augment_pair(
     image: tf.Tensor | ReadPart,
     label: tf.Tensor,
@@ -169,11 +157,11 @@ def augment_pair(
     ignore_label: int,
     distort: Distort | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Random scale, crop (of what is padded to the crop size) and flip.
+    """Random scale, crop (of what is padded to the crop size) and flip; the label as int32.
 
     Args:
         image: uint8 or float32 [H, W, C] of 0..255, or what reads a part of such an image.
-        label: int32 [H, W].
+        label: [H, W] of any integer type.
         seed: [2]; the result depends on nothing else.
         crop_size: height and width.
         scale_range: the least and the greatest scale factor.
@@ -181,8 +169,9 @@ def augment_pair(
         flip_probability: 0..1.
         pad_value: what the image is padded with, per channel, 0..255.
         ignore_label: what the label is padded with.
-        distort: applied to the scaled and cropped window before it is padded; takes its image,
-            label and a seed [2], and gives image and label of the same shapes. None: nothing.
+        distort: applied to the scaled, cropped and flipped window before it is padded; takes its
+            image, label (int32) and a seed [2], and gives image and label of the same shapes.
+            None: nothing.
 
     Returns:
         float32 [crop height, crop width, C] of 0..255 and int32 [crop height, crop width].
@@ -196,18 +185,17 @@ def augment_pair(
         scale_step=scale_step,
     )
     read = image if callable(image) else functools.partial(_part, image)
-    image, label = image_window(read, window), label_window(label, window)
+    flipped = _uniform(seeds[2], 0.0, 1.0) < flip_probability
+    image, label = image_window(read, window, flipped), label_window(label, window, flipped)
     if distort is not None:
         distortion_seed = tf.random.experimental.stateless_fold_in(seed, _DISTORTION)
-        image, label = distort(image, label, distortion_seed)
+        image, label = distort(image, tf.cast(label, tf.int32), distortion_seed)
     # A flipped image is padded at the left: the same as padding before flipping, with less work.
-    flipped = _uniform(seeds[2], 0.0, 1.0) < flip_probability
-    image, label = flip_pair(image, label, flipped)
     image, label = pad_pair(
         image, label, crop_size, pad_value=pad_value, ignore_label=ignore_label, at_left=flipped
     )
     image = tf.ensure_shape(image, [*crop_size, len(pad_value)])
-    return image, tf.ensure_shape(label, crop_size)
+    return image, tf.cast(tf.ensure_shape(label, crop_size), tf.int32)
 
 
 def _part(image: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
