@@ -25,7 +25,7 @@ from deeplab.data import (
     training_batches,
 )
 from deeplab.data.checking import check_folders, check_named, prepare_folders
-from deeplab.data.decode import decode_image, decode_image_part, image_size
+from deeplab.data.records.decode import decode_image, decode_image_part, image_size
 from deeplab.data.sources.channels import decode_channels, packed
 from deeplab.data.sources.classes import ClassList, read_class_file
 from deeplab.data.sources.image_files import read_image

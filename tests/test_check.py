@@ -21,7 +21,7 @@ from deeplab.data.checking import check_named, class_weights, weights_binding
 from deeplab.data.checking.duplicates import Duplicates
 from deeplab.data.checking.result import CheckResult, SplitTally
 from deeplab.data.checking.samples import Sample
-from deeplab.data.decode import decode_label
+from deeplab.data.records.decode import decode_label
 from deeplab.data.sources.problems import KINDS
 from deeplab.data.sources.source import Pair
 

@@ -13,7 +13,7 @@ from source_folders import random_mask, save
 
 from deeplab.data import DATASETS, DataConfig, load_dataset
 from deeplab.data.checking import check_named
-from deeplab.data.decode import decode_label
+from deeplab.data.records.decode import decode_label
 from deeplab.data.sources.problems import FileError, Problem
 
 # The dummies' images are alike, and their masks not more than they have to be.

@@ -24,7 +24,7 @@ from archives import (
 from source_folders import save
 
 from deeplab.data import DATASETS, PreparedDataset, load_dataset
-from deeplab.data.decode import decode_image, decode_label
+from deeplab.data.records.decode import decode_image, decode_label
 from deeplab.data.tables import coco_stuff
 from deeplab.errors import DeepLabError
 

@@ -16,7 +16,7 @@ from source_folders import make_folder, numbered, random_image, random_mask, sav
 
 from deeplab.data import PreparedDataset, load_dataset
 from deeplab.data.builders.folder import encoded_pair
-from deeplab.data.decode import decode_image, decode_label
+from deeplab.data.records.decode import decode_image, decode_label
 from deeplab.data.sources.index_masks import IdRule
 from deeplab.data.sources.source import Pair, split_by_hash
 from deeplab.errors import DeepLabError

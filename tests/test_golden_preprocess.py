@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.data.resize_to_range import resize_to_range, size_in_range
-from deeplab.data.transforms import augment_pair, pad_pair, random_scale
+from deeplab.data.pipeline.resize_to_range import resize_to_range, size_in_range
+from deeplab.data.pipeline.transforms import augment_pair, pad_pair, random_scale
 
 IGNORE = 255
 GREY = (127.5, 127.5, 127.5)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from source_folders import random_image, random_mask, save
 
-from deeplab.data.decode import decode_image, decode_label
+from deeplab.data.records.decode import decode_image, decode_label
 from deeplab.data.sources.classes import default_colors, read_class_file, read_classes
 from deeplab.data.sources.image_files import read_image
 from deeplab.data.sources.index_masks import (

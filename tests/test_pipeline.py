@@ -23,7 +23,7 @@ from deeplab.data import (
     load_dataset,
     training_batches,
 )
-from deeplab.data.order import training_order
+from deeplab.data.pipeline.order import training_order
 from deeplab.errors import DeepLabError
 
 Element = tuple[bytes, bytes, bytes]

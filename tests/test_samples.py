@@ -24,9 +24,9 @@ from deeplab.data import (
     naming_unreadable,
     training_batches,
 )
-from deeplab.data.decode import decode_image, decode_image_part, image_size
-from deeplab.data.order import training_order
-from deeplab.data.samples import DecodedSamples, StoredSamples, _Pixels
+from deeplab.data.pipeline.order import training_order
+from deeplab.data.pipeline.samples import DecodedSamples, StoredSamples, _Pixels
+from deeplab.data.records.decode import decode_image, decode_image_part, image_size
 from deeplab.errors import DeepLabError
 
 NUM_TRAIN = 10
@@ -137,18 +137,18 @@ def test_small_sets_are_kept_unasked(
 
     pixels = sum((8 + k) * (20 - k) for k in range(NUM_TRAIN))
     # Files of noise are larger than their pixels.
-    monkeypatch.setattr("deeplab.data.prepared.RecordReader.stored_bytes", 4 * pixels - 1)
+    monkeypatch.setattr("deeplab.data.records.prepared.RecordReader.stored_bytes", 4 * pixels - 1)
     capsys.readouterr()
     assert kept(cache_gigabytes=4 * pixels / 1e9) is DecodedSamples
     line = "keeping the 10 images of the training split in memory, decoded (0.00 GB)\n"
     assert capsys.readouterr().out == line
     assert kept(cache_gigabytes=(4 * pixels - 1) / 1e9) is StoredSamples
-    monkeypatch.setattr("deeplab.data.samples.available_memory", lambda: 16 * pixels)
+    monkeypatch.setattr("deeplab.data.pipeline.samples.available_memory", lambda: 16 * pixels)
     assert kept() is DecodedSamples
-    monkeypatch.setattr("deeplab.data.samples.available_memory", lambda: 16 * pixels - 4)
+    monkeypatch.setattr("deeplab.data.pipeline.samples.available_memory", lambda: 16 * pixels - 4)
     assert kept() is StoredSamples
     # Of a large set not even the headers are read.
-    monkeypatch.setattr("deeplab.data.samples._sizes", lambda *_: pytest.fail("was read"))
+    monkeypatch.setattr("deeplab.data.pipeline.samples._sizes", lambda *_: pytest.fail("was read"))
     assert kept(cache_gigabytes=(4 * pixels - 2) / 1e9) is StoredSamples
 
 
@@ -336,7 +336,7 @@ def test_a_mix_sees_batches_with_their_positions(
 
     options = {"start_step": 2, "num_workers": 2, "worker_index": 1}
     plain = batches_of(dataset, 3, **options)
-    monkeypatch.setattr("deeplab.data.pipeline.mixing", lambda config, **settings: mix)
+    monkeypatch.setattr("deeplab.data.pipeline.batches.mixing", lambda config, **settings: mix)
     mixed = batches_of(dataset, 3, **options)
     for step, (one, other) in enumerate(zip(plain, mixed, strict=True)):
         first = 4 * (2 + step) + 2

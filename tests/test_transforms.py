@@ -10,8 +10,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deeplab.data.resampling import Window, image_window, label_window
-from deeplab.data.transforms import (
+from deeplab.data.pipeline.resampling import Window, image_window, label_window
+from deeplab.data.pipeline.transforms import (
     augment_pair,
     pad_pair,
     random_scale,

@@ -25,8 +25,8 @@ from archives import (
 from source_folders import save
 
 from deeplab.data import PreparedDataset, load_dataset
-from deeplab.data.builders.sbd import read_sbd_mask
-from deeplab.data.decode import decode_label
+from deeplab.data.records.decode import decode_label
+from deeplab.data.sources.sbd import read_sbd_mask
 from deeplab.errors import DeepLabError
 
 

@@ -3,11 +3,11 @@
 from deeplab.data.augment import AugmentConfig
 from deeplab.data.config import DataConfig
 from deeplab.data.datasets import DATASETS
-from deeplab.data.folder_pairs import FolderPairs, folder_pairs
-from deeplab.data.pipeline import evaluation_batches, training_batches
-from deeplab.data.prepared import PreparedDataset, load_dataset
+from deeplab.data.pipeline.batches import evaluation_batches, training_batches
+from deeplab.data.records.folder_pairs import FolderPairs, folder_pairs
+from deeplab.data.records.prepared import PreparedDataset, load_dataset
+from deeplab.data.records.unreadable import NamingBatches, naming_unreadable
 from deeplab.data.spec import DatasetSpec
-from deeplab.data.unreadable import NamingBatches, naming_unreadable
 
 __all__ = [
     "DATASETS",

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from deeplab.data.sources.classes import Color
-
-IGNORE_COLOR = (224, 224, 192)  # as the void pixels of the PASCAL VOC masks
+from deeplab.data.sources.classes import IGNORE_COLOR, Color
 
 Image = npt.NDArray[np.uint8]
 

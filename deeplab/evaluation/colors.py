@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from deeplab.data.colors import IGNORE_COLOR, Image, color_image, color_table, overlay
-from deeplab.data.sources.classes import Color
+from deeplab.data.colors import Image, color_image, color_table, overlay
+from deeplab.data.sources.classes import IGNORE_COLOR, Color
 
 __all__ = ["IGNORE_COLOR", "Color", "color_image", "color_table", "error_image", "overlay"]
 

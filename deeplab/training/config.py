@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 from deeplab import checks
 from deeplab.data import DataConfig
-from deeplab.data.pipeline import MAX_SEED
+from deeplab.data.pipeline.batches import MAX_SEED
 from deeplab.errors import DeepLabError
 from deeplab.models import ModelConfig
 from deeplab.training.losses import LossConfig

@@ -6,9 +6,13 @@ pixel. A transform is given by where an output pixel comes from.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
+
+# Image float32 [h, w, C] of 0..255, label int32 [h, w], seed [2] -> image and label.
+Distort = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 _OUTSIDE = -1  # no label id
 

@@ -14,8 +14,8 @@ import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
 from deeplab.data.builders.makers import from_source
-from deeplab.data.builders.sbd import require_scipy
 from deeplab.data.sources.classes import ClassList
+from deeplab.data.sources.sbd import require_scipy
 from deeplab.data.sources.source import MissingFiles, Pair, Source, find_files
 from deeplab.data.sources.source_folder import existing_folder, read_names
 from deeplab.data.spec import DatasetSpec

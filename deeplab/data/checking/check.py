@@ -20,7 +20,7 @@ from deeplab.data.checking.result import CheckResult, Example, SplitTally
 from deeplab.data.checking.samples import Sample, samples_of_records, samples_of_source
 from deeplab.data.config import DataConfig
 from deeplab.data.datasets import DATASETS
-from deeplab.data.prepared import PreparedDataset, find_source, load_dataset
+from deeplab.data.records.prepared import PreparedDataset, find_source, load_dataset
 from deeplab.data.sources.classes import Color, default_colors, read_class_file
 from deeplab.data.sources.index_masks import IdRule, check_something_to_learn
 from deeplab.data.sources.problems import KINDS, FileError, Problem

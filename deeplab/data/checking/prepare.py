@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from deeplab.data.prepared import PreparedDataset, load_dataset
+from deeplab.data.records.prepared import PreparedDataset, load_dataset
 from deeplab.data.sources.classes import ClassList, read_class_file
 from deeplab.data.sources.problems import refuse
 from deeplab.data.sources.source import Source

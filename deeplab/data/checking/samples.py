@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from deeplab.data.prepared import PreparedDataset
+from deeplab.data.records.prepared import PreparedDataset
 from deeplab.data.sources.channels import RGB, decode_channels
 from deeplab.data.sources.image_files import decode_upright
 from deeplab.data.sources.open_image import read_bytes

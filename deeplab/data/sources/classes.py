@@ -14,6 +14,7 @@ Color = tuple[int, int, int]
 # What the pipeline calls "ignored" while class ids fit below it, and what it must be beyond.
 IGNORE_LABEL = 255
 WIDE_IGNORE_LABEL = 65535
+IGNORE_COLOR = (224, 224, 192)  # as the void pixels of the PASCAL VOC masks
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from deeplab.data.builders.sbd import read_sbd_mask
 from deeplab.data.sources.index_masks import IdRule, Labels, Mask, decode_mask, listed, mask_bytes
 from deeplab.data.sources.problems import FileError, Problem
+from deeplab.data.sources.sbd import read_sbd_mask
 from deeplab.errors import DeepLabError
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 
-from deeplab.data.decode import decode_image, decode_label
-from deeplab.data.prepared import PreparedDataset
+from deeplab.data.records.decode import decode_image, decode_label
+from deeplab.data.records.prepared import PreparedDataset
 from deeplab.errors import DeepLabError
 
 _DAMAGED = (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.OutOfRangeError)

@@ -12,8 +12,8 @@ import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
 from deeplab.data.datasets import DATASETS
-from deeplab.data.preparation import prepare, quiet_tfds
-from deeplab.data.records import RecordTable
+from deeplab.data.records.preparation import prepare, quiet_tfds
+from deeplab.data.records.record_table import RecordTable
 from deeplab.data.sources.classes import IGNORE_LABEL, Color
 from deeplab.data.sources.problems import refuse
 from deeplab.data.sources.source import MissingFiles, Source, find_split

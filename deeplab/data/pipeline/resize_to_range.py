@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from deeplab.data.transforms import resize_pair
+from deeplab.data.pipeline.transforms import resize_pair
 
 
 def resize_to_range(

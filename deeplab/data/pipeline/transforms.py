@@ -11,14 +11,17 @@ coordinate is dst * (in - 1) / (out - 1).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 
 import tensorflow as tf
 
-from deeplab.data.resampling import ReadPart, Window, image_window, label_window, whole_window
-
-# Image float32 [h, w, C] of 0..255, label int32 [h, w], seed [2] -> image and label.
-Distort = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+from deeplab.data.augment.geometry import Distort
+from deeplab.data.pipeline.resampling import (
+    ReadPart,
+    Window,
+    image_window,
+    label_window,
+    whole_window,
+)
 
 _DISTORTION = 3  # scale, position and flip have the first three seeds
 

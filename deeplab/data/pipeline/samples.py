@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from deeplab.data.available_memory import available_memory
 from deeplab.data.config import DataConfig
-from deeplab.data.decode import (
+from deeplab.data.pipeline.available_memory import available_memory
+from deeplab.data.pipeline.resampling import ReadPart
+from deeplab.data.records.decode import (
     decode_image_part,
     decode_stored_label,
     image_size,
 )
-from deeplab.data.prepared import PreparedDataset, RecordReader
-from deeplab.data.resampling import ReadPart
+from deeplab.data.records.prepared import PreparedDataset, RecordReader
 from deeplab.errors import DeepLabError
 
 _GIGABYTE = 1e9

@@ -11,7 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from deeplab.data.builders.folder import encoded_pair
-from deeplab.data.decode import decode_image, decode_label
+from deeplab.data.records.decode import decode_image, decode_label
 from deeplab.data.sources.classes import IGNORE_LABEL
 from deeplab.data.sources.index_masks import IdRule, check_something_to_measure, read_index_mask
 from deeplab.data.sources.source import Pair, pair_files

@@ -1,0 +1,1 @@
+"""Data sets as records: preparing them once, and reading and decoding them."""
