@@ -18,12 +18,12 @@ from deeplab.data import (
     DataConfig,
     NamingBatches,
     PreparedDataset,
-    available_memory,
     evaluation_batches,
     load_dataset,
     naming_unreadable,
     training_batches,
 )
+from deeplab.data.pipeline import available_memory
 from deeplab.data.pipeline.order import training_order
 from deeplab.data.pipeline.samples import DecodedSamples, StoredSamples, _Pixels
 from deeplab.data.records.decode import decode_image, decode_image_part, image_size
