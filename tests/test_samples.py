@@ -52,9 +52,8 @@ def with_files(dataset: PreparedDataset, files: dict[str, list[bytes]]) -> Prepa
         with tf.io.TFRecordWriter(path) as writer:
             for record in records:
                 writer.write(record)
-    split = SimpleNamespace(
-        filepaths=list(files), num_examples=sum(len(records) for records in files.values())
-    )
+    lengths = [len(records) for records in files.values()]
+    split = SimpleNamespace(filepaths=list(files), shard_lengths=lengths, num_examples=sum(lengths))
     info = dataset._builders["train"].info
     builder = SimpleNamespace(
         info=SimpleNamespace(

@@ -110,6 +110,7 @@ def _prepare(values: flags.FlagValues) -> int:
             source_dir=shared_flags.optional_path(values.source_dir),
             beam_flags=beam_flags,
         )
+    dataset.open_all()  # a copy that was prepared long ago may have been damaged since
     print(f"{dataset.name}: {dataset.num_classes} classes: {', '.join(dataset.class_names)}")
     for split, size in dataset.splits.items():
         print(f"  {split}: {size} images")

@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
 from deeplab.data.datasets import DATASETS
+from deeplab.data.records.copies import naming_damaged_copies, only_copy, open_copy
 from deeplab.data.records.preparation import prepare, quiet_tfds
 from deeplab.data.records.record_table import RecordTable
 from deeplab.data.sources.classes import IGNORE_LABEL, Color
@@ -133,6 +134,15 @@ class PreparedDataset:
             order = tf.data.Dataset.range(self.splits[name])
         return order.map(self.reader(name))
 
+    def open_all(self) -> None:
+        """Opens every split, which finds the files that are missing or cut.
+
+        Raises:
+            DeepLabError: if there is one.
+        """
+        for split in self.splits:
+            self.reader(split)
+
     def reader(self, split: str, part: int = 0, parts: int = 1) -> RecordReader:
         """A function that reads the record of a number inside a graph.
 
@@ -142,7 +152,8 @@ class PreparedDataset:
             parts: how many readers share the files of the split.
 
         Raises:
-            DeepLabError: if there is no such split, or it has fewer files than parts.
+            DeepLabError: if there is no such split, it has fewer files than parts, or a file is
+                missing, cut or longer than it was.
         """
         name = self.find_split(split, split)
         if (name, part, parts) not in self._readers:
@@ -154,8 +165,16 @@ class PreparedDataset:
                     f"file{'s' if len(paths) > 1 else ''} for {parts} workers; "
                     "DataConfig.shard = 'position' needs no more than one"
                 )
+            table = RecordTable(paths[part::parts])
+            written = sum(info.splits[name].shard_lengths[part::parts])
+            if len(table) != written:
+                raise DeepLabError(
+                    f"data set {self.name!r}, split {name!r}: {written:,} records were written, "
+                    f"{len(table):,} are there; delete the prepared copy "
+                    f"{self.prepared_dir(name)}, and it is prepared again"
+                )
             self._readers[name, part, parts] = RecordReader(
-                RecordTable(paths[part::parts]), info.features, self._spec.record_keys
+                table, info.features, self._spec.record_keys
             )
         return self._readers[name, part, parts]
 
@@ -271,9 +290,9 @@ def _make_builder(
         DeepLabError: if there is neither, or the source is not complete.
     """
     if source_dir is None and spec.needs_source_dir:
-        return _only_copy(spec, data_dir)
+        return only_copy(spec, data_dir)
     try:
-        with quiet_tfds():
+        with quiet_tfds(), naming_damaged_copies(spec, data_dir):
             builder = spec.make_builder(data_dir, source_dir)
     except MissingFiles as error:
         raise DeepLabError(f"{error}; to have {spec.name}: {spec.how_to_get}") from error
@@ -281,22 +300,6 @@ def _make_builder(
     if isinstance(builder, Folder) and not builder.source.problems:
         _check_sizes(spec, {split: len(pairs) for split, pairs in builder.source.splits.items()})
     return builder
-
-
-def _only_copy(spec: DatasetSpec, data_dir: str) -> tfds.core.DatasetBuilder:
-    if spec.class_names is None:  # any folder could be meant
-        raise DeepLabError(f"the data set {spec.name!r} needs --source_dir: {spec.how_to_get}")
-    pattern = f"{spec.copies or f'{spec.name}/*/*'}/dataset_info.json"
-    copies = sorted(info.parent for info in tfds.core.Path(data_dir).glob(pattern))
-    if not copies:
-        raise DeepLabError(f"{spec.name} is not prepared in {data_dir}: {spec.how_to_get}")
-    if len(copies) > 1:
-        raise DeepLabError(
-            f"{data_dir}/{spec.name} holds {len(copies)} copies, made from different files: pass "
-            "--source_dir to say which"
-        )
-    with quiet_tfds():
-        return tfds.builder_from_directory(copies[0])
 
 
 def _prepared(
@@ -316,9 +319,8 @@ def _prepared(
     if not is_prepared:
         print(f"preparing the data set {spec.name} in {data_dir} (once)", flush=True)
         prepare(spec, builder, data_dir=data_dir, source_dir=source_dir, beam_flags=beam_flags)
-    with quiet_tfds():
-        # Read back from the disk, as it will be the next time.
-        builder = tfds.builder_from_directory(builder.data_path)
+    # Read back from the disk, as it will be the next time.
+    builder = open_copy(spec, builder.data_path)
     _check_sizes(spec, {name: info.num_examples for name, info in builder.info.splits.items()})
     return builder
 
