@@ -237,6 +237,18 @@ def test_an_output_folder_that_cannot_be_written(
     assert place in refused(command, *flags[command])
 
 
+@pytest.mark.parametrize("command", ["check", "stats"])
+def test_an_output_folder_is_tried_before_anything_is_read(
+    command: str, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root may write anywhere, says access(); a file system that holds no files says otherwise.
+    source = make_folder(tmp_path / "source", SIZES)
+    monkeypatch.setattr(os, "access", lambda *_, **__: True)
+    monkeypatch.setattr("deeplab.data.checking.check_named", lambda *_, **__: pytest.fail("read"))
+    flags = [RUN, f"--source_dir={source}", "--output_dir=/proc"]
+    assert "cannot write to the folder /proc: " in refused("dataset", command, *flags)
+
+
 def test_a_data_dir_that_cannot_be_written(refused: Refused, tmp_path: Path) -> None:
     source = make_folder(tmp_path / "source", SIZES)
     flags = [f"--source_dir={source}", f"--data_dir={source}/classes.json/data"]

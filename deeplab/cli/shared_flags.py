@@ -10,7 +10,7 @@ from absl import flags
 
 from deeplab.cli.command import UsageError
 from deeplab.errors import DeepLabError
-from deeplab.files import make_directory, missing_folders, remove_empty
+from deeplab.files import check_writable, make_directory, missing_folders, remove_empty
 
 
 def define_gin(values: flags.FlagValues) -> None:
@@ -159,8 +159,7 @@ def require_one_of(values: flags.FlagValues, names: Sequence[str]) -> None:
 def require_writable(path: str) -> None:
     """Makes sure that a folder exists or can be made, and leaves nothing behind.
 
-    Asked before anything slow is started. Trying is the only sure test: permissions say nothing
-    about read-only and full disks, or for root.
+    Asked before anything slow is started. Trying is the only sure test.
 
     Raises:
         DeepLabError: if it cannot be made or written to, or is on a remote file system.
@@ -169,7 +168,7 @@ def require_writable(path: str) -> None:
         raise DeepLabError(f"cannot write to {path}: only --data_dir may be remote")
     missing = missing_folders(path)
     try:
-        make_directory(Path(path))
+        check_writable(make_directory(Path(path)))
     finally:
         remove_empty(missing)
 
