@@ -88,14 +88,13 @@ def _prepare(values: flags.FlagValues) -> int:
     _require_data(values)
     if values.output_dir and not values.images:
         raise UsageError("flag --output_dir needs --images")
+    beam_flags = _beam_flags(values.beam_options)
     import_tensorflow(verbose=values.v > 0)
     from deeplab.configuration import read_data_config
     from deeplab.data import load_dataset
     from deeplab.data.checking import prepare_folders
 
     data_dir = shared_flags.optional_path(values.data_dir)
-    options = values.beam_options
-    beam_flags = None if options is None else shlex.split(options)
     if values.images:
         output_dir = shared_flags.path(values.output_dir or "dataset_list")
         shared_flags.require_writable(output_dir)
@@ -124,6 +123,19 @@ def _prepare(values: flags.FlagValues) -> int:
 
 
 def _check(values: flags.FlagValues) -> int:
+def _beam_flags(options: str | None) -> list[str] | None:
+    """The words of `--beam_options`.
+
+    Raises:
+        UsageError: if a quotation mark in it has no partner.
+    """
+    try:
+        return None if options is None else shlex.split(options)
+    except ValueError as error:
+        reason = str(error)[0].lower() + str(error)[1:]
+        raise UsageError(f"flag --beam_options={options}: {reason}") from error
+
+
     _require_data(values)
     output_dir = shared_flags.path(values.output_dir)
     shared_flags.require_writable(output_dir)

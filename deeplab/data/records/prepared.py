@@ -314,6 +314,8 @@ def _prepared(
         print(f"{spec.name}: {builder.note}", flush=True)
     with quiet_tfds():
         is_prepared = builder.is_prepared()
+    if is_prepared and beam_flags is not None:
+        print(f"{spec.name}: prepared already, without effect: --beam_options", flush=True)
     if not is_prepared and not may_prepare:
         raise DeepLabError(f"the data set {spec.name!r} is not prepared in {data_dir}")
     if not is_prepared:
