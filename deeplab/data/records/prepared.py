@@ -16,7 +16,7 @@ from deeplab.data.records.copies import naming_damaged_copies, only_copy, open_c
 from deeplab.data.records.preparation import prepare, quiet_tfds
 from deeplab.data.records.record_table import RecordTable
 from deeplab.data.sources.classes import IGNORE_LABEL, Color
-from deeplab.data.sources.problems import refuse
+from deeplab.data.sources.problems import Problem, refuse
 from deeplab.data.sources.source import MissingFiles, Source, find_split
 from deeplab.data.spec import DatasetSpec, RecordKeys
 from deeplab.errors import DeepLabError, unknown_name
@@ -263,9 +263,10 @@ def load_dataset(
     further = {split: spec.further[split] for split in splits if split in spec.further}
     # All are found before one is prepared.
     made = [(part, _make_builder(part, data_dir, source_dir)) for part in (spec, *further.values())]
-    for _, found in made:
+    for part, found in made:
         if isinstance(found, Folder):
             refuse(found.source.problems)
+            _check_sizes(part, _source_sizes(found.source))
     own_splits = [split for split in splits if split not in further]
     _check_expected(spec, made[0][1], own_splits, num_classes, input_channels)
     builder, *others = [
@@ -296,9 +297,6 @@ def _make_builder(
             builder = spec.make_builder(data_dir, source_dir)
     except MissingFiles as error:
         raise DeepLabError(f"{error}; to have {spec.name}: {spec.how_to_get}") from error
-    # A source with problems is only looked at, and they say why images are missing.
-    if isinstance(builder, Folder) and not builder.source.problems:
-        _check_sizes(spec, {split: len(pairs) for split, pairs in builder.source.splits.items()})
     return builder
 
 
@@ -314,10 +312,10 @@ def _prepared(
         print(f"{spec.name}: {builder.note}", flush=True)
     with quiet_tfds():
         is_prepared = builder.is_prepared()
-    if is_prepared and beam_flags is not None:
-        print(f"{spec.name}: prepared already, without effect: --beam_options", flush=True)
     if not is_prepared and not may_prepare:
         raise DeepLabError(f"the data set {spec.name!r} is not prepared in {data_dir}")
+    if is_prepared and beam_flags is not None:
+        print(f"{spec.name}: prepared already, without effect: --beam_options", flush=True)
     if not is_prepared:
         print(f"preparing the data set {spec.name} in {data_dir} (once)", flush=True)
         prepare(spec, builder, data_dir=data_dir, source_dir=source_dir, beam_flags=beam_flags)
@@ -338,14 +336,30 @@ def find_source(
         source_dir: as of `load_dataset`.
 
     Returns:
-        The source; None if the data set is not prepared from pairs of files, or they are not here
-        and a prepared copy is used.
+        The source, with a problem for each split of another size than published; None if the data
+        set is not prepared from pairs of files, or they are not here and a prepared copy is used.
 
     Raises:
         DeepLabError: if the name is unknown or the source cannot be used.
     """
-    builder = _make_builder(*_located(name, data_dir, source_dir))
-    return builder.source if isinstance(builder, Folder) else None
+    spec, data_dir, source_dir = _located(name, data_dir, source_dir)
+    builder = _make_builder(spec, data_dir, source_dir)
+    if not isinstance(builder, Folder):
+        return None
+    source = builder.source
+    if source.problems:  # they say why images are missing
+        return source
+    wrong = _wrong_sizes(spec, _source_sizes(source))
+    problems = [
+        Problem(
+            "missing_image",
+            source.path,
+            f"split {split} has {found:,} images, {published:,} are published; "
+            f"{_all_or_folder(spec)}",
+        )
+        for split, found, published in wrong
+    ]
+    return dataclasses.replace(source, problems=tuple(problems))
 
 
 def _located(
@@ -388,16 +402,31 @@ def _check_expected(
         )
 
 
-def _check_sizes(spec: DatasetSpec, sizes: Mapping[str, int]) -> None:
-    """Refuses a part of a published data set, which would give numbers that mean nothing."""
+def _source_sizes(source: Source) -> dict[str, int]:
+    return {split: len(pairs) for split, pairs in source.splits.items()}
+
+
+def _wrong_sizes(spec: DatasetSpec, sizes: Mapping[str, int]) -> list[tuple[str, int, int]]:
+    """Splits of another size than published, with the number found and the one published."""
+    wrong = []
     for split, found in sizes.items():
         official = find_split(split, spec.split_sizes)
         if official is not None and spec.split_sizes[official] != found:
-            raise DeepLabError(
-                f"{spec.name} has {spec.split_sizes[official]:,} images in the split {split!r}, "
-                f"found {found:,}; a part of it is for the data set 'folder'; to have all: "
-                f"{spec.how_to_get}"
-            )
+            wrong.append((split, found, spec.split_sizes[official]))
+    return wrong
+
+
+def _check_sizes(spec: DatasetSpec, sizes: Mapping[str, int]) -> None:
+    """Refuses a part of a published data set, which would give numbers that mean nothing."""
+    for split, found, published in _wrong_sizes(spec, sizes):
+        raise DeepLabError(
+            f"{spec.name} has {published:,} images in the split {split!r}, found {found:,}; "
+            f"{_all_or_folder(spec)}"
+        )
+
+
+def _all_or_folder(spec: DatasetSpec) -> str:
+    return f"a part of it is for the data set 'folder'; to have all: {spec.how_to_get}"
 
 
 def _unknown_split(spec: DatasetSpec, split: str, splits: Iterable[str]) -> DeepLabError:
