@@ -107,6 +107,7 @@ def _prepare(values: flags.FlagValues) -> int:
             config.dataset,
             data_dir=data_dir,
             source_dir=shared_flags.optional_path(values.source_dir),
+            splits=config.named_splits,
             beam_flags=beam_flags,
         )
     dataset.open_all()  # a copy that was prepared long ago may have been damaged since
@@ -122,7 +123,6 @@ def _prepare(values: flags.FlagValues) -> int:
     return 0
 
 
-def _check(values: flags.FlagValues) -> int:
 def _beam_flags(options: str | None) -> list[str] | None:
     """The words of `--beam_options`.
 
@@ -136,6 +136,7 @@ def _beam_flags(options: str | None) -> list[str] | None:
         raise UsageError(f"flag --beam_options={options}: {reason}") from error
 
 
+def _check(values: flags.FlagValues) -> int:
     _require_data(values)
     output_dir = shared_flags.path(values.output_dir)
     shared_flags.require_writable(output_dir)

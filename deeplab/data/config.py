@@ -110,3 +110,8 @@ class DataConfig:
         if isinstance(self.crop_size, tuple):
             return self.crop_size
         return self.crop_size, self.crop_size
+
+    @property
+    def named_splits(self) -> tuple[str, ...]:
+        """The splits that are set, without those that the data set would choose."""
+        return tuple(split for split in (self.train_split, self.eval_split) if split is not None)
