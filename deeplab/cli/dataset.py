@@ -196,6 +196,9 @@ def _checked(values: flags.FlagValues) -> tuple[CheckResult, str]:
 
 
 def _own_images(values: flags.FlagValues) -> tuple[Path, Path, Path]:
+    for name in _OWN_IMAGES:
+        if "://" in values[name].value:
+            raise DeepLabError(f"flag --{name}={values[name].value}: it must be on a disk")
     images, labels, classes = (Path(shared_flags.path(values[name].value)) for name in _OWN_IMAGES)
     for folder in (images, labels):
         if not folder.is_dir():

@@ -17,6 +17,7 @@ import tensorflow_datasets as tfds
 
 from deeplab.data.builders.beam import beam_options, message_of
 from deeplab.data.builders.folder import Folder
+from deeplab.data.records.places import is_remote
 from deeplab.data.spec import DatasetSpec
 from deeplab.errors import DeepLabError
 from deeplab.files import make_directory, missing_folders, remove_empty
@@ -48,7 +49,7 @@ def prepare(
         DeepLabError: if that fails, or Beam is needed and missing, or asked for without use.
     """
     options = _beam_options(spec, builder, beam_flags)
-    is_local = "://" not in data_dir
+    is_local = not is_remote(data_dir)
     made = missing_folders(builder.data_path) if is_local else []
     try:
         if is_local:
@@ -129,7 +130,7 @@ def _disk_error(error: BaseException | None) -> str | None:
         if isinstance(error, OSError):
             return str(error)
         if isinstance(error, tf.errors.OpError):
-            return str(error.message)
+            return " ".join(error.message.split())
         error = error.__cause__ or error.__context__
     return None
 

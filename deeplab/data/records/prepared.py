@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 from deeplab.data.builders.folder import Folder
 from deeplab.data.datasets import DATASETS
 from deeplab.data.records.copies import naming_damaged_copies, only_copy, open_copy
+from deeplab.data.records.places import data_place, naming_unreachable, source_place
 from deeplab.data.records.preparation import prepare, quiet_tfds
 from deeplab.data.records.record_table import RecordTable
 from deeplab.data.sources.classes import IGNORE_LABEL, Color
@@ -255,24 +256,26 @@ def load_dataset(
 
     Raises:
         DeepLabError: if the name is unknown, the source cannot be used, it lacks what is expected
-            of it, or data_dir cannot be written; a folder that did not exist before does not exist
-            after it.
+            of it, or data_dir cannot be reached or written; a folder that did not exist before does
+            not exist after it.
     """
     spec, data_dir, source_dir = _located(name, data_dir, source_dir)
     splits = tuple(splits)
     further = {split: spec.further[split] for split in splits if split in spec.further}
-    # All are found before one is prepared.
-    made = [(part, _make_builder(part, data_dir, source_dir)) for part in (spec, *further.values())]
-    for part, found in made:
-        if isinstance(found, Folder):
-            refuse(found.source.problems)
-            _check_sizes(part, _source_sizes(found.source))
-    own_splits = [split for split in splits if split not in further]
-    _check_expected(spec, made[0][1], own_splits, num_classes, input_channels)
-    builder, *others = [
-        _prepared(part, builder, data_dir, source_dir, beam_flags, may_prepare)
-        for part, builder in made
-    ]
+    parts = (spec, *further.values())
+    with naming_unreachable(data_dir):
+        # All are found before one is prepared.
+        made = [(part, _make_builder(part, data_dir, source_dir)) for part in parts]
+        for part, found in made:
+            if isinstance(found, Folder):
+                refuse(found.source.problems)
+                _check_sizes(part, _source_sizes(found.source))
+        own_splits = [split for split in splits if split not in further]
+        _check_expected(spec, made[0][1], own_splits, num_classes, input_channels)
+        builder, *others = [
+            _prepared(part, builder, data_dir, source_dir, beam_flags, may_prepare)
+            for part, builder in made
+        ]
     return PreparedDataset(
         spec,
         builder,
@@ -343,7 +346,8 @@ def find_source(
         DeepLabError: if the name is unknown or the source cannot be used.
     """
     spec, data_dir, source_dir = _located(name, data_dir, source_dir)
-    builder = _make_builder(spec, data_dir, source_dir)
+    with naming_unreachable(data_dir):
+        builder = _make_builder(spec, data_dir, source_dir)
     if not isinstance(builder, Folder):
         return None
     source = builder.source
@@ -368,8 +372,8 @@ def _located(
     """What a name means, and the folders as absolute paths."""
     if name not in DATASETS:
         raise unknown_name("data set", name, DATASETS)
-    data_dir = _absolute(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    return DATASETS[name], data_dir, _absolute(source_dir) if source_dir else None
+    data_dir = data_place(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    return DATASETS[name], data_dir, source_place(source_dir) if source_dir else None
 
 
 def _check_expected(
@@ -436,8 +440,3 @@ def _unknown_split(spec: DatasetSpec, split: str, splits: Iterable[str]) -> Deep
         )
     choices = (*splits, *spec.further)
     return DeepLabError(f"data set {spec.name!r}: {unknown_name('split', split, choices)}")
-
-
-def _absolute(path: str) -> str:
-    # Remote file systems (gs://) have no working directory to be relative to.
-    return path if "://" in path else os.path.abspath(os.path.expanduser(path))
