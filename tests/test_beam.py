@@ -12,7 +12,8 @@ from archives import SIZE, accept_archives, expect_dummies, make_ade20k, make_pe
 from source_folders import make_folder, random_mask, save
 
 from deeplab.cli import main as cli
-from deeplab.data import PreparedDataset, load_dataset, preparation
+from deeplab.data import PreparedDataset, load_dataset
+from deeplab.data.records import preparation
 from deeplab.errors import DeepLabError
 
 DIRECT = ("--runner=DirectRunner", "--direct_num_workers=1")

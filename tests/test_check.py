@@ -24,6 +24,7 @@ from deeplab.data.checking.samples import Sample
 from deeplab.data.records.decode import decode_label
 from deeplab.data.sources.problems import KINDS
 from deeplab.data.sources.source import Pair
+from deeplab.errors import DeepLabError
 
 GIN = "--gin_file=dataset/folder.gin"
 
@@ -67,6 +68,39 @@ def test_all_faults_together_are_found_and_none_invented(tmp_path: Path) -> None
     result = check(source, tmp_path / "data")
     assert found(result, source) == sorted(expected)
     assert {kind for kind, _, _ in expected} == set(KINDS) - {"binary_mask"}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "missing"),
+    [
+        ({"train/a": (6, 7)}, "unknown split 'val'"),
+        ({"val/a": (6, 7), "test/b": (6, 7)}, "unknown split 'train'"),
+    ],
+)
+def test_a_split_that_training_needs(
+    tmp_path: Path, sizes: dict[str, tuple[int, int]], missing: str
+) -> None:
+    source = make_folder(tmp_path / "source", sizes)
+    (problem,) = check(source, tmp_path / "data").problems
+    assert (problem.kind, problem.file, problem.is_warning) == ("missing_image", source, False)
+    assert missing in problem.detail and "choices: " in problem.detail
+    config = DataConfig(dataset="folder", train_split="test", eval_split="val")
+    result = check_named(config, source_dir=str(source), silent=True)
+    assert result.ok == ("test/b" in sizes)
+
+
+@pytest.mark.parametrize("ids", [(0, 255), (255,)])
+def test_a_training_split_that_teaches_nothing(tmp_path: Path, ids: tuple[int, ...]) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": (9, 9), "train/b": (9, 9)}, ids=ids)
+    make_folder(source, {"val/c": (8, 9)})
+    result = check(source, tmp_path / "data")
+    (problem,) = [problem for problem in result.problems if not problem.is_warning]
+    assert (problem.kind, problem.file) == ("binary_mask", source)
+    expected = "all masks of the split 'train' together hold nothing but the ids"
+    assert problem.detail.startswith(expected)
+    with pytest.raises(DeepLabError, match="all masks of the split 'train' in .*nothing but"):
+        load_dataset("folder", data_dir=str(tmp_path / "data"), source_dir=str(source))
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("name", HARMLESS)
@@ -330,14 +364,14 @@ def test_records_are_checked_where_there_are_no_files(
     shutil.rmtree(source)
     result = check_named(config, data_dir=str(data_dir), silent=True)
     assert [(item.kind, str(item.file)) for item in result.problems] == [
-        ("duplicate_across_splits", "camvid/val/record 0")
+        ("duplicate_across_splits", "camvid/val/c")
     ]
     assert result.total.class_pixels.tolist() == with_files.total.class_pixels.tolist()
     _damage(data_dir)
     result = check_named(config, data_dir=str(data_dir), silent=True)
     assert [(item.kind, str(item.file)) for item in result.problems] == [
         ("unreadable", "camvid/train/record 1"),
-        ("duplicate_across_splits", "camvid/val/record 0"),
+        ("duplicate_across_splits", "camvid/val/c"),
     ]
 
 

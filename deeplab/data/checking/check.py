@@ -8,8 +8,9 @@ import hashlib
 import heapq
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -26,7 +27,16 @@ from deeplab.data.sources.index_masks import IdRule, check_something_to_learn
 from deeplab.data.sources.problems import KINDS, FileError, Problem
 from deeplab.data.sources.source import Source, find_split
 from deeplab.data.sources.source_folder import scan_two_folders
+from deeplab.errors import unknown_name
 from deeplab.progress import track
+
+
+class Uses(NamedTuple):
+    """What two splits are for."""
+
+    training: str
+    evaluation: str
+
 
 _EXAMPLES = 12
 _EXAMPLE_SIDE = 320  # pixels
@@ -52,13 +62,13 @@ def check_named(
     """
     name = config.dataset
     spec = DATASETS[name]
-    disjoint = (config.train_split or spec.train_split, config.eval_split or spec.eval_split)
+    uses = Uses(config.train_split or spec.train_split, config.eval_split or spec.eval_split)
     source = find_source(name, data_dir=data_dir, source_dir=source_dir)
     if source is not None:
         title = f"{source.path.name} ({name})"
-        return _check_source(title, source, disjoint, silent=silent)
+        return _check_source(title, source, uses, silent=silent)
     dataset = load_dataset(name, data_dir=data_dir, source_dir=source_dir)
-    return _check_records(dataset, disjoint, silent=silent)
+    return _check_records(dataset, uses, silent=silent)
 
 
 def check_folders(
@@ -77,12 +87,10 @@ def check_folders(
         DeepLabError: if a folder or the class list cannot be read, or there are no images.
     """
     source = scan_two_folders(images, images, labels, read_class_file(classes))
-    return _check_source(images.name, source, ("train", "val"), silent=silent)
+    return _check_source(images.name, source, Uses("train", "val"), silent=silent)
 
 
-def _check_source(
-    title: str, source: Source, disjoint: Collection[str], *, silent: bool
-) -> CheckResult:
+def _check_source(title: str, source: Source, uses: Uses, *, silent: bool) -> CheckResult:
     classes = source.classes
     return _check(
         title,
@@ -90,16 +98,14 @@ def _check_source(
         MaskRule(IdRule.of(classes), classes.names, stored_ids=source.stored_ids),
         colors=classes.colors or default_colors(len(classes.names)),
         base=source.path if source.path.is_dir() else source.path.parent,
-        disjoint=disjoint,
+        uses=uses,
         problems=source.problems,
         notes=[source.note] if source.note else [],
         silent=silent,
     )
 
 
-def _check_records(
-    dataset: PreparedDataset, disjoint: Collection[str], *, silent: bool
-) -> CheckResult:
+def _check_records(dataset: PreparedDataset, uses: Uses, *, silent: bool) -> CheckResult:
     return _check(
         dataset.name,
         samples_of_records(dataset),
@@ -110,7 +116,7 @@ def _check_records(
         ),
         colors=dataset.colors,
         base=None,
-        disjoint=disjoint,
+        uses=uses,
         problems=(),
         notes=[f"checked as prepared in {dataset.data_dir}"],
         silent=silent,
@@ -124,16 +130,15 @@ def _check(
     *,
     colors: Sequence[Color],
     base: Path | None,
-    disjoint: Collection[str],
+    uses: Uses,
     problems: Sequence[Problem],
     notes: Sequence[str],
     silent: bool,
 ) -> CheckResult:
     found = list(problems)
     splits: dict[str, SplitTally] = {}
-    ids: set[int] = set()
     forms: Counter[str] = Counter()
-    duplicates = Duplicates(disjoint)
+    duplicates = Duplicates(uses)
     usable: list[Sample] = []
     # Pillow decodes outside of Python's lock: threads use all cores and need no second start.
     with (
@@ -141,10 +146,10 @@ def _check(
         concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool,
         _inspections(pool, samples, rule) as results,
     ):
-        for sample, facts in zip(samples, results, strict=True):
+        for facts in results:
+            sample = facts.sample
             splits.setdefault(sample.split, SplitTally.empty(len(rule.class_names))).add(facts)
             found += facts.problems
-            ids |= facts.ids
             if facts.form is not None:
                 forms[facts.form] += 1
             if facts.image_hash is not None:
@@ -153,7 +158,8 @@ def _check(
             if all(problem.is_warning for problem in facts.problems):
                 usable.append(sample)
             progress.advance()
-    found = _whole(found, ids, rule, base or Path(title), usable)
+    where = base or Path(title)
+    found = _whole(found, splits, rule, where, uses) + _missing_splits(splits, where, uses)
     order = list(KINDS)
     return CheckResult(
         title=title,
@@ -163,7 +169,7 @@ def _check(
         ignore_label=rule.ids.ignore_label,
         splits=splits,
         problems=tuple(sorted(found, key=lambda problem: order.index(problem.kind))),
-        notes=(*notes, *_notes(splits, forms, rule, disjoint)),
+        notes=(*notes, *_notes(splits, forms, rule)),
         mask_forms=dict(forms),
         examples=tuple(_example(sample, rule) for sample in _choose(usable)),
     )
@@ -186,12 +192,13 @@ def _inspections(
 
 def _whole(
     found: list[Problem],
-    ids: Collection[int],
+    splits: Mapping[str, SplitTally],
     rule: MaskRule,
     where: Path,
-    usable: Sequence[Sample],
+    uses: Uses,
 ) -> list[Problem]:
     """Adds what is wrong with all masks together, and drops what repeats it file by file."""
+    ids: frozenset[int] = frozenset().union(*(tally.ids for tally in splits.values()))
     if not ids:
         return found  # no mask could be used, and each says why
     collapsed = {problem.file for problem in found if problem.kind == "single_class"}
@@ -200,6 +207,12 @@ def _whole(
         check_something_to_learn(ids, rule.ids, where)
     except FileError as error:
         return [*others, error.problem]
+    training = find_split(uses.training, splits)
+    if training is not None and splits[training].ids:
+        try:
+            check_something_to_learn(splits[training].ids, rule.ids, where, training)
+        except FileError as error:
+            return [*found, error.problem]
     classes = [i for i in sorted(ids) if i not in (rule.ids.ignore, rule.ids.ignore_label)]
     if len(classes) == 1 and len(collapsed) > 1:
         name = f"{rule.class_names[classes[0]]!r} (id {classes[0]})"
@@ -208,13 +221,27 @@ def _whole(
     return found
 
 
-def _notes(
-    splits: dict[str, SplitTally], forms: Counter[str], rule: MaskRule, disjoint: Collection[str]
-) -> list[str]:
+def _missing_splits(splits: Mapping[str, SplitTally], where: Path, uses: Uses) -> list[Problem]:
+    """What training would miss."""
+    if not splits:
+        return []  # no image can be used, and each says why
+    return [
+        Problem(
+            "missing_image",
+            where,
+            f"{unknown_name('split', split, splits)} ({purpose}; DataConfig.{setting} names "
+            "another one)",
+        )
+        for split, purpose, setting in (
+            (uses.training, "it is what is trained on", "train_split"),
+            (uses.evaluation, "training evaluates on it", "eval_split"),
+        )
+        if find_split(split, splits) is None
+    ]
+
+
+def _notes(splits: Mapping[str, SplitTally], forms: Counter[str], rule: MaskRule) -> list[str]:
     notes = []
-    for split in disjoint:
-        if find_split(split, splits) is None:
-            notes.append(f"there is no split {split}; splits: {', '.join(splits) or 'none'}")
     wide = forms["16-bit grey"]
     if wide:
         notes.append(f"{wide} of {forms.total()} masks are 16-bit PNG")

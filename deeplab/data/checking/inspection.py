@@ -44,6 +44,7 @@ class Facts:
     """What was found in a sample.
 
     Attributes:
+        sample: what was read, identified if that was possible.
         problems: what is wrong with it.
         image_hash: of the image file's bytes; None if it could not be read.
         form: of the mask, see `Mask`; None if it could not be read.
@@ -52,6 +53,7 @@ class Facts:
         num_pixels: pixels of the mask, ignored ones included; 0 if it cannot be used.
     """
 
+    sample: Sample
     problems: tuple[Problem, ...]
     image_hash: bytes | None = None
     form: str | None = None
@@ -63,6 +65,7 @@ class Facts:
 def inspect(sample: Sample, rule: MaskRule) -> Facts:
     """Reads a sample completely and notes all that is wrong with it."""
     problems: list[Problem] = []
+    sample = _attempt(sample.identified, sample.pair.image, problems) or sample
     pair = sample.pair
     data = _attempt(sample.image, pair.image, problems)
     image_size = None
@@ -86,7 +89,8 @@ def inspect(sample: Sample, rule: MaskRule) -> Facts:
         counts = np.bincount(labels.ravel(), minlength=count)[:count].astype(np.int64)
         problems += _collapse(counts, labels.size, rule.class_names, pair.label)
     return Facts(
-        # A damaged record is found twice, once for the image and once for the mask.
+        sample,
+        # A damaged record is found whatever is read of it: once is enough.
         tuple(dict.fromkeys(problems)),
         hashlib.blake2b(data, digest_size=16).digest() if data else None,
         mask.form if mask else None,

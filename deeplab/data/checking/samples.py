@@ -30,11 +30,13 @@ class Sample:
 
     Attributes:
         split: what it belongs to.
-        pair: its id and where it lies; for records both paths are DATA SET/SPLIT/ID.
+        pair: its id and where it lies; for records both paths are DATA SET/SPLIT/ID, and the id
+            is the record's number until it is identified.
         image: reads the bytes of the image file; OSError or FileError.
         label: reads the bytes of the mask file, likewise.
         decode: the bytes of the image file, and the path for messages -> uint8 [H, W, C], upright;
             FileError. By default of three channels.
+        read_id: reads the id, OSError or FileError; None if `pair` has it.
     """
 
     split: str
@@ -42,6 +44,19 @@ class Sample:
     image: Callable[[], bytes]
     label: Callable[[], bytes]
     decode: Callable[[bytes, Path], npt.NDArray[np.uint8]] = decode_rgb
+    read_id: Callable[[], str] | None = None
+
+    def identified(self) -> Sample:
+        """The same under the id that is in its record.
+
+        Raises:
+            FileError, OSError: if the record cannot be read.
+        """
+        if self.read_id is None:
+            return self
+        name = self.read_id()
+        place = self.pair.image.parent / name.removeprefix(f"{self.split}/")
+        return dataclasses.replace(self, pair=Pair(name, place, place), read_id=None)
 
 
 def samples_of_source(source: Source) -> list[Sample]:
@@ -66,7 +81,7 @@ def samples_of_source(source: Source) -> list[Sample]:
 def samples_of_records(dataset: PreparedDataset) -> list[Sample]:
     """The records of all splits in their order; their images have three channels.
 
-    A damaged record is named by its number, for its id is in it.
+    A record is known by its number until it is read, for its id is in it.
     """
     return [
         sample
@@ -89,9 +104,14 @@ def _samples_of_split(dataset: PreparedDataset, split: str, size: int) -> list[S
                 Pair(name, place, place),
                 functools.partial(get, "image"),
                 functools.partial(get, "label"),
+                read_id=functools.partial(_text, functools.partial(get, "id")),
             )
         )
     return samples
+
+
+def _text(read: Callable[[], bytes]) -> str:
+    return read().decode(errors="replace")
 
 
 def _feature(

@@ -234,13 +234,16 @@ class IdRule:
         return labels, frozenset(ids.tolist())
 
 
-def check_something_to_learn(ids: Iterable[int], rule: IdRule, where: Path) -> None:
+def check_something_to_learn(
+    ids: Iterable[int], rule: IdRule, where: Path, split: str | None = None
+) -> None:
     """Refuses masks that all together teach nothing.
 
     Args:
         ids: what all masks hold together.
         rule: the ids of classes.
         where: the folder of the masks, for the message.
+        split: the split whose masks they are; None: they are all that there are.
 
     Raises:
         FileError: if every pixel is ignored, or the masks hold nothing but 0 and 255.
@@ -257,7 +260,8 @@ def check_something_to_learn(ids: Iterable[int], rule: IdRule, where: Path) -> N
         kind = "single_class"
     else:
         return
-    raise FileError(Problem(kind, where, f"all masks {detail}"), f"all masks in {where} {detail}")
+    masks = "all masks" if split is None else f"all masks of the split {split!r}"
+    raise FileError(Problem(kind, where, f"{masks} {detail}"), f"{masks} in {where} {detail}")
 
 
 def check_something_to_measure(masks: Iterable[frozenset[int]], rule: IdRule, where: Path) -> None:

@@ -19,6 +19,7 @@ LABEL_SUFFIXES = (".png",)
 
 # Names that mean the same split, the usual one first.
 _SYNONYMS = (("train", "training"), ("val", "validation"), ("test", "testing"))
+TRAINING = _SYNONYMS[0][0]
 SPLIT_NAMES = frozenset(name for names in _SYNONYMS for name in names)
 
 # Share of the images that become the evaluation split when the source does not say.
