@@ -496,6 +496,10 @@ def test_stats_print_a_binding_of_the_training_split(run: Run, tmp_path: Path) -
     save(source / "labels/train/p08.png", random_mask(24, 32))
     code, out, err = run("dataset", "stats", *arguments, wrong)
     assert code == 1 and "did you mean 'train'? choices: train, val" in err
+    shutil.copy(source / "images/train/p01.png", source / "images/val/shared.png")
+    save(source / "labels/val/shared.png", random_mask(24, 32))
+    assert run("dataset", "check", GIN, f"--source_dir={source}")[0] == 1
+    assert run("dataset", "stats", *arguments)[0] == 0, "of one split, whatever it shares"
 
 
 @pytest.mark.parametrize("layout", ["split folders", "no splits"])
