@@ -86,15 +86,14 @@ def beam_examples(
             | "IdsOfSplit" >> beam.CombineGlobally(_union).without_defaults()
         )
         if where is not None:
+            training = find_split(TRAINING, ids_of_splits)
+            of_training = training and beam.pvalue.AsSingleton(ids_of_splits[training])
             _ = (
                 list(ids_of_splits.values())
                 | "IdsOfSplits" >> beam.Flatten()
                 | "IdsOfAll" >> beam.CombineGlobally(_union).without_defaults()
-                | "Check" >> beam.Map(_check_ids, rule, where, None)
+                | "Check" >> beam.Map(_check_ids, rule, where, training, of_training)
             )
-            if (training := find_split(TRAINING, ids_of_splits)) is not None:
-                check = beam.Map(_check_ids, rule, where, training)
-                _ = ids_of_splits[training] | "CheckTraining" >> check
         return encoded | "Features" >> beam.Map(_features)
 
     return beam.ptransform_fn(build)()
@@ -117,9 +116,17 @@ def _encode_numbered(
         _fail(error)
 
 
-def _check_ids(ids: frozenset[int], rule: IdRule, where: Path, split: str | None) -> None:
+def _check_ids(
+    ids: frozenset[int],
+    rule: IdRule,
+    where: Path,
+    training: str | None,
+    of_training: frozenset[int] | None,
+) -> None:
     try:
-        check_something_to_learn(ids, rule, where, split)
+        check_something_to_learn(ids, rule, where)
+        if of_training is not None:
+            check_something_to_learn(of_training, rule, where, training)
     except DeepLabError as error:
         _fail(error)
 
