@@ -133,7 +133,8 @@ def test_small_sets_are_kept_unasked(
         own = with_files(dataset, {f"{tmp_path}/only": records_of(dataset)})
         batches = batches_of(own, 4, config=config)
         assert_equal(batches, batches_of(dataset, 4, config={"cache": "none"}))
-        return type(own.reader("train").kept)
+        (samples,) = own.reader("train").kept.values()
+        return type(samples)
 
     pixels = sum((8 + k) * (20 - k) for k in range(NUM_TRAIN))
     # Files of noise are larger than their pixels.

@@ -131,18 +131,22 @@ def open_samples(dataset: PreparedDataset, reader: RecordReader, config: DataCon
     Raises:
         DeepLabError: if they need more memory than the configuration allows.
     """
-    kept = reader.kept
-    if config.cache == "encoded" and not isinstance(kept, EncodedSamples):
-        reader.kept = EncodedSamples(dataset, reader, config.cache_gigabytes)
-    elif config.cache == "decoded" and not isinstance(kept, DecodedSamples):
+    key = (config.cache, config.cache_gigabytes)
+    if key not in reader.kept:
+        reader.kept[key] = _open(dataset, reader, *key)
+    return reader.kept[key]
+
+
+def _open(dataset: PreparedDataset, reader: RecordReader, cache: str, gigabytes: float) -> Samples:
+    if cache == "auto":
+        return _decoded_if_small(dataset, reader, gigabytes)
+    if cache == "encoded":
+        return EncodedSamples(dataset, reader, gigabytes)
+    if cache == "decoded":
         sizes = _sizes(dataset, reader)
-        _Budget(dataset, reader, "decoded", config.cache_gigabytes).take(_bytes(dataset, sizes))
-        reader.kept = DecodedSamples(dataset, reader, sizes)
-    elif config.cache == "auto" and not isinstance(kept, StoredSamples | DecodedSamples):
-        reader.kept = _decoded_if_small(dataset, reader, config.cache_gigabytes)
-    elif config.cache == "none":
-        reader.kept = StoredSamples(dataset, reader)
-    return reader.kept
+        _Budget(dataset, reader, cache, gigabytes).take(_bytes(dataset, sizes))
+        return DecodedSamples(dataset, reader, sizes)
+    return StoredSamples(dataset, reader)
 
 
 def _decoded_if_small(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -164,15 +164,14 @@ class RecordReader:
     """Number of a record -> its undecoded features.
 
     Attributes:
-        kept: what is kept in memory of the records, None at first.
+        kept: what is kept in memory of the records, by how it is kept.
     """
-
-    kept: Any = None
 
     def __init__(
         self, table: RecordTable, features: tfds.features.FeaturesDict, keys: RecordKeys
     ) -> None:
         """Binds the table of the records to the description of what is in them."""
+        self.kept: dict[Hashable, Any] = {}
         self._table = table
         self._keys = dataclasses.asdict(keys)
         # TFDS's own builders store more, which need not be decoded.
