@@ -183,7 +183,7 @@ def test_a_stream_does_not_copy_what_is_kept() -> None:
     size = 200_000_000
     pixels = _Pixels(np.uint8, [(size // 100, 50), (size // 100, 50)])
     for number in (0, 1):
-        pixels.put(number, np.full(size // 2, number, np.uint8))
+        pixels.put(number, np.full(pixels.shapes[number], number, np.uint8))
     read = pixels.readable()
     before = psutil.Process().memory_info().rss
     stream = tf.data.Dataset.range(2).map(
