@@ -112,6 +112,7 @@ def _prepare(values: flags.FlagValues) -> int:
         )
     print(f"{dataset.name}: {dataset.num_classes} classes: {', '.join(dataset.class_names)}")
     for split, size in dataset.splits.items():
+        dataset.reader(split)  # a copy that lost records is found now, not when it is trained on
         print(f"  {split}: {size} images")
     if values.images:
         known = "" if data_dir is None else f" --data_dir={data_dir}"

@@ -120,7 +120,7 @@ def label_window(
 
     def sampled() -> tf.Tensor:
         rows, columns = _nearest(window, 0, False), _nearest(window, 1, flipped)
-        # Rows are copied as they lie in memory; see `image_window`.
+        # Rows are copied as they lie in memory, columns one by one: turned twice, both are rows.
         columns_first = tf.gather(tf.transpose(label), columns)
         return tf.gather(tf.transpose(columns_first), rows)
 

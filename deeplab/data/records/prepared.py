@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from google.protobuf import json_format
 
 from deeplab.data.builders.folder import Folder
 from deeplab.data.datasets import DATASETS
@@ -142,7 +144,8 @@ class PreparedDataset:
             parts: how many readers share the files of the split.
 
         Raises:
-            DeepLabError: if there is no such split, or it has fewer files than parts.
+            DeepLabError: if there is no such split, it has fewer files than parts, or records of
+                it are missing.
         """
         name = self.find_split(split, split)
         if (name, part, parts) not in self._readers:
@@ -154,8 +157,16 @@ class PreparedDataset:
                     f"file{'s' if len(paths) > 1 else ''} for {parts} workers; "
                     "DataConfig.shard = 'position' needs no more than one"
                 )
+            table = RecordTable(paths[part::parts])
+            expected = sum(info.splits[name].shard_lengths[part::parts])
+            if len(table) != expected:
+                raise DeepLabError(
+                    f"data set {self.name!r}, split {name!r}: {expected} records were prepared and "
+                    f"{len(table)} are left in {self.prepared_dir(name)}: delete that folder, and "
+                    "it is prepared again"
+                )
             self._readers[name, part, parts] = RecordReader(
-                RecordTable(paths[part::parts]), info.features, self._spec.record_keys
+                table, info.features, self._spec.record_keys
             )
         return self._readers[name, part, parts]
 
@@ -272,7 +283,7 @@ def _make_builder(
     if source_dir is None and spec.needs_source_dir:
         return _only_copy(spec, data_dir)
     try:
-        with quiet_tfds():
+        with quiet_tfds(), _naming_damaged(f"{data_dir}/{spec.name}"):
             builder = spec.make_builder(data_dir, source_dir)
     except MissingFiles as error:
         raise DeepLabError(f"{error}; to have {spec.name}: {spec.how_to_get}") from error
@@ -294,8 +305,23 @@ def _only_copy(spec: DatasetSpec, data_dir: str) -> tfds.core.DatasetBuilder:
             f"{data_dir}/{spec.name} holds {len(copies)} copies, made from different files: pass "
             "--source_dir to say which"
         )
-    with quiet_tfds():
+    with quiet_tfds(), _naming_damaged(copies[0]):
         return tfds.builder_from_directory(copies[0])
+
+
+@contextlib.contextmanager
+def _naming_damaged(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Errors of TFDS about the files that describe a prepared copy, as a line that names it."""
+    try:
+        yield
+    except DeepLabError:
+        raise
+    except (json_format.Error, ValueError, KeyError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DeepLabError(
+            f"the prepared copy {os.fspath(path)} cannot be read ({reason}): delete it, and it is "
+            "prepared again"
+        ) from error
 
 
 def _prepared(
@@ -315,7 +341,7 @@ def _prepared(
     if not is_prepared:
         print(f"preparing the data set {spec.name} in {data_dir} (once)", flush=True)
         prepare(spec, builder, data_dir=data_dir, source_dir=source_dir, beam_flags=beam_flags)
-    with quiet_tfds():
+    with quiet_tfds(), _naming_damaged(builder.data_path):
         # Read back from the disk, as it will be the next time.
         builder = tfds.builder_from_directory(builder.data_path)
     _check_sizes(spec, {name: info.num_examples for name, info in builder.info.splits.items()})

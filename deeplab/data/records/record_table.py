@@ -30,7 +30,7 @@ class RecordTable:
             paths: uncompressed TFRecord files, on any file system that TensorFlow knows.
 
         Raises:
-            DeepLabError: if a file ends within a record.
+            DeepLabError: if a file is missing or ends within a record.
         """
         self._paths = list(paths)
         rows = [
@@ -74,17 +74,23 @@ def _frames(path: str) -> list[tuple[int, int]]:
     """Offset and size of each record of a file, in bytes with the frame."""
     frames = []
     offset = 0
-    with tf.io.gfile.GFile(path, "rb") as file:
-        end = file.size()
-        while offset < end:
-            file.seek(offset)
-            head = file.read(_LENGTH.size)
-            size = _FRAME + (_LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else end)
-            if offset + size > end:
-                raise DeepLabError(
-                    f"the record file {path} is damaged at byte {offset} of {end}: delete its "
-                    "folder, and the data set is prepared again"
-                )
-            frames.append((offset, size))
-            offset += size
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            end = file.size()
+            while offset < end:
+                file.seek(offset)
+                head = file.read(_LENGTH.size)
+                size = _FRAME + (_LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else end)
+                if offset + size > end:
+                    raise DeepLabError(
+                        f"the record file {path} is damaged at byte {offset} of {end}: delete its "
+                        "folder, and the data set is prepared again"
+                    )
+                frames.append((offset, size))
+                offset += size
+    except tf.errors.NotFoundError as error:
+        raise DeepLabError(
+            f"the record file {path} is missing: delete its folder, and the data set is prepared "
+            "again"
+        ) from error
     return frames
