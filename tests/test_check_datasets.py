@@ -77,6 +77,21 @@ def test_a_published_data_set_that_is_incomplete(
     }
 
 
+def test_a_published_data_set_with_another_number_of_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expect_dummies(monkeypatch, "ade20k", val=999)
+    source = make_ade20k(tmp_path / "source")
+    config = DataConfig(dataset="ade20k")
+    result = check_named(config, source_dir=str(source), silent=True)
+    (problem,) = [item for item in result.problems if item.kind == "missing_image"]
+    assert problem.file.parent == source and not result.ok
+    assert "has 999 images in the split" in problem.detail and "found" in problem.detail
+    assert result.total.num_images == sum(ARCHIVES["ade20k"].sizes.values()), "all were read"
+    with pytest.raises(DeepLabError, match="has 999 images"):
+        load_dataset("ade20k", data_dir=str(tmp_path / "data"), source_dir=str(source))
+
+
 def test_a_problem_travels_between_processes() -> None:
     problem = Problem("unreadable", Path("a.png"), "is broken")
     error = pickle.loads(pickle.dumps(FileError(problem, "cannot read a.png: broken")))

@@ -337,6 +337,30 @@ def test_a_data_dir_that_cannot_be_written(tmp_path: Path) -> None:
         load(source, tmp_path / "file" / "data")
 
 
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("ram://td", r"^ram://td: prepared data lies on this machine or at one of gs://, s3://$"),
+        ("gs://no-such-bucket/td", r"^gs://no-such-bucket/td cannot be reached: [^\n]+$"),
+    ],
+)
+def test_a_data_dir_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, message: str
+) -> None:
+    def exists(path: str) -> bool:
+        raise tf.errors.FailedPreconditionError(None, None, "no network\n\t when reading")
+
+    monkeypatch.setattr(tf.io.gfile, "exists", exists)
+    source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (8, 9)})
+    with pytest.raises(DeepLabError, match=message):
+        load_dataset("folder", data_dir=place, source_dir=str(source))
+
+
+def test_raw_files_elsewhere(tmp_path: Path) -> None:
+    with pytest.raises(DeepLabError, match="from this machine only, not from gs://bucket/raw;"):
+        load_dataset("folder", data_dir=str(tmp_path), source_dir="gs://bucket/raw")
+
+
 def test_the_default_data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (8, 9)})
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "records"))

@@ -108,6 +108,7 @@ def _prepare(values: flags.FlagValues) -> int:
             config.dataset,
             data_dir=data_dir,
             source_dir=shared_flags.optional_path(values.source_dir),
+            splits=config.named_splits,
             beam_flags=beam_flags,
         )
     print(f"{dataset.name}: {dataset.num_classes} classes: {', '.join(dataset.class_names)}")

@@ -67,7 +67,9 @@ def check_named(
     if source is not None:
         title = f"{source.path.name} ({name})"
         return _check_source(title, source, uses, silent=silent)
-    dataset = load_dataset(name, data_dir=data_dir, source_dir=source_dir)
+    dataset = load_dataset(
+        name, data_dir=data_dir, source_dir=source_dir, splits=config.named_splits
+    )
     return _check_records(dataset, uses, silent=silent)
 
 

@@ -17,10 +17,12 @@ from deeplab.data.datasets import DATASETS
 from deeplab.data.records.preparation import prepare, quiet_tfds
 from deeplab.data.records.record_table import RecordTable
 from deeplab.data.sources.classes import IGNORE_LABEL, Color
-from deeplab.data.sources.problems import refuse
+from deeplab.data.sources.problems import Problem, refuse
 from deeplab.data.sources.source import MissingFiles, Source, find_split
 from deeplab.data.spec import DatasetSpec, RecordKeys
 from deeplab.errors import DeepLabError, unknown_name
+
+_REMOTE = ("gs", "s3")  # what both TFDS and TensorFlow know
 
 
 class PreparedDataset:
@@ -254,9 +256,10 @@ def load_dataset(
     further = {split: spec.further[split] for split in splits if split in spec.further}
     # All are found before one is prepared.
     made = [(part, _make_builder(part, data_dir, source_dir)) for part in (spec, *further.values())]
-    for _, found in made:
+    for part, found in made:
         if isinstance(found, Folder):
             refuse(found.source.problems)
+            _check_sizes(part, found.source.sizes)
     own_splits = [split for split in splits if split not in further]
     _check_expected(spec, made[0][1], own_splits, num_classes, input_channels)
     builder, *others = [
@@ -287,9 +290,6 @@ def _make_builder(
             builder = spec.make_builder(data_dir, source_dir)
     except MissingFiles as error:
         raise DeepLabError(f"{error}; to have {spec.name}: {spec.how_to_get}") from error
-    # A source with problems is only looked at, and they say why images are missing.
-    if isinstance(builder, Folder) and not builder.source.problems:
-        _check_sizes(spec, {split: len(pairs) for split, pairs in builder.source.splits.items()})
     return builder
 
 
@@ -351,7 +351,7 @@ def _prepared(
 def find_source(
     name: str, *, data_dir: str | None = None, source_dir: str | None = None
 ) -> Source | None:
-    """The raw files that `load_dataset` would prepare, with all that is wrong in their pairing.
+    """The raw files that `load_dataset` would prepare, with all that is wrong with their listing.
 
     Args:
         name: a key of `DATASETS`.
@@ -365,8 +365,17 @@ def find_source(
     Raises:
         DeepLabError: if the name is unknown or the source cannot be used.
     """
-    builder = _make_builder(*_located(name, data_dir, source_dir))
-    return builder.source if isinstance(builder, Folder) else None
+    spec, data_dir, source_dir = _located(name, data_dir, source_dir)
+    builder = _make_builder(spec, data_dir, source_dir)
+    if not isinstance(builder, Folder):
+        return None
+    source = builder.source
+    if source.problems:  # they say why images are missing
+        return source
+    wrong = [
+        Problem("missing_image", source.path, detail) for detail in _wrong_sizes(spec, source.sizes)
+    ]
+    return dataclasses.replace(source, problems=tuple(wrong))
 
 
 def _located(
@@ -376,7 +385,29 @@ def _located(
     if name not in DATASETS:
         raise unknown_name("data set", name, DATASETS)
     data_dir = _absolute(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    _check_reachable(data_dir)
+    if source_dir is not None and "://" in source_dir:
+        raise DeepLabError(
+            f"raw files are read from this machine only, not from {source_dir}; --data_dir may lie "
+            "elsewhere"
+        )
     return DATASETS[name], data_dir, _absolute(source_dir) if source_dir else None
+
+
+def _check_reachable(data_dir: str) -> None:
+    """Refuses a remote folder that TFDS does not know how to reach, or that does not answer."""
+    scheme, found, _ = data_dir.partition("://")
+    if not found:
+        return
+    if scheme not in _REMOTE:
+        raise DeepLabError(
+            f"{data_dir}: prepared data lies on this machine or at one of "
+            f"{', '.join(f'{name}://' for name in _REMOTE)}"
+        )
+    try:
+        tf.io.gfile.exists(data_dir)
+    except (tf.errors.OpError, ImportError) as error:
+        raise DeepLabError(f"{data_dir} cannot be reached: {str(error).splitlines()[0]}") from error
 
 
 def _check_expected(
@@ -411,10 +442,15 @@ def _check_expected(
 
 def _check_sizes(spec: DatasetSpec, sizes: Mapping[str, int]) -> None:
     """Refuses a part of a published data set, which would give numbers that mean nothing."""
+    for wrong in _wrong_sizes(spec, sizes):
+        raise DeepLabError(wrong)
+
+
+def _wrong_sizes(spec: DatasetSpec, sizes: Mapping[str, int]) -> Iterator[str]:
     for split, found in sizes.items():
         official = find_split(split, spec.split_sizes)
         if official is not None and spec.split_sizes[official] != found:
-            raise DeepLabError(
+            yield (
                 f"{spec.name} has {spec.split_sizes[official]:,} images in the split {split!r}, "
                 f"found {found:,}; a part of it is for the data set 'folder'; to have all: "
                 f"{spec.how_to_get}"

@@ -66,6 +66,11 @@ class Source:
     problems: tuple[Problem, ...] = ()
     stored_ids: Mapping[int, int] | None = None
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Images per split."""
+        return {split: len(pairs) for split, pairs in self.splits.items()}
+
     def fingerprint(self) -> str:
         """A key of the class list, the splits and every file's path, size and time.
 
