@@ -624,3 +624,11 @@ def test_faults_in_a_copy_of_real_images(reference_data: Path, tmp_path: Path) -
             row("colour_mask", labels[6]),
         ]
     )
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder that takes no files")
+def test_an_output_dir_that_takes_no_files(run: Run, tmp_path: Path) -> None:
+    flags = [GIN, f"--source_dir={make_sound(tmp_path / 'source')}"]
+    code, out, err = run("dataset", "check", *flags, "--output_dir=/sys")
+    assert (code, out) == (1, "") and err.count("\n") == 1
+    assert err.startswith("deeplab: cannot write to")

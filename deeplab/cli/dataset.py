@@ -88,14 +88,13 @@ def _prepare(values: flags.FlagValues) -> int:
     _require_data(values)
     if values.output_dir and not values.images:
         raise UsageError("flag --output_dir needs --images")
+    beam_flags = _split_options(values.beam_options)
     import_tensorflow(verbose=values.v > 0)
     from deeplab.configuration import read_data_config
     from deeplab.data import load_dataset
     from deeplab.data.checking import prepare_folders
 
     data_dir = shared_flags.optional_path(values.data_dir)
-    options = values.beam_options
-    beam_flags = None if options is None else shlex.split(options)
     if values.images:
         output_dir = shared_flags.path(values.output_dir or "dataset_list")
         shared_flags.require_writable(output_dir)
@@ -122,6 +121,15 @@ def _prepare(values: flags.FlagValues) -> int:
             f"--source_dir={output_dir}/list.jsonl{known} --model_dir=DIR"
         )
     return 0
+
+
+def _split_options(options: str | None) -> list[str] | None:
+    if options is None:
+        return None
+    try:
+        return shlex.split(options)
+    except ValueError as error:
+        raise UsageError(f"flag --beam_options={options}: {error}") from error
 
 
 def _check(values: flags.FlagValues) -> int:

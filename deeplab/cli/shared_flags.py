@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -170,6 +171,10 @@ def require_writable(path: str) -> None:
     missing = missing_folders(path)
     try:
         make_directory(Path(path))
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise DeepLabError(f"cannot write to {path}: {error.strerror}") from error
     finally:
         remove_empty(missing)
 

@@ -341,6 +341,8 @@ def _prepared(
     if not is_prepared:
         print(f"preparing the data set {spec.name} in {data_dir} (once)", flush=True)
         prepare(spec, builder, data_dir=data_dir, source_dir=source_dir, beam_flags=beam_flags)
+    elif beam_flags is not None:
+        print(f"{spec.name} is prepared already: nothing is left for Apache Beam", flush=True)
     with quiet_tfds(), _naming_damaged(builder.data_path):
         # Read back from the disk, as it will be the next time.
         builder = tfds.builder_from_directory(builder.data_path)
