@@ -9,9 +9,11 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from deeplab.data.sources.channels import RGB, decode_channels, packed
+from deeplab.data.sources.jpeg_file import has_end
 from deeplab.data.sources.open_image import (
     UNREADABLE,
     TooLarge,
+    load_pixels,
     open_image,
     png_bit_depth,
     read_bytes,
@@ -20,6 +22,8 @@ from deeplab.data.sources.open_image import (
 from deeplab.data.sources.problems import FileError, Problem
 
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
+# TensorFlow refuses JPEG files of so many bytes of pixels (core/lib/jpeg/jpeg_mem.cc).
+_MAX_JPEG_BYTES = 2**29
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,9 +85,9 @@ def decode_upright(data: bytes, path: Path) -> tuple[Image.Image, bool]:
     """
     try:
         with open_image(data) as image:
-            image.load()  # a truncated file fails here
+            load_pixels(image, data)
             upright = image.getexif().get(_ORIENTATION, 1) in (0, 1)
-            if image.mode == "RGB" and upright and _is_plain(image.format, data):
+            if image.mode == "RGB" and upright and _is_plain(image, data):
                 return image, True
             if image.mode[0] in "IF":
                 detail = f"has more than 8 bits a channel (mode {image.mode}): convert it to 8 bits"
@@ -103,5 +107,13 @@ def _unreadable(path: Path, error: Exception) -> FileError:
     return FileError(Problem("unreadable", path, why), f"cannot read the image {path}: {why}")
 
 
-def _is_plain(image_format: str | None, data: bytes) -> bool:
-    return image_format in ("JPEG", "MPO") or (image_format == "PNG" and png_bit_depth(data) == 8)
+def _is_plain(image: Image.Image, data: bytes) -> bool:
+    """Whether TensorFlow decodes the bytes of an RGB image, and to the same pixels."""
+    if image.format == "PNG":
+        # Which picture of an animation is the image, decoders may see differently.
+        return png_bit_depth(data) == 8 and not getattr(image, "is_animated", False)
+    return (
+        image.format in ("JPEG", "MPO")
+        and 3 * image.width * image.height < _MAX_JPEG_BYTES
+        and has_end(data)
+    )

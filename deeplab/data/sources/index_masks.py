@@ -21,6 +21,7 @@ from deeplab.data.sources.classes import IGNORE_LABEL, ClassList, Color, ignore_
 from deeplab.data.sources.open_image import (
     UNREADABLE,
     TooLarge,
+    load_pixels,
     open_image,
     png_bit_depth,
     read_bytes,
@@ -102,6 +103,7 @@ def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> M
             if image.format != "PNG":
                 detail = f"is {image.format}, not PNG: formats with losses change ids"
                 raise FileError(Problem("unreadable", path, detail), f"the mask {path} {detail}")
+            load_pixels(image, data)
             mode = image.mode
             pixels = np.asarray(image)
             palette = (image.getpalette("RGB") or []) if mode == "P" else []
