@@ -277,6 +277,24 @@ def test_images_and_masks_that_do_not_pair(tmp_path: Path) -> None:
     refused(source, tmp_path, r"picture02.* have the same name")
 
 
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (8, 9)})
+    for part in ("images", "labels"):
+        (source / part / "train").rename(tmp_path / part)
+        (source / part / "train").symlink_to(tmp_path / part)
+        # Two folders that lead to each other.
+        for name, other in (("x", "y"), ("y", "x")):
+            (tmp_path / f"{part} {name}").mkdir()
+            (tmp_path / f"{part} {name}" / other).symlink_to(tmp_path / f"{part} {other}")
+        (tmp_path / part / "more").symlink_to(tmp_path / f"{part} x")
+        (source / part / "val" / "up").symlink_to(source / part)
+    save(tmp_path / "images y" / "c.png", random_image(8, 9, 5))
+    save(tmp_path / "labels y" / "c.png", random_mask(8, 9))
+    dataset = load(source, tmp_path / "data")
+    assert ids_of(dataset, "train") == ["train/a", "train/more/y/c"]
+    assert ids_of(dataset, "val") == ["val/b"]
+
+
 def test_bad_splits(tmp_path: Path) -> None:
     source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (8, 9), "c": (8, 9)})
     refused(source, tmp_path, r"c\.png lies beside the split folders")

@@ -17,10 +17,10 @@ from deeplab.data.sources.open_image import (
     UNREADABLE,
     load_pixels,
     open_image,
-    read_bytes,
     what_is_wrong,
 )
 from deeplab.data.sources.problems import FileError
+from deeplab.data.sources.regular_file import read_bytes
 from deeplab.data.sources.source import ARRAY_SUFFIX
 from deeplab.errors import DeepLabError
 

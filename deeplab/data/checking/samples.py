@@ -14,8 +14,8 @@ import tensorflow as tf
 from deeplab.data.records.prepared import PreparedDataset
 from deeplab.data.sources.channels import RGB, decode_channels
 from deeplab.data.sources.image_files import decode_upright
-from deeplab.data.sources.open_image import read_bytes
 from deeplab.data.sources.problems import FileError, Problem
+from deeplab.data.sources.regular_file import read_bytes
 from deeplab.data.sources.source import Pair, Source
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
+from deeplab.data.builders.makers import FromSource
 from deeplab.data.datasets import DATASETS
 from deeplab.data.records.preparation import prepare, quiet_tfds
 from deeplab.data.records.record_table import RecordTable
@@ -272,15 +275,25 @@ def _make_builder(
     """
     if source_dir is None and spec.needs_source_dir:
         return _only_copy(spec, data_dir)
+    with quiet_tfds(), _told_how_to_get(spec):
+        builder = spec.make_builder(data_dir, source_dir)
+    if isinstance(builder, Folder):
+        _check_source_sizes(spec, builder.source)
+    return builder
+
+
+@contextlib.contextmanager
+def _told_how_to_get(spec: DatasetSpec) -> Iterator[None]:
     try:
-        with quiet_tfds():
-            builder = spec.make_builder(data_dir, source_dir)
+        yield
     except MissingFiles as error:
         raise DeepLabError(f"{error}; to have {spec.name}: {spec.how_to_get}") from error
+
+
+def _check_source_sizes(spec: DatasetSpec, source: Source) -> None:
     # A source with problems is only looked at, and they say why images are missing.
-    if isinstance(builder, Folder) and not builder.source.problems:
-        _check_sizes(spec, {split: len(pairs) for split, pairs in builder.source.splits.items()})
-    return builder
+    if not source.problems:
+        _check_sizes(spec, {split: len(pairs) for split, pairs in source.splits.items()})
 
 
 def _only_copy(spec: DatasetSpec, data_dir: str) -> tfds.core.DatasetBuilder:
@@ -340,8 +353,14 @@ def find_source(
     Raises:
         DeepLabError: if the name is unknown or the source cannot be used.
     """
-    builder = _make_builder(*_located(name, data_dir, source_dir))
-    return builder.source if isinstance(builder, Folder) else None
+    spec, data_dir, source_dir = _located(name, data_dir, source_dir)
+    if source_dir is None or not isinstance(spec.make_builder, FromSource):
+        return None
+    # Without a builder, whose place depends on the state of every file.
+    with _told_how_to_get(spec):
+        source = spec.make_builder.scan(Path(source_dir))
+    _check_source_sizes(spec, source)
+    return source
 
 
 def _located(

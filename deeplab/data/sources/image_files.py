@@ -16,10 +16,10 @@ from deeplab.data.sources.open_image import (
     load_pixels,
     open_image,
     png_bit_depth,
-    read_bytes,
     what_is_wrong,
 )
 from deeplab.data.sources.problems import FileError, Problem
+from deeplab.data.sources.regular_file import read_bytes
 
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 # TensorFlow refuses JPEG files of so many bytes of pixels (core/lib/jpeg/jpeg_mem.cc).

@@ -24,10 +24,10 @@ from deeplab.data.sources.open_image import (
     load_pixels,
     open_image,
     png_bit_depth,
-    read_bytes,
     what_is_wrong,
 )
 from deeplab.data.sources.problems import FileError, Problem
+from deeplab.data.sources.regular_file import read_bytes
 
 # Offset in a PNG file, whose first chunk is IHDR.
 _PNG_COLOR_TYPE = 25

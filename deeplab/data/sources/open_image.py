@@ -6,7 +6,6 @@ import io
 import struct
 import threading
 import zlib
-from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
@@ -70,18 +69,6 @@ def load_pixels(image: Image.Image, data: bytes) -> None:
     if image.format == "PNG":
         check_png(data)
     image.load()
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a file.
-
-    Raises:
-        OSError: with the reason alone as text.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise OSError(error.strerror or str(error)) from error
 
 
 def what_is_wrong(error: Exception) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from deeplab.data.sources.classes import ClassList
 from deeplab.data.sources.problems import FileError, Problem, refuse
+from deeplab.data.sources.regular_file import state_of
 from deeplab.errors import DeepLabError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -69,6 +70,9 @@ class Source:
         """A key of the class list, the splits and every file's path, size and time.
 
         A repaired mask gives another key, so that the old prepared copy is never used again.
+
+        Raises:
+            FileError: if a file is not there, or no regular file.
         """
         classes = self.classes
         key = [classes.names, classes.colors, classes.ignore]
@@ -100,7 +104,8 @@ def image_suffixes(channels: int) -> tuple[str, ...]:
 def find_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     """Files below a folder by their relative path without extension, in that order.
 
-    Hidden files and other suffixes are passed over.
+    Hidden files and other suffixes are passed over, and links to folders that they lie in. What
+    is found may be no regular file.
 
     Raises:
         DeepLabError: if the folder is missing or unreadable, if two files differ in the
@@ -113,8 +118,17 @@ def find_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
         raise DeepLabError(f"cannot read {error.filename}: {error.strerror}") from error
 
     found: dict[str, Path] = {}
+    above = {os.fspath(folder): frozenset({os.path.realpath(folder)})}
     for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        around = above.pop(place)
+        inner = {
+            name: os.path.realpath(os.path.join(place, name))
+            for name in folders
+            if not name.startswith(".")
+        }
+        folders[:] = [name for name, real in inner.items() if real not in around]
+        for name in folders:
+            above[os.path.join(place, name)] = around | {inner[name]}
         for name in names:
             path = Path(place, name)
             if name.startswith(".") or path.suffix.lower() not in suffixes:
@@ -272,6 +286,7 @@ def _share(name: str) -> float:
 
 def _stat(path: Path) -> os.stat_result:
     try:
-        return path.stat()
+        return state_of(path)
     except OSError as error:
-        raise DeepLabError(f"cannot read {path}: {error.strerror}") from error
+        problem = Problem("unreadable", path, str(error))
+        raise FileError(problem, f"cannot read {path}: {error}") from error
