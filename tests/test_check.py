@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from archives import expect_dummies
 from broken_folders import COLORS, FAULTS, HARMLESS, Expected, make_sound, save_palette
+from PIL import Image
 from source_folders import make_folder, numbered, random_image, random_mask, save
 
 from deeplab.cli.main import main
@@ -225,6 +226,29 @@ def test_which_splits_may_share_images(
     assert duplicates.add(b"same", samples[0]) is None
     assert (duplicates.add(b"same", samples[1]) is not None) == is_problem
     assert duplicates.add(b"other", samples[1]) is None
+
+
+def _turn(path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down: the size stays
+    with Image.open(path) as image:
+        image.load()
+    image.save(path, exif=exif)
+
+
+def test_images_and_masks_that_exif_turns_are_noted(tmp_path: Path) -> None:
+    source = make_sound(tmp_path / "source")
+    for name in ("images/val/q00", "images/val/q01", "labels/val/q01"):
+        _turn(source / f"{name}.png")
+    result = check(source, tmp_path)
+    assert result.ok and result.notes == (
+        "2 images are turned as their EXIF orientation says, 1 of their masks too: each mask must "
+        "fit the turned image",
+    )
+    _turn(source / "labels/val/q02.png")
+    assert check(source, tmp_path).notes[1] == (
+        "2 masks are turned as their own EXIF orientation says, 1 of them of images that are not"
+    )
 
 
 # Colours

@@ -13,12 +13,14 @@ from PIL import Image
 from source_folders import random_image, random_mask, save
 
 from deeplab.data.records.decode import decode_image, decode_label
+from deeplab.data.sources.class_colors import ClassColors
 from deeplab.data.sources.classes import default_colors, read_class_file, read_classes
 from deeplab.data.sources.image_files import read_image
 from deeplab.data.sources.index_masks import (
     IdRule,
     check_something_to_learn,
     check_something_to_measure,
+    decode_mask,
     encode_label,
     read_index_mask,
 )
@@ -194,6 +196,39 @@ def test_the_orientation_of_exif_is_applied(tmp_path: Path) -> None:
     encoded = read_image(tmp_path / "a.png")
     assert (encoded.height, encoded.width) == (10, 6)
     np.testing.assert_array_equal(decode_image(encoded.data), np.rot90(pixels, -1))
+
+
+TURNS = {
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: lambda pixels: np.rot90(np.fliplr(pixels)),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(np.fliplr(pixels), -1),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("orientation", [*TURNS, 0, 1, 9])
+@pytest.mark.parametrize("form", ["grey", "palette", "16-bit grey", "colour", "bits"])
+def test_the_orientation_of_a_masks_own_exif_is_applied(
+    form: str, orientation: int, tmp_path: Path
+) -> None:
+    mask = random_mask(5, 8, (0, 1) if form == "bits" else (0, 1, 2, 255))
+    colors = np.array(default_colors(256), np.uint8)
+    pixels = {"16-bit grey": mask.astype(np.uint16), "colour": colors[mask]}.get(form, mask)
+    image = Image.fromarray(mask == 1 if form == "bits" else pixels)
+    if form == "palette":
+        image.putpalette(colors.ravel().tolist())
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "mask.png", exif=exif)
+    known = ClassColors(default_colors(3)) if form == "colour" else None
+    read = decode_mask((tmp_path / "mask.png").read_bytes(), tmp_path / "mask.png", known)
+    expected = TURNS[orientation](mask) if orientation in TURNS else mask
+    np.testing.assert_array_equal(read.ids, expected)
+    assert read.is_turned == (orientation in TURNS)
+    assert read.form == {"bits": "grey"}.get(form, form)
 
 
 def test_16_bit_images(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import heapq
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +135,7 @@ def _check(
     forms: Counter[str] = Counter()
     duplicates = Duplicates(disjoint)
     usable: list[Sample] = []
+    turned: Counter[tuple[bool, bool]] = Counter()
     # Pillow decodes outside of Python's lock: threads use all cores and need no second start.
     with (
         track("checking", len(samples), unit="images", silent=silent) as progress,
@@ -145,6 +146,7 @@ def _check(
             splits.setdefault(sample.split, SplitTally.empty(len(rule.class_names))).add(facts)
             found += facts.problems
             ids |= facts.ids
+            turned[facts.image_is_turned, facts.mask_is_turned] += 1
             if facts.form is not None:
                 forms[facts.form] += 1
             if facts.image_hash is not None:
@@ -163,7 +165,7 @@ def _check(
         ignore_label=rule.ids.ignore_label,
         splits=splits,
         problems=tuple(sorted(found, key=lambda problem: order.index(problem.kind))),
-        notes=(*notes, *_notes(splits, forms, rule, disjoint)),
+        notes=(*notes, *_notes(splits, forms, rule, disjoint), *_turned_notes(turned)),
         mask_forms=dict(forms),
         examples=tuple(_example(sample, rule) for sample in _choose(usable)),
     )
@@ -224,6 +226,28 @@ def _notes(
     if absent:
         count = f"{len(absent)} of {len(rule.class_names)}"
         notes.append(f"{count} classes have no pixel: {', '.join(absent)}")
+    return notes
+
+
+def _turned_notes(turned: Mapping[tuple[bool, bool], int]) -> list[str]:
+    """What the orientation of EXIF did.
+
+    Args:
+        turned: (whether the image is turned, whether the mask is) -> how many.
+    """
+    images = turned[True, False] + turned[True, True]
+    masks = turned[False, True] + turned[True, True]
+    notes = []
+    if images:
+        notes.append(
+            f"{images} images are turned as their EXIF orientation says, {turned[True, True]} of "
+            "their masks too: each mask must fit the turned image"
+        )
+    if turned[False, True]:
+        notes.append(
+            f"{masks} masks are turned as their own EXIF orientation says, "
+            f"{turned[False, True]} of them of images that are not"
+        )
     return notes
 
 

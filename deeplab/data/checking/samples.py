@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,22 @@ from deeplab.data.sources.regular_file import read_bytes
 from deeplab.data.sources.source import Pair, Source
 
 
-def decode_rgb(data: bytes, path: Path) -> npt.NDArray[np.uint8]:
-    """The pixels that `decode_upright` gives."""
-    return np.asarray(decode_upright(data, path)[0])
+class Picture(NamedTuple):
+    """An image.
+
+    Attributes:
+        pixels: uint8 [H, W, C], upright.
+        is_turned: whether the orientation of EXIF was applied.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    is_turned: bool
+
+
+def decode_rgb(data: bytes, path: Path) -> Picture:
+    """What `decode_upright` gives."""
+    decoded = decode_upright(data, path)
+    return Picture(np.asarray(decoded.image), decoded.is_turned)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,23 +47,25 @@ class Sample:
         pair: its id and where it lies; for records both paths are DATA SET/SPLIT/ID.
         image: reads the bytes of the image file; OSError or FileError.
         label: reads the bytes of the mask file, likewise.
-        decode: the bytes of the image file, and the path for messages -> uint8 [H, W, C], upright;
-            FileError. By default of three channels.
+        decode: the bytes of the image file, and the path for messages -> the image; FileError.
+            By default of three channels.
     """
 
     split: str
     pair: Pair
     image: Callable[[], bytes]
     label: Callable[[], bytes]
-    decode: Callable[[bytes, Path], npt.NDArray[np.uint8]] = decode_rgb
+    decode: Callable[[bytes, Path], Picture] = decode_rgb
 
 
 def samples_of_source(source: Source) -> list[Sample]:
     """The pairs of all splits in their order."""
     channels = source.classes.channels
-    decode = (
-        decode_rgb if channels == RGB else functools.partial(decode_channels, channels=channels)
-    )
+
+    def decode_more(data: bytes, path: Path) -> Picture:
+        return Picture(decode_channels(data, path, channels), is_turned=False)
+
+    decode = decode_rgb if channels == RGB else decode_more
     return [
         Sample(
             split,

@@ -11,6 +11,7 @@ import dataclasses
 import io
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from deeplab.data.sources.open_image import (
     load_pixels,
     open_image,
     png_bit_depth,
+    upright,
     what_is_wrong,
 )
 from deeplab.data.sources.problems import FileError, Problem
@@ -50,11 +52,13 @@ class Mask:
         form: "grey", "16-bit grey", "palette" or "colour".
         recoloured: how many pixels of a palette mask have another id by their colour, which
             counts, than by their index; None if indices or levels were taken.
+        is_turned: whether the orientation of EXIF, which a mask may state too, was applied.
     """
 
     ids: Labels
     form: str
     recoloured: int | None = None
+    is_turned: bool = False
 
 
 def read_index_mask(path: Path, colors: ClassColors | None = None) -> Labels:
@@ -105,16 +109,23 @@ def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> M
                 raise FileError(Problem("unreadable", path, detail), f"the mask {path} {detail}")
             load_pixels(image, data)
             mode = image.mode
-            pixels = np.asarray(image)
             palette = (image.getpalette("RGB") or []) if mode == "P" else []
-            if mode == "RGBA":
-                pixels = pixels[..., :3]
+            turned, is_turned = upright(image)
+            pixels = np.asarray(turned)
     except FileError:
         raise
     except (TooLarge, *UNREADABLE) as error:
         raise _unreadable(path, error) from error
     if mode == "P":
-        return _of_palette(pixels, palette, colors)
+        mask = _of_palette(pixels, palette, colors)
+    else:
+        mask = _of_pixels(pixels, mode, data, path, colors)
+    return dataclasses.replace(mask, is_turned=is_turned)
+
+
+def _of_pixels(
+    pixels: npt.NDArray[Any], mode: str, data: bytes, path: Path, colors: ClassColors
+) -> Mask:
     if mode == "1":
         return Mask(pixels.astype(np.uint8), "grey")
     if mode == "L":
@@ -127,6 +138,7 @@ def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> M
         return Mask(pixels.astype(np.uint16), "16-bit grey")
     # Pillow cuts 16 bits of a colour down to 8, which is no exact match any more.
     if mode in ("RGB", "RGBA") and png_bit_depth(data) == 8:
+        pixels = pixels[..., :3]
         ids = colors.of_pixels(pixels)
         if ids is not None:
             return Mask(ids, "colour")

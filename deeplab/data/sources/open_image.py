@@ -7,7 +7,7 @@ import struct
 import threading
 import zlib
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from deeplab.data.sources.png_file import SIGNATURE, check_png
 from deeplab.errors import DeepLabError
@@ -21,6 +21,7 @@ _MALFORMED = (IndexError, KeyError, TypeError, EOFError, OverflowError, zlib.err
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, *_MALFORMED)
 
 _PNG_BIT_DEPTH = 24  # offset in the file, whose first chunk is IHDR
+_ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 _OPENING = threading.Lock()
 
 
@@ -69,6 +70,23 @@ def load_pixels(image: Image.Image, data: bytes) -> None:
     if image.format == "PNG":
         check_png(data)
     image.load()
+
+
+def upright(image: Image.Image) -> tuple[Image.Image, bool]:
+    """Turns an image as the orientation of its EXIF says; no pixel gets another value.
+
+    Args:
+        image: decoded.
+
+    Returns:
+        The image and whether it was turned; if not, it is the same one.
+
+    Raises:
+        OSError, ValueError: as listed in `UNREADABLE`, if its EXIF is damaged.
+    """
+    if image.getexif().get(_ORIENTATION, 1) not in range(2, 9):
+        return image, False
+    return ImageOps.exif_transpose(image), True
 
 
 def what_is_wrong(error: Exception) -> str:

@@ -202,7 +202,7 @@ def check_sizes(pair: Pair, image: Sequence[int], label: Sequence[int]) -> None:
     """
     if tuple(image) != tuple(label):
         turned = tuple(image) == tuple(reversed(label))
-        advice = "; if EXIF turns the image, turn the mask too" if turned else ""
+        advice = "; if EXIF turns one of them, turn the other too" if turned else ""
         size = f"{label[1]}x{label[0]}"
         expected = f"{image[1]}x{image[0]}"
         raise FileError(
