@@ -24,8 +24,10 @@ from deeplab.data.checking.duplicates import Duplicates
 from deeplab.data.checking.result import CheckResult, SplitTally
 from deeplab.data.checking.samples import Sample
 from deeplab.data.records.decode import decode_label
+from deeplab.data.sources.classes import default_colors
 from deeplab.data.sources.problems import KINDS
 from deeplab.data.sources.source import Pair
+from deeplab.errors import DeepLabError
 
 GIN = "--gin_file=dataset/folder.gin"
 
@@ -280,15 +282,75 @@ def test_masks_in_class_colours_are_converted_by_colour(mode: str, tmp_path: Pat
     np.testing.assert_array_equal(decode_label(record["label"]), mask)
 
 
-def test_one_other_colour_and_the_palettes_indices_count(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ids", "palette"),
+    [
+        ((0, 1, 2), (COLORS[0], COLORS[1], (1, 2, 3))),  # where both agree but for one colour
+        ((0, 1, 2), ((9, 9, 9), (8, 8, 8), (1, 2, 3))),
+        ((0, 2), (COLORS[0], COLORS[0], (1, 2, 3))),  # the colour that disagrees is not used
+        ((0, 1, 2, 255), (*COLORS[:2], *[(7, 7, 7)] * 253, (224, 224, 192))),
+    ],
+)
+def test_one_other_colour_and_the_palettes_indices_count(
+    ids: tuple[int, ...], palette: tuple[tuple[int, int, int], ...], tmp_path: Path
+) -> None:
     source = make_sound(tmp_path / "source")
-    mask = random_mask(24, 32, (0, 1, 2))
-    save_palette(source / "labels/val/q00.png", mask, (COLORS[1], COLORS[0], (1, 2, 3)))
+    mask = random_mask(24, 32, ids)
+    save_palette(source / "labels/val/q00.png", mask, palette)
     (problem,) = check(source, tmp_path / "data").problems
     assert "its indices are the class ids" in problem.detail
     dataset = load_dataset("folder", data_dir=str(tmp_path / "data"), source_dir=str(source))
     record = next(iter(dataset.records("val")))
     np.testing.assert_array_equal(decode_label(record["label"]), mask)
+
+
+@pytest.mark.parametrize(
+    ("ids", "palette", "message"),
+    [
+        (
+            (0, 1, 2),
+            (COLORS[1], COLORS[0], (1, 2, 3)),
+            r"index 0, \(128, 0, 0\), is that of class 1, but the colours \(1, 2, 3\) are no",
+        ),
+        ((1, 2), ((1, 1, 1), (224, 224, 192), (1, 2, 3)), "index 1, .* is that of class 255"),
+        ((1, 2, 255), (*[(1, 2, 3)] * 255, COLORS[2]), r"index 255, \(0, 128, 0\), .* class 2"),
+    ],
+)
+def test_a_palette_that_can_be_read_in_two_ways_is_refused(
+    ids: tuple[int, ...],
+    palette: tuple[tuple[int, int, int], ...],
+    message: str,
+    tmp_path: Path,
+) -> None:
+    source = make_sound(tmp_path / "source")
+    mask = random_mask(24, 32, ids)
+    save_palette(source / "labels/val/q00.png", mask, palette)
+    (problem,) = check(source, tmp_path / "data").problems
+    assert (problem.kind, problem.is_warning) == ("colour_mask", False)
+    assert re.search(message, problem.detail) and 'remove "colors"' in problem.detail
+    arguments = {"data_dir": str(tmp_path / "data"), "source_dir": str(source)}
+    with pytest.raises(DeepLabError, match=r"the mask .*q00\.png has a palette whose colours"):
+        load_dataset("folder", **arguments)
+    # Without colours of classes there is one way.
+    (source / "classes.json").write_text('{"classes": ["background", "cat", "dog"]}')
+    record = next(iter(load_dataset("folder", **arguments).records("val")))
+    np.testing.assert_array_equal(decode_label(record["label"]), mask)
+
+
+@pytest.mark.parametrize("with_colors", [False, True])
+def test_masks_with_the_palette_of_pascal_are_read_by_index(
+    with_colors: bool, tmp_path: Path
+) -> None:
+    source = make_sound(tmp_path / "source")
+    names = [f"class {index}" for index in range(21)]
+    content = {"classes": names} | ({"colors": default_colors(21)} if with_colors else {})
+    (source / "classes.json").write_text(json.dumps(content))
+    mask = random_mask(24, 32, (*range(21), 255))
+    save_palette(source / "labels/val/q00.png", mask, default_colors(256))
+    (problem,) = check(source, tmp_path / "data").problems
+    assert problem.kind == "palette_mask" and problem.is_warning
+    dataset = load_dataset("folder", data_dir=str(tmp_path / "data"), source_dir=str(source))
+    np.testing.assert_array_equal(decode_label(next(iter(dataset.records("val")))["label"]), mask)
 
 
 def test_a_colour_of_two_classes_is_neither(tmp_path: Path) -> None:

@@ -91,6 +91,25 @@ def test_a_mask_in_colours_is_refused(tmp_path: Path) -> None:
         read_index_mask(path)
 
 
+def test_alpha_beside_grey_levels_is_not_looked_at(tmp_path: Path) -> None:
+    mask = random_mask(5, 8)
+    alpha = Image.fromarray(random_mask(5, 8, range(256), 1))
+    Image.merge("LA", (Image.fromarray(mask), alpha)).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_index_mask(tmp_path / "mask.png"), mask)
+
+
+def test_16_bit_grey_with_alpha_names_the_way_out(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + checksum
+
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 4, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(9))) + chunk(b"IEND", b"")
+    (tmp_path / "mask.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    with pytest.raises(DeepLabError, match=r"grey with alpha of 16 bits.*save it without alpha"):
+        read_index_mask(tmp_path / "mask.png")
+
+
 def test_a_jpeg_mask_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "mask.jpg", random_mask(8, 8))
     with pytest.raises(DeepLabError, match="JPEG, not PNG"):

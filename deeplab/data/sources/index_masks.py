@@ -34,6 +34,7 @@ from deeplab.data.sources.regular_file import read_bytes
 # Offset in a PNG file, whose first chunk is IHDR.
 _PNG_COLOR_TYPE = 25
 _PNG_GREY = 0
+_PNG_GREY_ALPHA = 4
 
 _SHOWN_IDS = 8
 
@@ -117,7 +118,7 @@ def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> M
     except (TooLarge, *UNREADABLE) as error:
         raise _unreadable(path, error) from error
     if mode == "P":
-        mask = _of_palette(pixels, palette, colors)
+        mask = _of_palette(pixels, palette, path, colors)
     else:
         mask = _of_pixels(pixels, mode, data, path, colors)
     return dataclasses.replace(mask, is_turned=is_turned)
@@ -134,6 +135,8 @@ def _of_pixels(
             # Pillow stretches grey levels of 2 and 4 bits to 0..255; the ids are the levels.
             pixels = pixels // np.uint8(255 // (2**depth - 1))
         return Mask(pixels, "grey")
+    if mode == "LA":
+        return Mask(pixels[..., 0], "grey")
     if mode.startswith("I"):  # 16-bit grey
         return Mask(pixels.astype(np.uint16), "16-bit grey")
     # Pillow cuts 16 bits of a colour down to 8, which is no exact match any more.
@@ -143,6 +146,11 @@ def _of_pixels(
         if ids is not None:
             return Mask(ids, "colour")
         detail = f"is an image in colours ({mode}): {_way_out(pixels, colors)}"
+    elif data[_PNG_COLOR_TYPE] == _PNG_GREY_ALPHA:
+        detail = (
+            "is grey with alpha of 16 bits, which is not read exactly: save it without alpha, as "
+            f"{_INDEX_MASK}"
+        )
     else:
         detail = f"is an image in colours ({mode}), expected an index mask: {_INDEX_MASK}"
     raise FileError(Problem("colour_mask", path, detail), f"the mask {path} {detail}")
@@ -151,14 +159,27 @@ def _of_pixels(
 _INDEX_MASK = "a grey or palette PNG whose levels are class ids"
 
 
-def _of_palette(indices: npt.NDArray[np.uint8], palette: list[int], colors: ClassColors) -> Mask:
+def _of_palette(
+    indices: npt.NDArray[np.uint8], palette: list[int], path: Path, colors: ClassColors
+) -> Mask:
     table: list[Color] = [
         (palette[i], palette[i + 1], palette[i + 2]) for i in range(0, len(palette) - 2, 3)
     ]
     ids = colors.of_palette(indices, table)
-    if ids is None:
-        return Mask(indices, "palette")
-    return Mask(ids, "palette", int(np.count_nonzero(ids != indices)))
+    if ids is not None:
+        return Mask(ids, "palette", int(np.count_nonzero(ids != indices)))
+    for index, id_ in colors.contradictions(indices, table).items():
+        used = np.unique(indices).tolist()
+        others = colors.unknown([table[other] for other in used if other < len(table)])
+        rest = f"the colours {listed_colors(others)} are" if others else "an index beyond it is"
+        detail = (
+            f"has a palette whose colours and indices disagree: the colour of its index {index}, "
+            f"{listed_colors([table[index]])}, is that of class {id_}, but {rest} no class's in "
+            'classes.json; give every class its colour there, or remove "colors" if the indices '
+            "are the class ids"
+        )
+        raise FileError(Problem("colour_mask", path, detail), f"the mask {path} {detail}")
+    return Mask(indices, "palette")
 
 
 def _way_out(pixels: npt.NDArray[np.uint8], colors: ClassColors) -> str:
