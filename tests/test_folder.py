@@ -72,6 +72,46 @@ def test_names_of_splits_that_mean_the_same(tmp_path: Path) -> None:
     assert (dataset.train_split, dataset.eval_split) == ("training", "validation")
 
 
+@pytest.mark.parametrize("kind", ["folders", "split lists", "list"])
+def test_names_of_splits_in_any_case(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = {"Train/a": (8, 9), "Train/d": (8, 9), "VAL/b": (8, 9), "Extra/c": (8, 9)}
+    source = path = make_folder(tmp_path / "source", sizes)
+    if kind == "split lists":
+        (source / "splits").mkdir()
+    lines = ["image,label,split"]
+    for name in sizes:
+        split = name.split("/")[0]
+        lines.append(f"images/{name}.png,labels/{name}.png,{split}")
+        if kind == "split lists":
+            with (source / "splits" / f"{split}.txt").open("a") as file:
+                file.write(f"{name}\n")
+    if kind == "list":
+        path = source / "list.csv"
+        path.write_text("\n".join(lines))
+    dataset = load(path, tmp_path / "data")
+    assert dataset.splits == {"train": 2, "val": 1, "extra": 1}
+    assert list(dataset.splits) == ["train", "val", "extra"]
+    assert (dataset.train_split, dataset.eval_split) == ("train", "val")
+    assert ids_of(dataset, "Validation") == ids_of(dataset, "val")
+    assert ids_of(dataset, "Extra") == ids_of(dataset, "extra")
+    assert "hash" not in capsys.readouterr().out
+
+
+def test_two_spellings_of_a_split(tmp_path: Path) -> None:
+    sizes = {"train/a": (8, 9), "Train/d": (8, 9), "val/b": (8, 9)}
+    source = make_folder(tmp_path / "source", sizes)
+    refused(source, tmp_path, "images: '[Tt]rain' and '[Tt]rain' name the same split: choose one")
+    (source / "splits").mkdir()
+    (source / "splits/val.txt").write_text("val/b")
+    (source / "splits/Val.txt").write_text("train/a")
+    refused(source, tmp_path, "splits: 'Val' and 'val' name the same split")
+    rows = [f"images/{name}.png,labels/{name}.png,{name.split('/')[0]}" for name in sizes]
+    (source / "list.csv").write_text("\n".join(["image,label,split", *rows]))
+    refused(source / "list.csv", tmp_path, r"list\.csv: 'train' and 'Train' name the same split")
+
+
 def test_records_hold_the_images_and_masks(tmp_path: Path) -> None:
     source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (7, 5)}, suffix=".jpg")
     dataset = load(source, tmp_path / "data")

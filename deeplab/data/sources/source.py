@@ -251,24 +251,40 @@ def split_order(name: str) -> tuple[int, str]:
 
 
 def find_split(name: str, splits: Iterable[str]) -> str | None:
-    """The split of that name, or of one that means the same ("val" and "validation")."""
+    """The split of that name, or of one that means the same ("val", "validation" and "Val")."""
     available = tuple(splits)
     if name in available:
         return name
-    names = next((names for names in _SYNONYMS if name in names), ())
+    lower = name.lower()
+    names = next((names for names in _SYNONYMS if lower in names), (lower,))
     return next((other for other in names if other in available), None)
 
 
-def check_split_name(name: str, where: Path) -> None:
-    """Refuses names that TFDS cannot store.
+def split_names(found: Iterable[str], where: Path) -> dict[str, str]:
+    """What splits are called, in lower case, by the names that were found.
+
+    Args:
+        found: names as somebody spelt them.
+        where: the folder or list, for the message.
 
     Raises:
-        DeepLabError: if the name has other characters than letters, digits, "_", or is "all".
+        DeepLabError: if one has other characters than letters, digits, "_", or is "all", or if
+            two differ in case only.
     """
-    if not name.isascii() or not name.replace("_", "a").isalnum() or name.lower() == "all":
-        raise DeepLabError(
-            f"{where}: {name!r} cannot name a split: letters, digits and _ only, and not 'all'"
-        )
+    names: dict[str, str] = {}
+    spelt: dict[str, str] = {}
+    for name in found:
+        lower = name.lower()
+        if not name.isascii() or not name.replace("_", "a").isalnum() or lower == "all":
+            raise DeepLabError(
+                f"{where}: {name!r} cannot name a split: letters, digits and _ only, and not 'all'"
+            )
+        if spelt.setdefault(lower, name) != name:
+            raise DeepLabError(
+                f"{where}: {spelt[lower]!r} and {name!r} name the same split: choose one spelling"
+            )
+        names[name] = lower
+    return names
 
 
 def _is_utf8(name: str) -> bool:

@@ -13,11 +13,11 @@ from deeplab.data.sources.source import (
     MissingFiles,
     Pair,
     Source,
-    check_split_name,
     find_files,
     image_suffixes,
     match_files,
     split_by_hash,
+    split_names,
     split_order,
 )
 from deeplab.errors import DeepLabError
@@ -52,6 +52,7 @@ def scan_folder(path: Path) -> Source:
 
     Splits are those of `splits/NAME.txt` (then only images that are listed need a mask), else the
     folders below `images/` if one of them is named as a split, else 90/10 by a hash of the name.
+    Their names are taken in lower case.
 
     Images and masks without a partner become problems of the source.
 
@@ -74,7 +75,7 @@ def scan_two_folders(path: Path, images: Path, labels: Path, classes: ClassList)
     """Reads a folder of images and one of masks, which may lie anywhere.
 
     Splits are the folders below `images` if one of them is named as a split, else 90/10 by a hash
-    of the name.
+    of the name. Their names are taken in lower case.
 
     Args:
         path: what the source is called.
@@ -116,7 +117,7 @@ def scan_segnet(path: Path, classes: ClassList, splits: Sequence[str]) -> Source
 
 def _folder_splits(pairs: Sequence[Pair], images: Path) -> dict[str, tuple[Pair, ...]] | None:
     tops = {pair.id: pair.id.split("/")[0] if "/" in pair.id else None for pair in pairs}
-    if not SPLIT_NAMES.intersection(top for top in tops.values() if top):
+    if not SPLIT_NAMES.intersection(top.lower() for top in tops.values() if top):
         return None
     groups: dict[str, list[Pair]] = {}
     for pair in pairs:
@@ -126,9 +127,8 @@ def _folder_splits(pairs: Sequence[Pair], images: Path) -> dict[str, tuple[Pair,
                 f"{pair.image} lies beside the split folders of {images}: put it into one of them"
             )
         groups.setdefault(top, []).append(pair)
-    for split in groups:
-        check_split_name(split, images)
-    return {split: tuple(groups[split]) for split in sorted(groups, key=split_order)}
+    splits = {name: tuple(groups[top]) for top, name in split_names(groups, images).items()}
+    return {split: splits[split] for split in sorted(splits, key=split_order)}
 
 
 def _listed_source(path: Path, classes: ClassList, lists: Sequence[Path]) -> Source:
@@ -138,8 +138,8 @@ def _listed_source(path: Path, classes: ClassList, lists: Sequence[Path]) -> Sou
     splits = {}
     problems: list[Problem] = []
     used: set[str] = set()
-    for file in sorted(lists, key=lambda file: split_order(file.stem)):
-        check_split_name(file.stem, file)
+    names = split_names([file.stem for file in lists], path / "splits")
+    for file in sorted(lists, key=lambda file: split_order(names[file.stem])):
         found = [
             _listed_pair(name, file, image_files, label_files, suffixes)
             for name in read_names(file)
@@ -148,7 +148,7 @@ def _listed_source(path: Path, classes: ClassList, lists: Sequence[Path]) -> Sou
         pairs = tuple(item for item in found if isinstance(item, Pair))
         used.update(pair.id for pair in pairs)
         if pairs:
-            splits[file.stem] = pairs
+            splits[names[file.stem]] = pairs
     unused = len(image_files) - len(used)
     note = f"{unused} of {len(image_files)} images are in no split list" if unused else ""
     # An image may be in several lists; once is enough to say that it has no mask.

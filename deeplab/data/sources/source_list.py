@@ -13,9 +13,9 @@ from deeplab.data.sources.source import (
     LABEL_SUFFIXES,
     Pair,
     Source,
-    check_split_name,
     image_suffixes,
     split_by_hash,
+    split_names,
     split_order,
 )
 from deeplab.errors import DeepLabError
@@ -29,8 +29,9 @@ def scan_list(path: Path) -> Source:
     Args:
         path: a .csv file with a header, or a .jsonl file with an object a line. Paths in it are
             relative to its folder (or absolute), where classes.json or classes.txt is expected
-            too. Without the column split the images are split 90/10 by a hash of the name. Files
-            that are named but do not exist become problems of the source.
+            too. Names of splits are taken in lower case. Without the column split the images are
+            split 90/10 by a hash of the name. Files that are named but do not exist become
+            problems of the source.
 
     Raises:
         DeepLabError: if the list is unreadable or empty, or a line makes no sense.
@@ -70,12 +71,12 @@ def scan_list(path: Path) -> Source:
     for pair, split in rows:
         if not split:
             raise DeepLabError(f"{path}: {pair.id} has no split, others have one")
-        check_split_name(split, path)
         groups.setdefault(split, []).append(pair)
+    splits = {name: tuple(groups[split]) for split, name in split_names(groups, path).items()}
     return Source(
         path,
         classes,
-        {split: tuple(groups[split]) for split in sorted(groups, key=split_order)},
+        {split: splits[split] for split in sorted(splits, key=split_order)},
         problems=tuple(problems),
     )
 
