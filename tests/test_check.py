@@ -19,7 +19,7 @@ from source_folders import make_folder, numbered, random_image, random_mask, sav
 
 from deeplab.cli.main import main
 from deeplab.data import DATASETS, DataConfig, load_dataset
-from deeplab.data.checking import check_named, class_weights, weights_binding
+from deeplab.data.checking import check_named, class_weights, render_check, weights_binding
 from deeplab.data.checking.duplicates import Duplicates
 from deeplab.data.checking.result import CheckResult, SplitTally
 from deeplab.data.checking.samples import Sample
@@ -199,6 +199,9 @@ def test_split_lists(tmp_path: Path) -> None:
         ("missing_image", "splits/train.txt", True),
         ("missing_mask", "images/picture03.png", True),
     ]
+    table = " ".join(render_check(result).split())
+    assert "missing_image, 1 x a mask, or an entry of a list, without an image" in table
+    assert "splits/train.txt: names 'picture09', but images/ has no picture09.jpg," in table
     assert {name: tally.num_images for name, tally in result.splits.items()} == {
         "train": 2,
         "val": 1,

@@ -300,6 +300,34 @@ def test_bad_class_lists(tmp_path: Path, content: str, message: str) -> None:
         read_class_file(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("classes.json", "[" * 100_000, "the brackets are nested too deeply"),
+        ("classes.json", f'{{"classes": {"9" * 5000}}}', "a number has too many digits"),
+        ("classes.json", '{"classes": ["a", "b\\nc"]}', r"class 1, 'b\\nc', has a control"),
+        ("classes.json", '{"classes": ["a", "\\ud800"]}', "class 1, .* has a control character"),
+        ("classes.json", '{"classes": ["a\\u2028b", "c"]}', "class 0, .* has a control character"),
+        ("classes.txt", "a\nb\x85c\nd\n", "class 1, .* has a control character"),
+        ("classes.txt", "a\nb\tc\nd\n", "class 1, .* has a control character"),
+        ("classes.txt", "\n", r"lists 0 class\(es\)"),
+        ("classes.txt", f"{'a' * 999}\n{'a' * 999}", r"0 and 1 are both named 'a{59}\.\.\.$"),
+    ],
+)
+def test_hostile_class_lists(tmp_path: Path, name: str, content: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(DeepLabError, match=message) as caught:
+        read_class_file(path)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_class_names_of_all_scripts(tmp_path: Path) -> None:
+    names = ("Straße", "道路", "नमस्ते", "کلاس\u200cها", "🚗")
+    (tmp_path / "classes.txt").write_bytes("\r\n".join(names).encode())
+    assert read_classes(tmp_path).names == names
+
+
 def test_default_colours_are_those_of_voc() -> None:
     colors = default_colors(256)
     assert colors[:4] == ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0))

@@ -12,6 +12,7 @@ from pathlib import Path
 from deeplab.data.sources.classes import ClassList
 from deeplab.data.sources.problems import FileError, Problem, refuse
 from deeplab.data.sources.regular_file import state_of
+from deeplab.data.sources.text_file import is_utf8
 from deeplab.errors import DeepLabError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -134,7 +135,7 @@ def find_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
             if name.startswith(".") or path.suffix.lower() not in suffixes:
                 continue
             key = path.relative_to(folder).with_suffix("").as_posix()
-            if not _is_utf8(key):
+            if not is_utf8(key):
                 raise DeepLabError(f"the file name {os.fsencode(path)!r} is not UTF-8: rename it")
             if key in found:
                 raise DeepLabError(f"{found[key]} and {path} have the same name: keep one of them")
@@ -285,15 +286,6 @@ def split_names(found: Iterable[str], where: Path) -> dict[str, str]:
             )
         names[name] = lower
     return names
-
-
-def _is_utf8(name: str) -> bool:
-    # Python keeps the bytes of other names as surrogates, which nothing can store.
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _share(name: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from deeplab.data.sources.source import (
     split_names,
     split_order,
 )
+from deeplab.data.sources.text_file import read_text
 from deeplab.errors import DeepLabError
 
 LAYOUT = (
@@ -34,7 +36,7 @@ def existing_folder(path: Path) -> Path:
         MissingFiles: if it is missing, no folder, or empty.
         DeepLabError: if it cannot be read.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # which takes names that are too long
         raise MissingFiles(f"the source folder {path} does not exist")
     if not path.is_dir():
         raise MissingFiles(f"{path} is not a folder")
@@ -161,11 +163,8 @@ def read_names(file: Path) -> list[str]:
     Raises:
         DeepLabError: if it cannot be read, is empty, or has a name twice.
     """
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeepLabError(f"cannot read {file}: {error}") from error
-    names = [line.strip() for line in lines if line.strip()]
+    # At line ends alone: names may hold other characters that could end a line.
+    names = [line.strip() for line in read_text(file).split("\n") if line.strip()]
     if not names:
         raise DeepLabError(f"the split list {file} is empty")
     seen: set[str] = set()
