@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.beam import beam_examples
-from deeplab.data.builders.makers import from_source
+from deeplab.data.builders.makers import FromSource
 from deeplab.data.sources.classes import IGNORE_LABEL, default_colors
 from deeplab.data.sources.image_files import read_image
 from deeplab.data.sources.index_masks import (
@@ -64,7 +64,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
             data_dir: the TFDS folder; the copy's own place in it carries the fingerprint.
 
         Raises:
-            DeepLabError: if a file of the source has vanished.
+            FileError: if a file of the source is not there, or no regular file.
         """
         self.source = source
         self.note = source.note
@@ -204,7 +204,7 @@ def _scan(path: Path) -> Source:
 
 SPEC = DatasetSpec(
     name=Folder.name,
-    make_builder=from_source(Folder, _scan),
+    make_builder=FromSource(Folder, _scan),
     class_names=None,
     colors=None,
     train_split="train",

@@ -142,6 +142,7 @@ def _check(
     forms: Counter[str] = Counter()
     duplicates = Duplicates(uses)
     usable: list[Sample] = []
+    turned: Counter[tuple[bool, bool]] = Counter()
     # Pillow decodes outside of Python's lock: threads use all cores and need no second start.
     with (
         track("checking", len(samples), unit="images", silent=silent) as progress,
@@ -152,6 +153,7 @@ def _check(
             sample = facts.sample
             splits.setdefault(sample.split, SplitTally.empty(len(rule.class_names))).add(facts)
             found += facts.problems
+            turned[facts.image_is_turned, facts.mask_is_turned] += 1
             if facts.form is not None:
                 forms[facts.form] += 1
             if facts.image_hash is not None:
@@ -171,7 +173,7 @@ def _check(
         ignore_label=rule.ids.ignore_label,
         splits=splits,
         problems=tuple(sorted(found, key=lambda problem: order.index(problem.kind))),
-        notes=(*notes, *_notes(splits, forms, rule)),
+        notes=(*notes, *_notes(splits, forms, rule), *_turned_notes(turned)),
         mask_forms=dict(forms),
         examples=tuple(_example(sample, rule) for sample in _choose(usable)),
     )
@@ -253,6 +255,28 @@ def _notes(splits: Mapping[str, SplitTally], forms: Counter[str], rule: MaskRule
     if absent:
         count = f"{len(absent)} of {len(rule.class_names)}"
         notes.append(f"{count} classes have no pixel: {', '.join(absent)}")
+    return notes
+
+
+def _turned_notes(turned: Mapping[tuple[bool, bool], int]) -> list[str]:
+    """What the orientation of EXIF did.
+
+    Args:
+        turned: (whether the image is turned, whether the mask is) -> how many.
+    """
+    images = turned[True, False] + turned[True, True]
+    masks = turned[False, True] + turned[True, True]
+    notes = []
+    if images:
+        notes.append(
+            f"{images} images are turned as their EXIF orientation says, {turned[True, True]} of "
+            "their masks too: each mask must fit the turned image"
+        )
+    if turned[False, True]:
+        notes.append(
+            f"{masks} masks are turned as their own EXIF orientation says, "
+            f"{turned[False, True]} of them of images that are not"
+        )
     return notes
 
 

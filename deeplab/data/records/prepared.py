@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -13,6 +14,7 @@ import tensorflow_datasets as tfds
 from google.protobuf import json_format
 
 from deeplab.data.builders.folder import Folder
+from deeplab.data.builders.makers import FromSource
 from deeplab.data.datasets import DATASETS
 from deeplab.data.records.preparation import prepare, quiet_tfds
 from deeplab.data.records.record_table import RecordTable
@@ -285,12 +287,16 @@ def _make_builder(
     """
     if source_dir is None and spec.needs_source_dir:
         return _only_copy(spec, data_dir)
+    with quiet_tfds(), _told_how_to_get(spec), _naming_damaged(f"{data_dir}/{spec.name}"):
+        return spec.make_builder(data_dir, source_dir)
+
+
+@contextlib.contextmanager
+def _told_how_to_get(spec: DatasetSpec) -> Iterator[None]:
     try:
-        with quiet_tfds(), _naming_damaged(f"{data_dir}/{spec.name}"):
-            builder = spec.make_builder(data_dir, source_dir)
+        yield
     except MissingFiles as error:
         raise DeepLabError(f"{error}; to have {spec.name}: {spec.how_to_get}") from error
-    return builder
 
 
 def _only_copy(spec: DatasetSpec, data_dir: str) -> tfds.core.DatasetBuilder:
@@ -368,10 +374,11 @@ def find_source(
         DeepLabError: if the name is unknown or the source cannot be used.
     """
     spec, data_dir, source_dir = _located(name, data_dir, source_dir)
-    builder = _make_builder(spec, data_dir, source_dir)
-    if not isinstance(builder, Folder):
+    if source_dir is None or not isinstance(spec.make_builder, FromSource):
         return None
-    source = builder.source
+    # Without a builder, whose place depends on the state of every file.
+    with _told_how_to_get(spec):
+        source = spec.make_builder.scan(Path(source_dir))
     if source.problems:  # they say why images are missing
         return source
     wrong = [
