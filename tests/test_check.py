@@ -280,12 +280,12 @@ def test_images_and_masks_that_exif_turns_are_noted(tmp_path: Path) -> None:
         _turn(source / f"{name}.png")
     result = check(source, tmp_path)
     assert result.ok and result.notes == (
-        "2 images are turned as their EXIF orientation says, 1 of their masks too: each mask must "
-        "fit the turned image",
+        "images turned as their EXIF orientation says: 2, of which 1 with their masks; each mask "
+        "must fit the turned image",
     )
     _turn(source / "labels/val/q02.png")
     assert check(source, tmp_path).notes[1] == (
-        "2 masks are turned as their own EXIF orientation says, 1 of them of images that are not"
+        "masks turned as their own EXIF orientation says, but not their images: 1"
     )
 
 

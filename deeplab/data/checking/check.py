@@ -264,18 +264,15 @@ def _turned_notes(turned: Mapping[tuple[bool, bool], int]) -> list[str]:
     Args:
         turned: (whether the image is turned, whether the mask is) -> how many.
     """
-    images = turned[True, False] + turned[True, True]
-    masks = turned[False, True] + turned[True, True]
     notes = []
-    if images:
+    if images := turned[True, False] + turned[True, True]:
         notes.append(
-            f"{images} images are turned as their EXIF orientation says, {turned[True, True]} of "
-            "their masks too: each mask must fit the turned image"
+            f"images turned as their EXIF orientation says: {images}, of which {turned[True, True]} "
+            "with their masks; each mask must fit the turned image"
         )
-    if turned[False, True]:
+    if masks := turned[False, True]:
         notes.append(
-            f"{masks} masks are turned as their own EXIF orientation says, "
-            f"{turned[False, True]} of them of images that are not"
+            f"masks turned as their own EXIF orientation says, but not their images: {masks}"
         )
     return notes
 
