@@ -267,8 +267,8 @@ def _turned_notes(turned: Mapping[tuple[bool, bool], int]) -> list[str]:
     notes = []
     if images := turned[True, False] + turned[True, True]:
         notes.append(
-            f"images turned as their EXIF orientation says: {images}, of which {turned[True, True]} "
-            "with their masks; each mask must fit the turned image"
+            f"images turned as their EXIF orientation says: {images}, of which "
+            f"{turned[True, True]} with their masks; each mask must fit the turned image"
         )
     if masks := turned[False, True]:
         notes.append(
