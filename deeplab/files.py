@@ -68,6 +68,22 @@ def make_directory(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def check_writable(folder: str | os.PathLike[str]) -> None:
+    """Makes a file in a folder and removes it.
+
+    Permissions say nothing about read-only and full disks, or to root.
+
+    Raises:
+        DeepLabError: if that fails.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".writable.", dir=folder) as file:
+            file.write(b"?")
+            file.flush()
+    except OSError as error:
+        raise DeepLabError(f"cannot write to the folder {folder}: {error.strerror}") from error
+
+
 @contextlib.contextmanager
 def new_directory(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a temporary folder beside `target` and renames it to `target` at the end.

@@ -237,6 +237,18 @@ def test_an_output_folder_that_cannot_be_written(
     assert place in refused(command, *flags[command])
 
 
+@pytest.mark.parametrize("command", ["check", "stats"])
+def test_an_output_folder_is_tried_before_anything_is_read(
+    command: str, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root may write anywhere, says access(); a file system that holds no files says otherwise.
+    source = make_folder(tmp_path / "source", SIZES)
+    monkeypatch.setattr(os, "access", lambda *_, **__: True)
+    monkeypatch.setattr("deeplab.data.checking.check_named", lambda *_, **__: pytest.fail("read"))
+    flags = [RUN, f"--source_dir={source}", "--output_dir=/proc"]
+    assert "cannot write to the folder /proc: " in refused("dataset", command, *flags)
+
+
 def test_a_data_dir_that_cannot_be_written(refused: Refused, tmp_path: Path) -> None:
     source = make_folder(tmp_path / "source", SIZES)
     flags = [f"--source_dir={source}", f"--data_dir={source}/classes.json/data"]
@@ -515,6 +527,13 @@ def _cut_in_a_length(data: bytearray) -> None:
     data += b"abc"
 
 
+def _cut_between(data: bytearray) -> None:
+    end = 0
+    while (size := 16 + int.from_bytes(data[end : end + 8], "little")) + end < len(data):
+        end += size
+    del data[end:]
+
+
 @pytest.mark.parametrize(
     ("split", "command", "number"), [("train", "train", 2), ("val", "evaluate", 0)]
 )
@@ -527,6 +546,7 @@ def _cut_in_a_length(data: bytearray) -> None:
         ),
         (_cut, r"the record file .*folder-{1}.* is damaged at byte \d+ of \d+: delete"),
         (_cut_in_a_length, r"the record file .*folder-{1}.* is damaged at byte \d+ of \d+"),
+        (_cut_between, r"split '{1}': \d records were written, \d are there; delete .*/folder/"),
     ],
 )
 def test_damaged_records_are_named(
@@ -552,6 +572,19 @@ def test_damaged_records_are_named(
     assert main([command, f"--model_dir={run}", *flags]) == 1
     errors = capfd.readouterr().err
     assert errors.count("\n") == 1 and re.search(message.format(number, split), errors)
+
+
+def test_a_lost_record_of_the_evaluation_split_stops_training_at_once(
+    trained: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data_dir = shutil.copytree(trained.parent / "data", tmp_path / "data")
+    (path,) = data_dir.rglob("*-val.tfrecord*")
+    path.write_bytes(b"")
+    flags = [f"--source_dir={trained.parent}/source", f"--data_dir={data_dir}"]
+    flags += [f"--model_dir={tmp_path}/new", "--gin_bindings=EVAL_STEPS=1000"]
+    assert main(["train", RUN, *TINY, *flags]) == 1
+    assert "split 'val': 1 records were written, 0 are there" in capfd.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("cache", ["encoded", "decoded"])

@@ -107,6 +107,27 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert load("folder", tmp_path / "data", source, flags=None).splits == {"train": 1, "val": 1}
 
 
+def test_options_that_do_nothing_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": SIZE, "val/b": SIZE})
+    load("folder", tmp_path / "data", source, flags=None)
+    assert prepare_command(source, tmp_path / "data", "--runner=DirectRunner") == 0
+    output = capsys.readouterr().out
+    assert output.count("--beam_options") == 1
+    assert "folder: prepared already, without effect: --beam_options\n" in output
+
+
+@pytest.mark.parametrize("options", ["'", '--runner="DirectRunner'])
+def test_quotation_marks_come_in_pairs(
+    options: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert prepare_command(tmp_path / "source", tmp_path / "data", options) == 2
+    assert (
+        capsys.readouterr().err == f"deeplab: flag --beam_options={options}: no closing quotation\n"
+    )
+
+
 def test_the_command_without_beam(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

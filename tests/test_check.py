@@ -233,7 +233,7 @@ def test_split_lists(tmp_path: Path) -> None:
         ("missing_mask", "images/picture03.png", True),
     ]
     table = " ".join(render_check(result).split())
-    assert "missing_image, 1 x a mask, or an entry of a list, without an image" in table
+    assert "missing_image, 1 x an image that should be there" in table
     assert "splits/train.txt: names 'picture09', but images/ has no picture09.jpg," in table
     assert {name: tally.num_images for name, tally in result.splits.items()} == {
         "train": 2,

@@ -111,7 +111,7 @@ def test_help_imports_nothing_slow() -> None:
         ("dataset", "'dataset' alone is no command; choices: dataset prepare, dataset check"),
         (
             "dataset prepare --gin_file=x --beam_options='",
-            "flag --beam_options=': No closing quotation",
+            "flag --beam_options=': no closing quotation",
         ),
         ("dataset prepar", "did you mean 'dataset prepare'?"),
         ("train --gin_fil=x", "unknown flag '--gin_fil'; did you mean '--gin_file'?"),

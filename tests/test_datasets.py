@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import socket
 from pathlib import Path
 
@@ -24,7 +23,6 @@ from archives import (
 )
 from source_folders import save
 
-from deeplab.cli.main import main
 from deeplab.data import DATASETS, PreparedDataset, load_dataset
 from deeplab.data.records.decode import decode_image, decode_label
 from deeplab.data.tables import coco_stuff
@@ -294,27 +292,6 @@ def test_cityscapes_coarse_images_are_prepared_when_asked_for(
     )
     again = load("cityscapes", tmp_path, None, ("train_extra",))
     assert again.splits == both.splits
-
-
-def test_the_commands_see_the_splits_that_the_settings_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    expect_dummies(monkeypatch, "cityscapes")
-    source = make_source("cityscapes", tmp_path, monkeypatch)
-    flags = ["--gin_file=dataset/cityscapes.gin", f"--source_dir={source}"]
-    flags += [f"--data_dir={tmp_path}/data"]
-    named = "--gin_bindings=DataConfig.train_split='train_extra'"
-    size = FURTHER_SIZES["cityscapes"]["train_extra"]
-    assert main(["dataset", "prepare", *flags, named]) == 0
-    assert f"train_extra: {size} images" in capfd.readouterr().out
-    main(["dataset", "check", *flags, named, f"--output_dir={tmp_path}/check"])
-    found = json.loads((tmp_path / "check/check.json").read_text())
-    assert found["num_images"]["train_extra"] == size
-    assert main(["dataset", "stats", *flags, named]) == 0
-    assert f"split train_extra: {size} images" in capfd.readouterr().out
-    wrong = "--gin_bindings=DataConfig.train_split='train_extr'"
-    assert main(["dataset", "prepare", *flags, wrong]) == 1
-    assert "did you mean 'train_extra'?" in capfd.readouterr().err
 
 
 def test_cityscapes_coarse_needs_its_own_archives(

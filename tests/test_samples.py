@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +14,6 @@ import tensorflow as tf
 from PIL import Image
 from source_folders import make_folder, numbered, random_image
 
-from deeplab.cli.main import main
 from deeplab.data import (
     DATASETS,
     DataConfig,
@@ -305,51 +302,6 @@ def test_a_damaged_record_is_named(
         with pytest.raises(DeepLabError) as error:
             list(NamingBatches(evaluation_batches(broken, 1, "train"), broken, "train"))
         assert expected in str(error.value)
-
-
-def lose_records(path: Path) -> None:
-    frame = 16 + int.from_bytes(path.read_bytes()[:8], "little")
-    path.write_bytes(path.read_bytes()[:frame])
-
-
-@pytest.mark.parametrize(
-    ("name", "damage", "message"),
-    [
-        ("*-train.tfrecord*", lose_records, r"split 'train': 3 records were prepared and 1 are"),
-        ("*-train.tfrecord*", lambda path: path.write_bytes(b""), "3 records .* and 0 are left"),
-        ("*-train.tfrecord*", lambda path: path.unlink(), r"the record file .* is missing"),
-        ("*-train.tfrecord*", lambda path: path.write_bytes(b"abc"), "is damaged at byte 0 of 3"),
-        ("dataset_info.json", lambda path: path.write_text('{"name"'), "cannot be read"),
-        ("features.json", lambda path: path.unlink(), "cannot be read"),
-        ("features.json", lambda path: path.write_text("{}"), "cannot be read"),
-    ],
-)
-def test_a_copy_that_lost_something(
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    name: str,
-    damage: Callable[[Path], None],
-    message: str,
-) -> None:
-    source = make_folder(tmp_path / "source", {**numbered(3), "b": (8, 9)})
-    for k, image in enumerate(sorted((source / "images").iterdir())):
-        split = "val" if image.stem == "b" else "train"
-        for folder in ("images", "labels"):
-            place = source / folder / split
-            place.mkdir(exist_ok=True)
-            (source / folder / image.name).rename(place / f"{k}.png")
-    flags = ["--gin_file=dataset/folder.gin", f"--source_dir={source}", f"--data_dir={tmp_path}/d"]
-    assert main(["dataset", "prepare", *flags]) == 0
-    (found,) = (tmp_path / "d").rglob(name)
-    damage(found)
-    capfd.readouterr()
-    assert main(["dataset", "prepare", *flags]) == 1
-    err = capfd.readouterr().err
-    assert err.count("\n") == 1 and re.search(message, err)
-    assert str(tmp_path / "d") in err and "again" in err
-    with pytest.raises(DeepLabError, match=message):
-        loaded = load_dataset("folder", data_dir=str(tmp_path / "d"), source_dir=str(source))
-        batches_of(loaded, 1)
 
 
 def test_other_errors_stay_what_they_are(dataset: PreparedDataset) -> None:

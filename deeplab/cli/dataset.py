@@ -88,7 +88,7 @@ def _prepare(values: flags.FlagValues) -> int:
     _require_data(values)
     if values.output_dir and not values.images:
         raise UsageError("flag --output_dir needs --images")
-    beam_flags = _split_options(values.beam_options)
+    beam_flags = _beam_flags(values.beam_options)
     import_tensorflow(verbose=values.v > 0)
     from deeplab.configuration import read_data_config
     from deeplab.data import load_dataset
@@ -110,9 +110,9 @@ def _prepare(values: flags.FlagValues) -> int:
             splits=config.named_splits,
             beam_flags=beam_flags,
         )
+    dataset.open_all()  # a copy that was prepared long ago may have been damaged since
     print(f"{dataset.name}: {dataset.num_classes} classes: {', '.join(dataset.class_names)}")
     for split, size in dataset.splits.items():
-        dataset.reader(split)  # a copy that lost records is found now, not when it is trained on
         print(f"  {split}: {size} images")
     if values.images:
         known = "" if data_dir is None else f" --data_dir={data_dir}"
@@ -123,13 +123,17 @@ def _prepare(values: flags.FlagValues) -> int:
     return 0
 
 
-def _split_options(options: str | None) -> list[str] | None:
-    if options is None:
-        return None
+def _beam_flags(options: str | None) -> list[str] | None:
+    """The words of `--beam_options`.
+
+    Raises:
+        UsageError: if a quotation mark in it has no partner.
+    """
     try:
-        return shlex.split(options)
+        return None if options is None else shlex.split(options)
     except ValueError as error:
-        raise UsageError(f"flag --beam_options={options}: {error}") from error
+        reason = str(error)[0].lower() + str(error)[1:]
+        raise UsageError(f"flag --beam_options={options}: {reason}") from error
 
 
 def _check(values: flags.FlagValues) -> int:

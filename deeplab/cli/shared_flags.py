@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from absl import flags
 
 from deeplab.cli.command import UsageError
 from deeplab.errors import DeepLabError
-from deeplab.files import make_directory, missing_folders, remove_empty
+from deeplab.files import check_writable, make_directory, missing_folders, remove_empty
 
 
 def define_gin(values: flags.FlagValues) -> None:
@@ -160,8 +159,7 @@ def require_one_of(values: flags.FlagValues, names: Sequence[str]) -> None:
 def require_writable(path: str) -> None:
     """Makes sure that a folder exists or can be made, and leaves nothing behind.
 
-    Asked before anything slow is started. Trying is the only sure test: permissions say nothing
-    about read-only and full disks, or for root.
+    Asked before anything slow is started. Trying is the only sure test.
 
     Raises:
         DeepLabError: if it cannot be made or written to, or is on a remote file system.
@@ -170,11 +168,7 @@ def require_writable(path: str) -> None:
         raise DeepLabError(f"cannot write to {path}: only --data_dir may be remote")
     missing = missing_folders(path)
     try:
-        make_directory(Path(path))
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise DeepLabError(f"cannot write to {path}: {error.strerror}") from error
+        check_writable(make_directory(Path(path)))
     finally:
         remove_empty(missing)
 

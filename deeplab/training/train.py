@@ -223,6 +223,8 @@ def _check_data(
         num_workers=workers.count,
         replicas_per_worker=replicas // workers.count,
     )
+    if config.eval_steps:  # else a file that is missing is noticed at the first evaluation
+        dataset.reader(dataset.find_split(config.data.eval_split, dataset.eval_split))
     images = config.global_batch_size // replicas
     if images % config.accumulation_steps:
         raise DeepLabError(

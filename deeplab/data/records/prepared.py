@@ -11,11 +11,11 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from google.protobuf import json_format
 
 from deeplab.data.builders.folder import Folder
 from deeplab.data.builders.makers import FromSource
 from deeplab.data.datasets import DATASETS
+from deeplab.data.records.copies import naming_damaged_copies, only_copy, open_copy
 from deeplab.data.records.preparation import prepare, quiet_tfds
 from deeplab.data.records.record_table import RecordTable
 from deeplab.data.sources.classes import IGNORE_LABEL, Color
@@ -139,6 +139,15 @@ class PreparedDataset:
             order = tf.data.Dataset.range(self.splits[name])
         return order.map(self.reader(name))
 
+    def open_all(self) -> None:
+        """Opens every split, which finds the files that are missing or cut.
+
+        Raises:
+            DeepLabError: if there is one.
+        """
+        for split in self.splits:
+            self.reader(split)
+
     def reader(self, split: str, part: int = 0, parts: int = 1) -> RecordReader:
         """A function that reads the record of a number inside a graph.
 
@@ -148,8 +157,8 @@ class PreparedDataset:
             parts: how many readers share the files of the split.
 
         Raises:
-            DeepLabError: if there is no such split, it has fewer files than parts, or records of
-                it are missing.
+            DeepLabError: if there is no such split, it has fewer files than parts, or a file is
+                missing, cut or longer than it was.
         """
         name = self.find_split(split, split)
         if (name, part, parts) not in self._readers:
@@ -162,12 +171,12 @@ class PreparedDataset:
                     "DataConfig.shard = 'position' needs no more than one"
                 )
             table = RecordTable(paths[part::parts])
-            expected = sum(info.splits[name].shard_lengths[part::parts])
-            if len(table) != expected:
+            written = sum(info.splits[name].shard_lengths[part::parts])
+            if len(table) != written:
                 raise DeepLabError(
-                    f"data set {self.name!r}, split {name!r}: {expected} records were prepared and "
-                    f"{len(table)} are left in {self.prepared_dir(name)}: delete that folder, and "
-                    "it is prepared again"
+                    f"data set {self.name!r}, split {name!r}: {written:,} records were written, "
+                    f"{len(table):,} are there; delete the prepared copy "
+                    f"{self.prepared_dir(name)}, and it is prepared again"
                 )
             self._readers[name, part, parts] = RecordReader(
                 table, info.features, self._spec.record_keys
@@ -286,8 +295,8 @@ def _make_builder(
         DeepLabError: if there is neither, or the source is not complete.
     """
     if source_dir is None and spec.needs_source_dir:
-        return _only_copy(spec, data_dir)
-    with quiet_tfds(), _told_how_to_get(spec), _naming_damaged(f"{data_dir}/{spec.name}"):
+        return only_copy(spec, data_dir)
+    with quiet_tfds(), _told_how_to_get(spec), naming_damaged_copies(spec, data_dir):
         return spec.make_builder(data_dir, source_dir)
 
 
@@ -297,37 +306,6 @@ def _told_how_to_get(spec: DatasetSpec) -> Iterator[None]:
         yield
     except MissingFiles as error:
         raise DeepLabError(f"{error}; to have {spec.name}: {spec.how_to_get}") from error
-
-
-def _only_copy(spec: DatasetSpec, data_dir: str) -> tfds.core.DatasetBuilder:
-    if spec.class_names is None:  # any folder could be meant
-        raise DeepLabError(f"the data set {spec.name!r} needs --source_dir: {spec.how_to_get}")
-    pattern = f"{spec.copies or f'{spec.name}/*/*'}/dataset_info.json"
-    copies = sorted(info.parent for info in tfds.core.Path(data_dir).glob(pattern))
-    if not copies:
-        raise DeepLabError(f"{spec.name} is not prepared in {data_dir}: {spec.how_to_get}")
-    if len(copies) > 1:
-        raise DeepLabError(
-            f"{data_dir}/{spec.name} holds {len(copies)} copies, made from different files: pass "
-            "--source_dir to say which"
-        )
-    with quiet_tfds(), _naming_damaged(copies[0]):
-        return tfds.builder_from_directory(copies[0])
-
-
-@contextlib.contextmanager
-def _naming_damaged(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Errors of TFDS about the files that describe a prepared copy, as a line that names it."""
-    try:
-        yield
-    except DeepLabError:
-        raise
-    except (json_format.Error, ValueError, KeyError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DeepLabError(
-            f"the prepared copy {os.fspath(path)} cannot be read ({reason}): delete it, and it is "
-            "prepared again"
-        ) from error
 
 
 def _prepared(
@@ -344,14 +322,13 @@ def _prepared(
         is_prepared = builder.is_prepared()
     if not is_prepared and not may_prepare:
         raise DeepLabError(f"the data set {spec.name!r} is not prepared in {data_dir}")
+    if is_prepared and beam_flags is not None:
+        print(f"{spec.name}: prepared already, without effect: --beam_options", flush=True)
     if not is_prepared:
         print(f"preparing the data set {spec.name} in {data_dir} (once)", flush=True)
         prepare(spec, builder, data_dir=data_dir, source_dir=source_dir, beam_flags=beam_flags)
-    elif beam_flags is not None:
-        print(f"{spec.name} is prepared already: nothing is left for Apache Beam", flush=True)
-    with quiet_tfds(), _naming_damaged(builder.data_path):
-        # Read back from the disk, as it will be the next time.
-        builder = tfds.builder_from_directory(builder.data_path)
+    # Read back from the disk, as it will be the next time.
+    builder = open_copy(spec, builder.data_path)
     _check_sizes(spec, {name: info.num_examples for name, info in builder.info.splits.items()})
     return builder
 
@@ -367,8 +344,8 @@ def find_source(
         source_dir: as of `load_dataset`.
 
     Returns:
-        The source; None if the data set is not prepared from pairs of files, or they are not here
-        and a prepared copy is used.
+        The source, with a problem for each split of another size than published; None if the data
+        set is not prepared from pairs of files, or they are not here and a prepared copy is used.
 
     Raises:
         DeepLabError: if the name is unknown or the source cannot be used.
@@ -381,10 +358,16 @@ def find_source(
         source = spec.make_builder.scan(Path(source_dir))
     if source.problems:  # they say why images are missing
         return source
-    wrong = [
-        Problem("missing_image", source.path, detail) for detail in _wrong_sizes(spec, source.sizes)
+    problems = [
+        Problem(
+            "missing_image",
+            source.path,
+            f"split {split} has {found:,} images, {published:,} are published; "
+            f"{_all_or_folder(spec)}",
+        )
+        for split, found, published in _wrong_sizes(spec, source.sizes)
     ]
-    return dataclasses.replace(source, problems=tuple(wrong))
+    return dataclasses.replace(source, problems=tuple(problems))
 
 
 def _located(
@@ -449,21 +432,27 @@ def _check_expected(
         )
 
 
-def _check_sizes(spec: DatasetSpec, sizes: Mapping[str, int]) -> None:
-    """Refuses a part of a published data set, which would give numbers that mean nothing."""
-    for wrong in _wrong_sizes(spec, sizes):
-        raise DeepLabError(wrong)
-
-
-def _wrong_sizes(spec: DatasetSpec, sizes: Mapping[str, int]) -> Iterator[str]:
+def _wrong_sizes(spec: DatasetSpec, sizes: Mapping[str, int]) -> list[tuple[str, int, int]]:
+    """Splits of another size than published, with the number found and the one published."""
+    wrong = []
     for split, found in sizes.items():
         official = find_split(split, spec.split_sizes)
         if official is not None and spec.split_sizes[official] != found:
-            yield (
-                f"{spec.name} has {spec.split_sizes[official]:,} images in the split {split!r}, "
-                f"found {found:,}; a part of it is for the data set 'folder'; to have all: "
-                f"{spec.how_to_get}"
-            )
+            wrong.append((split, found, spec.split_sizes[official]))
+    return wrong
+
+
+def _check_sizes(spec: DatasetSpec, sizes: Mapping[str, int]) -> None:
+    """Refuses a part of a published data set, which would give numbers that mean nothing."""
+    for split, found, published in _wrong_sizes(spec, sizes):
+        raise DeepLabError(
+            f"{spec.name} has {published:,} images in the split {split!r}, found {found:,}; "
+            f"{_all_or_folder(spec)}"
+        )
+
+
+def _all_or_folder(spec: DatasetSpec) -> str:
+    return f"a part of it is for the data set 'folder'; to have all: {spec.how_to_get}"
 
 
 def _unknown_split(spec: DatasetSpec, split: str, splits: Iterable[str]) -> DeepLabError:

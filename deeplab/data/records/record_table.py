@@ -19,6 +19,8 @@ from deeplab.errors import DeepLabError
 _FRAME = 16
 _LENGTH = struct.Struct("<Q")
 
+_WAY_OUT = "delete its folder, and the data set is prepared again"
+
 
 class RecordTable:
     """Where each record of a list of TFRecord files lies."""
@@ -30,7 +32,7 @@ class RecordTable:
             paths: uncompressed TFRecord files, on any file system that TensorFlow knows.
 
         Raises:
-            DeepLabError: if a file is missing or ends within a record.
+            DeepLabError: if a file is missing, cannot be read or ends within a record.
         """
         self._paths = list(paths)
         rows = [
@@ -72,25 +74,28 @@ class RecordTable:
 
 def _frames(path: str) -> list[tuple[int, int]]:
     """Offset and size of each record of a file, in bytes with the frame."""
-    frames = []
-    offset = 0
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
-            end = file.size()
-            while offset < end:
-                file.seek(offset)
-                head = file.read(_LENGTH.size)
-                size = _FRAME + (_LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else end)
-                if offset + size > end:
-                    raise DeepLabError(
-                        f"the record file {path} is damaged at byte {offset} of {end}: delete its "
-                        "folder, and the data set is prepared again"
-                    )
-                frames.append((offset, size))
-                offset += size
+            return _frames_of(file, path)
     except tf.errors.NotFoundError as error:
-        raise DeepLabError(
-            f"the record file {path} is missing: delete its folder, and the data set is prepared "
-            "again"
-        ) from error
+        raise DeepLabError(f"the record file {path} is missing: {_WAY_OUT}") from error
+    except tf.errors.OpError as error:
+        reason = " ".join(error.message.split())
+        raise DeepLabError(f"the record file {path} cannot be read: {reason}") from error
+
+
+def _frames_of(file: tf.io.gfile.GFile, path: str) -> list[tuple[int, int]]:
+    frames = []
+    offset = 0
+    end = file.size()
+    while offset < end:
+        file.seek(offset)
+        head = file.read(_LENGTH.size)
+        size = _FRAME + (_LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else end)
+        if offset + size > end:
+            raise DeepLabError(
+                f"the record file {path} is damaged at byte {offset} of {end}: {_WAY_OUT}"
+            )
+        frames.append((offset, size))
+        offset += size
     return frames
