@@ -49,8 +49,11 @@ class Folder(tfds.core.GeneratorBasedBuilder):
         on_beam: whether the records are made by a pipeline of Apache Beam, and not by a loop here.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First version."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.0.0": "First version.",
+        "1.1.0": "Masks are turned as their EXIF orientation says; damaged PNG files are refused.",
+    }
 
     description: ClassVar[str] = "Images and index masks of a source folder."
     citation: ClassVar[str] = ""
