@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import zlib
@@ -69,6 +70,22 @@ def _rotated(source: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # upright it is 32 high and 24 wide
     Image.fromarray(random_image(24, 32, 99)).save(source / "images/train/p14.png", exif=exif)
+
+
+def _pipe(name: str) -> Callable[[Path], None]:
+    def replace(source: Path) -> None:
+        (source / name).unlink()
+        os.mkfifo(source / name)
+
+    return replace
+
+
+def _link(name: str, target: str) -> Callable[[Path], None]:
+    def replace(source: Path) -> None:
+        (source / name).unlink(missing_ok=True)
+        (source / name).symlink_to(target)
+
+    return replace
 
 
 def _jpeg_mask(source: Path) -> None:
@@ -155,6 +172,22 @@ FAULTS: dict[str, tuple[Callable[[Path], None], list[Expected]]] = {
         _saved("labels/train/p21.png", random_mask(24, 32, (0, 255))),
         [("single_class", "labels/train/p21.png", False)],
     ),
+    "link to nothing as image": (
+        _link("images/train/p22.png", "/nowhere/p22.png"),
+        [("unreadable", "images/train/p22.png", True)],
+    ),
+    "link to nothing as mask": (
+        _link("labels/train/p23.png", "p24.jpg"),
+        [("unreadable", "labels/train/p23.png", True)],
+    ),
+    "pipe as image": (
+        _pipe("images/train/p24.png"),
+        [("unreadable", "images/train/p24.png", True)],
+    ),
+    "device as mask": (
+        _link("labels/train/p25.png", "/dev/zero"),
+        [("unreadable", "labels/train/p25.png", True)],
+    ),
     "both files broken": (
         lambda source: (
             (
@@ -178,6 +211,7 @@ HARMLESS: dict[str, Callable[[Path], None]] = {
     ),
     "16-bit mask": _saved("labels/val/q02.png", random_mask(24, 32, (0, 1, 2)).astype(np.uint16)),
     "few ignored pixels": _saved("labels/val/q03.png", random_mask(24, 32, (0, 1, 255))),
+    "a link to the folder above": _link("images/train/loop", ".."),
     "the same image twice in a split": lambda source: (
         shutil.copy(source / "images/val/q04.png", source / "images/val/q05.png") and None
     ),
@@ -186,7 +220,7 @@ HARMLESS: dict[str, Callable[[Path], None]] = {
 
 def make_sound(root: Path) -> Path:
     """A source without faults that all of `FAULTS` and `HARMLESS` can be planted into."""
-    sizes = {f"train/p{index:02d}": (24, 32) for index in range(22)}
+    sizes = {f"train/p{index:02d}": (24, 32) for index in range(26)}
     sizes |= {f"val/q{index:02d}": (24, 32) for index in range(11)}
     source = make_folder(root, sizes)
     content = {"classes": ["background", "cat", "dog"], "colors": COLORS}

@@ -77,7 +77,11 @@ def test_masks_of_all_splits_are_judged_together(tmp_path: Path) -> None:
     with pytest.raises(DeepLabError, match=r"^all masks in [^\n]*nothing could be learned[^\n]*$"):
         load("folder", tmp_path / "data", source)
     assert not (tmp_path / "data").exists()
+    save(source / "labels/val/b.png", random_mask(*SIZE, ids=(0, 1)))
+    with pytest.raises(DeepLabError, match=r"^all masks of the split 'train' in [^\n]*$"):
+        load("folder", tmp_path / "data", source)
     save(source / "labels/train/a.png", random_mask(*SIZE, ids=(0, 1)))
+    save(source / "labels/val/b.png", random_mask(*SIZE, ids=(0, 255)))
     assert load("folder", tmp_path / "data", source).splits == {"train": 1, "val": 1}
 
 

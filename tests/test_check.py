@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable
@@ -13,17 +14,20 @@ import numpy as np
 import pytest
 from archives import expect_dummies
 from broken_folders import COLORS, FAULTS, HARMLESS, Expected, make_sound, save_palette
+from PIL import Image
 from source_folders import make_folder, numbered, random_image, random_mask, save
 
 from deeplab.cli.main import main
 from deeplab.data import DATASETS, DataConfig, load_dataset
-from deeplab.data.checking import check_named, class_weights, weights_binding
+from deeplab.data.checking import check_named, class_weights, render_check, weights_binding
 from deeplab.data.checking.duplicates import Duplicates
 from deeplab.data.checking.result import CheckResult, SplitTally
 from deeplab.data.checking.samples import Sample
 from deeplab.data.records.decode import decode_label
+from deeplab.data.sources.classes import default_colors
 from deeplab.data.sources.problems import KINDS
 from deeplab.data.sources.source import Pair
+from deeplab.errors import DeepLabError
 
 GIN = "--gin_file=dataset/folder.gin"
 
@@ -69,6 +73,39 @@ def test_all_faults_together_are_found_and_none_invented(tmp_path: Path) -> None
     assert {kind for kind, _, _ in expected} == set(KINDS) - {"binary_mask"}
 
 
+@pytest.mark.parametrize(
+    ("sizes", "missing"),
+    [
+        ({"train/a": (6, 7)}, "unknown split 'val'"),
+        ({"val/a": (6, 7), "test/b": (6, 7)}, "unknown split 'train'"),
+    ],
+)
+def test_a_split_that_training_needs(
+    tmp_path: Path, sizes: dict[str, tuple[int, int]], missing: str
+) -> None:
+    source = make_folder(tmp_path / "source", sizes)
+    (problem,) = check(source, tmp_path / "data").problems
+    assert (problem.kind, problem.file, problem.is_warning) == ("missing_image", source, False)
+    assert missing in problem.detail and "choices: " in problem.detail
+    config = DataConfig(dataset="folder", train_split="test", eval_split="val")
+    result = check_named(config, source_dir=str(source), silent=True)
+    assert result.ok == ("test/b" in sizes)
+
+
+@pytest.mark.parametrize("ids", [(0, 255), (255,)])
+def test_a_training_split_that_teaches_nothing(tmp_path: Path, ids: tuple[int, ...]) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": (9, 9), "train/b": (9, 9)}, ids=ids)
+    make_folder(source, {"val/c": (8, 9)})
+    result = check(source, tmp_path / "data")
+    (problem,) = [problem for problem in result.problems if not problem.is_warning]
+    assert (problem.kind, problem.file) == ("binary_mask", source)
+    expected = "all masks of the split 'train' together hold nothing but the ids"
+    assert problem.detail.startswith(expected)
+    with pytest.raises(DeepLabError, match="all masks of the split 'train' in .*nothing but"):
+        load_dataset("folder", data_dir=str(tmp_path / "data"), source_dir=str(source))
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_is_odd_but_right_is_no_problem(name: str, tmp_path: Path) -> None:
     source = make_sound(tmp_path / "source")
@@ -100,6 +137,8 @@ def test_details_say_what_to_do(tmp_path: Path) -> None:
         ("unreadable", "p02.png", r"the file is empty"),
         ("unreadable", "p04.png", r"40000x40000 pixels .*268435456"),
         ("unreadable", "p06.png", r"convert it to 8 bits"),
+        ("unreadable", "p22.png", r"is a symbolic link to /nowhere/p22\.png: No such file"),
+        ("unreadable", "p24.png", r"is not a regular file"),
         ("size_mismatch", "p14.png", r"is 32x24 \(width x height\), its image p14.png is 24x32"),
         ("id_out_of_range", "p08.png", r"holds the ids 7, but the classes are 0\.\.2"),
         ("colour_mask", "p09.png", r"are no class's in classes\.json"),
@@ -193,6 +232,9 @@ def test_split_lists(tmp_path: Path) -> None:
         ("missing_image", "splits/train.txt", True),
         ("missing_mask", "images/picture03.png", True),
     ]
+    table = " ".join(render_check(result).split())
+    assert "missing_image, 1 x an image that should be there" in table
+    assert "splits/train.txt: names 'picture09', but images/ has no picture09.jpg," in table
     assert {name: tally.num_images for name, tally in result.splits.items()} == {
         "train": 2,
         "val": 1,
@@ -224,6 +266,29 @@ def test_which_splits_may_share_images(
     assert duplicates.add(b"other", samples[1]) is None
 
 
+def _turn(path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down: the size stays
+    with Image.open(path) as image:
+        image.load()
+    image.save(path, exif=exif)
+
+
+def test_images_and_masks_that_exif_turns_are_noted(tmp_path: Path) -> None:
+    source = make_sound(tmp_path / "source")
+    for name in ("images/val/q00", "images/val/q01", "labels/val/q01"):
+        _turn(source / f"{name}.png")
+    result = check(source, tmp_path)
+    assert result.ok and result.notes == (
+        "images turned as their EXIF orientation says: 2, of which 1 with their masks; each mask "
+        "must fit the turned image",
+    )
+    _turn(source / "labels/val/q02.png")
+    assert check(source, tmp_path).notes[1] == (
+        "masks turned as their own EXIF orientation says, but not their images: 1"
+    )
+
+
 # Colours
 
 
@@ -253,15 +318,75 @@ def test_masks_in_class_colours_are_converted_by_colour(mode: str, tmp_path: Pat
     np.testing.assert_array_equal(decode_label(record["label"]), mask)
 
 
-def test_one_other_colour_and_the_palettes_indices_count(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ids", "palette"),
+    [
+        ((0, 1, 2), (COLORS[0], COLORS[1], (1, 2, 3))),  # where both agree but for one colour
+        ((0, 1, 2), ((9, 9, 9), (8, 8, 8), (1, 2, 3))),
+        ((0, 2), (COLORS[0], COLORS[0], (1, 2, 3))),  # the colour that disagrees is not used
+        ((0, 1, 2, 255), (*COLORS[:2], *[(7, 7, 7)] * 253, (224, 224, 192))),
+    ],
+)
+def test_one_other_colour_and_the_palettes_indices_count(
+    ids: tuple[int, ...], palette: tuple[tuple[int, int, int], ...], tmp_path: Path
+) -> None:
     source = make_sound(tmp_path / "source")
-    mask = random_mask(24, 32, (0, 1, 2))
-    save_palette(source / "labels/val/q00.png", mask, (COLORS[1], COLORS[0], (1, 2, 3)))
+    mask = random_mask(24, 32, ids)
+    save_palette(source / "labels/val/q00.png", mask, palette)
     (problem,) = check(source, tmp_path / "data").problems
     assert "its indices are the class ids" in problem.detail
     dataset = load_dataset("folder", data_dir=str(tmp_path / "data"), source_dir=str(source))
     record = next(iter(dataset.records("val")))
     np.testing.assert_array_equal(decode_label(record["label"]), mask)
+
+
+@pytest.mark.parametrize(
+    ("ids", "palette", "message"),
+    [
+        (
+            (0, 1, 2),
+            (COLORS[1], COLORS[0], (1, 2, 3)),
+            r"index 0, \(128, 0, 0\), is that of class 1, but the colours \(1, 2, 3\) are no",
+        ),
+        ((1, 2), ((1, 1, 1), (224, 224, 192), (1, 2, 3)), "index 1, .* is that of class 255"),
+        ((1, 2, 255), (*[(1, 2, 3)] * 255, COLORS[2]), r"index 255, \(0, 128, 0\), .* class 2"),
+    ],
+)
+def test_a_palette_that_can_be_read_in_two_ways_is_refused(
+    ids: tuple[int, ...],
+    palette: tuple[tuple[int, int, int], ...],
+    message: str,
+    tmp_path: Path,
+) -> None:
+    source = make_sound(tmp_path / "source")
+    mask = random_mask(24, 32, ids)
+    save_palette(source / "labels/val/q00.png", mask, palette)
+    (problem,) = check(source, tmp_path / "data").problems
+    assert (problem.kind, problem.is_warning) == ("colour_mask", False)
+    assert re.search(message, problem.detail) and 'remove "colors"' in problem.detail
+    arguments = {"data_dir": str(tmp_path / "data"), "source_dir": str(source)}
+    with pytest.raises(DeepLabError, match=r"the mask .*q00\.png has a palette whose colours"):
+        load_dataset("folder", **arguments)
+    # Without colours of classes there is one way.
+    (source / "classes.json").write_text('{"classes": ["background", "cat", "dog"]}')
+    record = next(iter(load_dataset("folder", **arguments).records("val")))
+    np.testing.assert_array_equal(decode_label(record["label"]), mask)
+
+
+@pytest.mark.parametrize("with_colors", [False, True])
+def test_masks_with_the_palette_of_pascal_are_read_by_index(
+    with_colors: bool, tmp_path: Path
+) -> None:
+    source = make_sound(tmp_path / "source")
+    names = [f"class {index}" for index in range(21)]
+    content = {"classes": names} | ({"colors": default_colors(21)} if with_colors else {})
+    (source / "classes.json").write_text(json.dumps(content))
+    mask = random_mask(24, 32, (*range(21), 255))
+    save_palette(source / "labels/val/q00.png", mask, default_colors(256))
+    (problem,) = check(source, tmp_path / "data").problems
+    assert problem.kind == "palette_mask" and problem.is_warning
+    dataset = load_dataset("folder", data_dir=str(tmp_path / "data"), source_dir=str(source))
+    np.testing.assert_array_equal(decode_label(next(iter(dataset.records("val")))["label"]), mask)
 
 
 def test_a_colour_of_two_classes_is_neither(tmp_path: Path) -> None:
@@ -330,14 +455,14 @@ def test_records_are_checked_where_there_are_no_files(
     shutil.rmtree(source)
     result = check_named(config, data_dir=str(data_dir), silent=True)
     assert [(item.kind, str(item.file)) for item in result.problems] == [
-        ("duplicate_across_splits", "camvid/val/record 0")
+        ("duplicate_across_splits", "camvid/val/c")
     ]
     assert result.total.class_pixels.tolist() == with_files.total.class_pixels.tolist()
     _damage(data_dir)
     result = check_named(config, data_dir=str(data_dir), silent=True)
     assert [(item.kind, str(item.file)) for item in result.problems] == [
         ("unreadable", "camvid/train/record 1"),
-        ("duplicate_across_splits", "camvid/val/record 0"),
+        ("duplicate_across_splits", "camvid/val/c"),
     ]
 
 
@@ -414,11 +539,12 @@ def test_the_command_writes_and_prints_what_it_found(run: Run, tmp_path: Path) -
     assert sorted(path.name for path in output.iterdir()) == ["check.json", "report.html"]
     content = json.loads((output / "check.json").read_text())
     assert content["ok"] is False
-    assert content["num_images"] == {"train": 20, "val": 11}
+    assert content["num_images"] == {"train": 24, "val": 11}
     assert list(content["class_pixels"]) == ["background", "cat", "dog"]
     assert {item["kind"] for item in content["problems"]} == set(KINDS) - {"binary_mask"}
     for item in content["problems"]:
-        assert set(item) == {"kind", "file", "detail", "level"} and Path(item["file"]).exists()
+        assert set(item) == {"kind", "file", "detail", "level"}
+        assert os.path.lexists(item["file"])
     page = Page((output / "report.html").read_text())
     assert page.open == [] and page.pictures == 2 * 12
     assert "and 11 more, all of them in check.json" in page.text
@@ -449,7 +575,7 @@ def test_stats_print_a_binding_of_the_training_split(run: Run, tmp_path: Path) -
     assert (code, err) == (0, "")
     binding = out.splitlines()[-2]
     assert re.fullmatch(r"LossConfig\.class_weights = \((\d[\d.]*, ){2}\d[\d.]*\)", binding)
-    assert "split train: 22 images" in out
+    assert "split train: 26 images" in out
     assert (tmp_path / "weights/class_weights.gin").read_text().splitlines()[1] == binding
     classes = ["background", "cat", "dog", "unicorn"]
     (source / "classes.json").write_text(json.dumps({"classes": classes}))
@@ -462,6 +588,10 @@ def test_stats_print_a_binding_of_the_training_split(run: Run, tmp_path: Path) -
     save(source / "labels/train/p08.png", random_mask(24, 32))
     code, out, err = run("dataset", "stats", *arguments, wrong)
     assert code == 1 and "did you mean 'train'? choices: train, val" in err
+    shutil.copy(source / "images/train/p01.png", source / "images/val/shared.png")
+    save(source / "labels/val/shared.png", random_mask(24, 32))
+    assert run("dataset", "check", GIN, f"--source_dir={source}")[0] == 1
+    assert run("dataset", "stats", *arguments)[0] == 0, "of one split, whatever it shares"
 
 
 @pytest.mark.parametrize("layout", ["split folders", "no splits"])
@@ -586,3 +716,11 @@ def test_faults_in_a_copy_of_real_images(reference_data: Path, tmp_path: Path) -
             row("colour_mask", labels[6]),
         ]
     )
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder that takes no files")
+def test_an_output_dir_that_takes_no_files(run: Run, tmp_path: Path) -> None:
+    flags = [GIN, f"--source_dir={make_sound(tmp_path / 'source')}"]
+    code, out, err = run("dataset", "check", *flags, "--output_dir=/sys")
+    assert (code, out) == (1, "") and err.count("\n") == 1
+    assert err.startswith("deeplab: cannot write to")

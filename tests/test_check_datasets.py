@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from deeplab.data import DATASETS, DataConfig, load_dataset
 from deeplab.data.checking import check_named
 from deeplab.data.records.decode import decode_label
 from deeplab.data.sources.problems import FileError, Problem
+from deeplab.errors import DeepLabError
 
 # The dummies' images are alike, and their masks not more than they have to be.
 _OF_DUMMIES = {"duplicate_across_splits", "palette_mask", "single_class"}
@@ -52,6 +54,18 @@ def test_a_check_counts_what_is_trained_on(
             label = decode_label(record["label"], dataset.label_map).numpy()
             counts += np.bincount(label.ravel(), minlength=256)[: dataset.num_classes]
         assert tally.class_pixels.tolist() == counts.tolist()
+    if source is not None and source.is_dir():
+        shutil.rmtree(source)  # from now on the records are all that there is
+        try:
+            again = check_named(DataConfig(dataset=name), data_dir=places["data_dir"], silent=True)
+        except DeepLabError as error:
+            assert name == "folder" and "needs --source_dir" in str(error)
+        else:
+            twice = [item for item in again.problems if item.kind == "duplicate_across_splits"]
+            assert len(twice) == sum(
+                item.kind == "duplicate_across_splits" for item in result.problems
+            ), "an image that is in two lists is the same under its id"
+            assert again.total.class_pixels.tolist() == result.total.class_pixels.tolist()
 
 
 def test_a_published_data_set_that_is_incomplete(

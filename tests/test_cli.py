@@ -108,7 +108,11 @@ def test_help_imports_nothing_slow() -> None:
         ("", "no command"),
         ("trian", "unknown command 'trian'; did you mean 'train'?"),
         ("--model_dir=x", "unknown flag '--model_dir=x'"),
-        ("dataset", "unknown command 'dataset'"),
+        ("dataset", "'dataset' alone is no command; choices: dataset prepare, dataset check"),
+        (
+            "dataset prepare --gin_file=x --beam_options='",
+            "flag --beam_options=': no closing quotation",
+        ),
         ("dataset prepar", "did you mean 'dataset prepare'?"),
         ("train --gin_fil=x", "unknown flag '--gin_fil'; did you mean '--gin_file'?"),
         ("train --gin_file=x --model_dir=y surplus", "unexpected argument 'surplus'"),

@@ -16,6 +16,7 @@ from source_folders import make_folder, numbered, random_image, random_mask, sav
 
 from deeplab.data import PreparedDataset, load_dataset
 from deeplab.data.builders.folder import encoded_pair
+from deeplab.data.checking import prepare_folders
 from deeplab.data.records.decode import decode_image, decode_label
 from deeplab.data.sources.index_masks import IdRule
 from deeplab.data.sources.source import Pair, split_by_hash
@@ -70,6 +71,46 @@ def test_names_of_splits_that_mean_the_same(tmp_path: Path) -> None:
     dataset = load(make_folder(tmp_path / "source", sizes), tmp_path / "data")
     assert list(dataset.splits) == ["training", "validation", "extra"]
     assert (dataset.train_split, dataset.eval_split) == ("training", "validation")
+
+
+@pytest.mark.parametrize("kind", ["folders", "split lists", "list"])
+def test_names_of_splits_in_any_case(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = {"Train/a": (8, 9), "Train/d": (8, 9), "VAL/b": (8, 9), "Extra/c": (8, 9)}
+    source = path = make_folder(tmp_path / "source", sizes)
+    if kind == "split lists":
+        (source / "splits").mkdir()
+    lines = ["image,label,split"]
+    for name in sizes:
+        split = name.split("/")[0]
+        lines.append(f"images/{name}.png,labels/{name}.png,{split}")
+        if kind == "split lists":
+            with (source / "splits" / f"{split}.txt").open("a") as file:
+                file.write(f"{name}\n")
+    if kind == "list":
+        path = source / "list.csv"
+        path.write_text("\n".join(lines))
+    dataset = load(path, tmp_path / "data")
+    assert dataset.splits == {"train": 2, "val": 1, "extra": 1}
+    assert list(dataset.splits) == ["train", "val", "extra"]
+    assert (dataset.train_split, dataset.eval_split) == ("train", "val")
+    assert ids_of(dataset, "Validation") == ids_of(dataset, "val")
+    assert ids_of(dataset, "Extra") == ids_of(dataset, "extra")
+    assert "hash" not in capsys.readouterr().out
+
+
+def test_two_spellings_of_a_split(tmp_path: Path) -> None:
+    sizes = {"train/a": (8, 9), "Train/d": (8, 9), "val/b": (8, 9)}
+    source = make_folder(tmp_path / "source", sizes)
+    refused(source, tmp_path, "images: '[Tt]rain' and '[Tt]rain' name the same split: choose one")
+    (source / "splits").mkdir()
+    (source / "splits/val.txt").write_text("val/b")
+    (source / "splits/Val.txt").write_text("train/a")
+    refused(source, tmp_path, "splits: 'Val' and 'val' name the same split")
+    rows = [f"images/{name}.png,labels/{name}.png,{name.split('/')[0]}" for name in sizes]
+    (source / "list.csv").write_text("\n".join(["image,label,split", *rows]))
+    refused(source / "list.csv", tmp_path, r"list\.csv: 'train' and 'Train' name the same split")
 
 
 def test_records_hold_the_images_and_masks(tmp_path: Path) -> None:
@@ -240,11 +281,87 @@ def test_bad_lists(tmp_path: Path, name: str, text: str, message: str) -> None:
     refused(source / name, tmp_path, message)
 
 
+OK = '{"image": "images/picture00.png", "label": "labels/picture00.png"}\n'
+LONG = f"{'n' * 300}.png"  # more than a file system takes
+UNCLOSED = 'image,label\n\nimages/picture00.png,labels/picture00.png\n"c.png,d.png\ne.png,f.png\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.jsonl", f'{OK}{{"image": {"[" * 100_000}', "line 2: the brackets are nested"),
+        ("a.jsonl", f'{OK}{{"image": {"9" * 5000}}}', "line 2: a number has too many"),
+        ("a.jsonl", OK + '{"image": "\\ud800.png"}', "line 2: the image .* cannot name a file"),
+        ("a.jsonl", OK + '{"image": "a\\u0000.png"}', "line 2: the image .* cannot name a file"),
+        ("a.jsonl", f'{OK}{{"image": {[1] * 999}}}', r"line 2: image is \[1, .{55,60}\.\.\., exp"),
+        (
+            "a.jsonl",
+            OK + json.dumps({"image": LONG, "label": "labels/picture01.png"}),
+            r"nnn\.png does not exist; .*line 2 names it",
+        ),
+        (
+            "a.jsonl",
+            OK + json.dumps({"image": "images/picture01.png", "label": LONG}),
+            r"picture01\.png has no mask: .*nnn\.png, which .*line 2 names, does not exist",
+        ),
+        ("a.csv", f"image,label\na.png,b.png\n{'x' * 140_000},y\n", "line 3 cannot .*131072"),
+        ("a.csv", UNCLOSED, "line 4 cannot be read: .*is a quote in it not closed"),
+        ("a.csv", '"image,label\na.png,b.png\n', "first line must name the columns"),
+        ("a.csv", f"{'x' * 140_000}\n", "line 1 cannot be read"),
+    ],
+)
+def test_hostile_lists(tmp_path: Path, name: str, text: str, message: str) -> None:
+    source = make_folder(tmp_path / "source", numbered(2))
+    (source / name).write_text(text)
+    refused(source / name, tmp_path, message)
+    with pytest.raises(DeepLabError, match=str(source / name)):
+        load(source / name, tmp_path / "data")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "split list", "two folders"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_names_with_characters_that_could_end_a_line(kind: str, end: str, tmp_path: Path) -> None:
+    names = ["a\u2028b", "c\x85d", "e\x0cf", "g"]
+    source = path = make_folder(tmp_path / "source", dict.fromkeys(names, (8, 9)))
+    files = [(f"images/{name}.png", f"labels/{name}.png") for name in names]
+    if kind == "csv":
+        lines = ["image,label", *[",".join(pair) for pair in files]]
+    elif kind == "jsonl":
+        rows = [{"image": image, "label": label} for image, label in files]
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    else:
+        lines = names
+    text = end.join(lines) + end
+    if kind == "split list":
+        (source / "splits").mkdir()
+        (source / "splits/train.txt").write_bytes(text.encode())
+        assert load(source, tmp_path / "data").splits == {"train": 4}
+        return
+    if kind == "two folders":
+        arguments = (source / "images", source / "labels", source / "classes.json")
+        prepare_folders(*arguments, tmp_path / "list", data_dir=str(tmp_path / "data"))
+        path = tmp_path / "list" / "list.jsonl"
+    else:
+        path = source / f"list.{kind}"
+        path.write_bytes(text.encode())
+    assert sum(load(path, tmp_path / "data").splits.values()) == 4
+
+
+def test_errors_of_two_folders_name_no_file_that_is_gone(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", numbered(4), ids=(0, 255))
+    arguments = (source / "images", source / "labels", source / "classes.json")
+    with pytest.raises(DeepLabError, match=f"all masks in {source}/labels together hold"):
+        prepare_folders(*arguments, tmp_path / "list", data_dir=str(tmp_path / "data"))
+    assert not (tmp_path / "list").exists()
+
+
 def test_no_source(tmp_path: Path) -> None:
     with pytest.raises(DeepLabError, match=r"needs --source_dir"):
         load_dataset("folder", data_dir=str(tmp_path / "data"))
     refused(tmp_path / "missing", tmp_path, "missing does not exist")
     refused(tmp_path / "missing.csv", tmp_path, r"missing\.csv does not exist")
+    refused(tmp_path / ("n" * 300), tmp_path, "nnn does not exist")
+    refused(tmp_path / f"{'n' * 300}.csv", tmp_path, r"nnn\.csv does not exist")
     (tmp_path / "empty").mkdir()
     refused(tmp_path / "empty", tmp_path, "empty is empty")
     (tmp_path / "file").write_text("")
@@ -275,6 +392,24 @@ def test_images_and_masks_that_do_not_pair(tmp_path: Path) -> None:
     save(source / "images/picture02.png", random_image(12, 16))
     save(source / "images/picture02.jpg", random_image(12, 16))
     refused(source, tmp_path, r"picture02.* have the same name")
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (8, 9)})
+    for part in ("images", "labels"):
+        (source / part / "train").rename(tmp_path / part)
+        (source / part / "train").symlink_to(tmp_path / part)
+        # Two folders that lead to each other.
+        for name, other in (("x", "y"), ("y", "x")):
+            (tmp_path / f"{part} {name}").mkdir()
+            (tmp_path / f"{part} {name}" / other).symlink_to(tmp_path / f"{part} {other}")
+        (tmp_path / part / "more").symlink_to(tmp_path / f"{part} x")
+        (source / part / "val" / "up").symlink_to(source / part)
+    save(tmp_path / "images y" / "c.png", random_image(8, 9, 5))
+    save(tmp_path / "labels y" / "c.png", random_mask(8, 9))
+    dataset = load(source, tmp_path / "data")
+    assert ids_of(dataset, "train") == ["train/a", "train/more/y/c"]
+    assert ids_of(dataset, "val") == ["val/b"]
 
 
 def test_bad_splits(tmp_path: Path) -> None:

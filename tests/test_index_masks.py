@@ -13,12 +13,14 @@ from PIL import Image
 from source_folders import random_image, random_mask, save
 
 from deeplab.data.records.decode import decode_image, decode_label
+from deeplab.data.sources.class_colors import ClassColors
 from deeplab.data.sources.classes import default_colors, read_class_file, read_classes
 from deeplab.data.sources.image_files import read_image
 from deeplab.data.sources.index_masks import (
     IdRule,
     check_something_to_learn,
     check_something_to_measure,
+    decode_mask,
     encode_label,
     read_index_mask,
 )
@@ -87,6 +89,25 @@ def test_a_mask_in_colours_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "mask.png", random_image(4, 4))
     with pytest.raises(DeepLabError, match=r"mask\.png is an image in colours \(RGB\)"):
         read_index_mask(path)
+
+
+def test_alpha_beside_grey_levels_is_not_looked_at(tmp_path: Path) -> None:
+    mask = random_mask(5, 8)
+    alpha = Image.fromarray(random_mask(5, 8, range(256), 1))
+    Image.merge("LA", (Image.fromarray(mask), alpha)).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_index_mask(tmp_path / "mask.png"), mask)
+
+
+def test_16_bit_grey_with_alpha_names_the_way_out(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + checksum
+
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 4, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(9))) + chunk(b"IEND", b"")
+    (tmp_path / "mask.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    with pytest.raises(DeepLabError, match=r"grey with alpha of 16 bits.*save it without alpha"):
+        read_index_mask(tmp_path / "mask.png")
 
 
 def test_a_jpeg_mask_is_refused(tmp_path: Path) -> None:
@@ -196,6 +217,39 @@ def test_the_orientation_of_exif_is_applied(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decode_image(encoded.data), np.rot90(pixels, -1))
 
 
+TURNS = {
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: lambda pixels: np.rot90(np.fliplr(pixels)),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(np.fliplr(pixels), -1),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("orientation", [*TURNS, 0, 1, 9])
+@pytest.mark.parametrize("form", ["grey", "palette", "16-bit grey", "colour", "bits"])
+def test_the_orientation_of_a_masks_own_exif_is_applied(
+    form: str, orientation: int, tmp_path: Path
+) -> None:
+    mask = random_mask(5, 8, (0, 1) if form == "bits" else (0, 1, 2, 255))
+    colors = np.array(default_colors(256), np.uint8)
+    pixels = {"16-bit grey": mask.astype(np.uint16), "colour": colors[mask]}.get(form, mask)
+    image = Image.fromarray(mask == 1 if form == "bits" else pixels)
+    if form == "palette":
+        image.putpalette(colors.ravel().tolist())
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "mask.png", exif=exif)
+    known = ClassColors(default_colors(3)) if form == "colour" else None
+    read = decode_mask((tmp_path / "mask.png").read_bytes(), tmp_path / "mask.png", known)
+    expected = TURNS[orientation](mask) if orientation in TURNS else mask
+    np.testing.assert_array_equal(read.ids, expected)
+    assert read.is_turned == (orientation in TURNS)
+    assert read.form == {"bits": "grey"}.get(form, form)
+
+
 def test_16_bit_images(tmp_path: Path) -> None:
     save(tmp_path / "grey.png", random_mask(4, 4).astype(np.uint16) * 250)
     with pytest.raises(DeepLabError, match="convert it to 8 bits"):
@@ -244,6 +298,34 @@ def test_bad_class_lists(tmp_path: Path, content: str, message: str) -> None:
     path.write_text(content)
     with pytest.raises(DeepLabError, match=message):
         read_class_file(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("classes.json", "[" * 100_000, "the brackets are nested too deeply"),
+        ("classes.json", f'{{"classes": {"9" * 5000}}}', "a number has too many digits"),
+        ("classes.json", '{"classes": ["a", "b\\nc"]}', r"class 1, 'b\\nc', has a control"),
+        ("classes.json", '{"classes": ["a", "\\ud800"]}', "class 1, .* has a control character"),
+        ("classes.json", '{"classes": ["a\\u2028b", "c"]}', "class 0, .* has a control character"),
+        ("classes.txt", "a\nb\x85c\nd\n", "class 1, .* has a control character"),
+        ("classes.txt", "a\nb\tc\nd\n", "class 1, .* has a control character"),
+        ("classes.txt", "\n", r"lists 0 class\(es\)"),
+        ("classes.txt", f"{'a' * 999}\n{'a' * 999}", r"0 and 1 are both named 'a{59}\.\.\.$"),
+    ],
+)
+def test_hostile_class_lists(tmp_path: Path, name: str, content: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(DeepLabError, match=message) as caught:
+        read_class_file(path)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_class_names_of_all_scripts(tmp_path: Path) -> None:
+    names = ("Straße", "道路", "नमस्ते", "کلاس\u200cها", "🚗")
+    (tmp_path / "classes.txt").write_bytes("\r\n".join(names).encode())
+    assert read_classes(tmp_path).names == names
 
 
 def test_default_colours_are_those_of_voc() -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 from PIL import Image
@@ -132,7 +133,8 @@ def test_small_sets_are_kept_unasked(
         own = with_files(dataset, {f"{tmp_path}/only": records_of(dataset)})
         batches = batches_of(own, 4, config=config)
         assert_equal(batches, batches_of(dataset, 4, config={"cache": "none"}))
-        return type(own.reader("train").kept)
+        (samples,) = own.reader("train").kept.values()
+        return type(samples)
 
     pixels = sum((8 + k) * (20 - k) for k in range(NUM_TRAIN))
     # Files of noise are larger than their pixels.
@@ -174,6 +176,27 @@ def test_what_is_kept_lies_in_memory_once() -> None:
         pixels.put(number, arrays[number] + 500)  # afterwards, so that it must be the same memory
     for number, array in enumerate(arrays):
         np.testing.assert_array_equal(read(tf.constant(number), [None, None]), array + 500)
+
+
+def test_a_stream_does_not_copy_what_is_kept() -> None:
+    size = 200_000_000
+    pixels = _Pixels(np.uint8, [(size // 100, 50), (size // 100, 50)])
+    for number in (0, 1):
+        pixels.put(number, np.full(pixels.shapes[number], number, np.uint8))
+    read = pixels.readable()
+    before = psutil.Process().memory_info().rss
+    stream = tf.data.Dataset.range(2).map(
+        lambda index: read(index, [None, None])[7, 7], num_parallel_calls=2
+    )
+    assert [int(k) for k in stream.batch(2).prefetch(1).unbatch()] == [0, 1]
+    assert psutil.Process().memory_info().rss - before < size // 4
+
+
+def test_what_is_kept_serves_every_strategy(dataset: PreparedDataset) -> None:
+    plain = batches_of(dataset, 4, config={"cache": "none"})
+    with tf.distribute.OneDeviceStrategy("CPU:0").scope():
+        for cache in ("encoded", "decoded"):
+            assert_equal(batches_of(dataset, 4, config={"cache": cache}), plain)
 
 
 def test_wide_labels_are_cached(tmp_path: Path) -> None:

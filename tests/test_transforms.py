@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deeplab.data.pipeline import resampling
 from deeplab.data.pipeline.resampling import Window, image_window, label_window
 from deeplab.data.pipeline.transforms import (
     augment_pair,
@@ -85,15 +87,22 @@ def test_cropping_before_padding_is_padding_before_cropping(
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @settings(max_examples=60, deadline=None)
 @given(
     source=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     size=st.tuples(st.integers(1, 90), st.integers(1, 90)),
     part=st.tuples(*[st.floats(0, 1)] * 4),
     channels=st.sampled_from([1, 3, 4]),
+    flipped=st.booleans(),
 )
 def test_a_window_is_cut_from_what_the_kernels_resize(
-    source: tuple[int, int], size: tuple[int, int], part: tuple[float, ...], channels: int
+    source: tuple[int, int],
+    size: tuple[int, int],
+    part: tuple[float, ...],
+    channels: int,
+    flipped: bool,
+    compiled: bool,
 ) -> None:
     rng = np.random.default_rng(source[0] * 41 + source[1])
     image = rng.integers(0, 256, (*source, channels), np.uint8)
@@ -111,18 +120,27 @@ def test_a_window_is_cut_from_what_the_kernels_resize(
     whole = tf.raw_ops.ResizeBilinear(
         images=tf.constant(image[None], tf.float32), size=size, align_corners=True
     )
-    pixels = image_window(read, window).numpy()
-    np.testing.assert_allclose(pixels, whole[0, rows, columns], atol=1e-4)
+    # The same of XLA and of TensorFlow's operations.
+    with mock.patch.object(resampling, "_can_compile", lambda: compiled):
+        pixels = image_window(read, window, crop_size=(90, 90), flipped=flipped).numpy()
+    expected = whole[0, rows, columns].numpy()
+    np.testing.assert_allclose(pixels, expected[:, ::-1] if flipped else expected, atol=1e-4)
     whole = tf.raw_ops.ResizeNearestNeighbor(
         images=tf.constant(label[None, ..., None]), size=size, align_corners=True
     )
+    expected = whole[0, rows, columns, 0].numpy()
     np.testing.assert_array_equal(
-        label_window(tf.constant(label), window), whole[0, rows, columns, 0]
+        label_window(tf.constant(label), window, flipped=flipped),
+        expected[:, ::-1] if flipped else expected,
     )
     ((top, left, bottom, right),) = asked
     assert 0 <= top < bottom <= source[0] and 0 <= left < right <= source[1]
     if size[0] > source[0] and extent[0] * extent[1] < 0.3 * size[0] * size[1]:
         assert bottom - top <= extent[0] + 2, "more was read than the window shows"
+
+
+def test_the_kernel_is_compiled_here() -> None:
+    assert resampling._can_compile()
 
 
 def test_a_window_of_a_large_image_is_sampled_exactly() -> None:
@@ -139,7 +157,9 @@ def test_a_window_of_a_large_image_is_sampled_exactly() -> None:
         whole = tf.raw_ops.ResizeBilinear(
             images=tf.cast(image[None], tf.float32), size=window.size, align_corners=True
         )[0, top : top + height, left : left + width]
-        pixels = image_window(lambda first, end: cut(image, first, end), window)
+        pixels = image_window(
+            lambda first, end: cut(image, first, end), window, crop_size=(129, 257)
+        )
         np.testing.assert_allclose(pixels, whole, atol=1e-4)
         whole = tf.raw_ops.ResizeNearestNeighbor(
             images=label[None, ..., None], size=window.size, align_corners=True

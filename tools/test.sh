@@ -5,9 +5,10 @@
 #   bash tools/test.sh --run-slow             all tests
 #   bash tools/test.sh tests/test_cli.py -k help
 #
-# PYTHON=python3.12 chooses the interpreter that .venv is made with.
+# PYTHON=python3.12 chooses the interpreter that .venv is made with. VENV=DIR makes it elsewhere, and
+# EXTRAS=dev,beam with further extras of pyproject.toml.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-bash tools/venv.sh dev
-exec .venv/bin/python -m pytest "$@"
+bash tools/venv.sh "${EXTRAS:-dev}"
+exec "${VENV:-.venv}/bin/python" -m pytest "$@"

@@ -4,13 +4,14 @@
 #   bash tools/venv.sh          to use the project
 #   bash tools/venv.sh dev      with the tools for tests and checks
 #
-# PYTHON=python3.12 chooses the interpreter; a .venv of another version is then made anew.
+# PYTHON=python3.12 chooses the interpreter; a .venv of another version is then made anew. VENV=DIR
+# makes it elsewhere.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 extra=${1:-}
 python=${PYTHON:-python3}
-venv=.venv
+venv=${VENV:-.venv}
 
 version_of() { "$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null; }
 

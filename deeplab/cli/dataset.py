@@ -163,15 +163,17 @@ def _stats(values: flags.FlagValues) -> int:
     from deeplab.data.sources.problems import refuse
     from deeplab.files import make_directory, write_text
 
-    refuse(result.problems)
+    # Counting one split does not suffer from what another one shares with it.
+    refuse([item for item in result.problems if item.kind != "duplicate_across_splits"])
     split = known_split(result, split)
     binding = weights_binding(class_weights(result.splits[split]))
     print(render_statistics(result, split), end="")
     print(f"median frequency class weights, for a gin file:\n{binding}")
     if values.output_dir:
         file = make_directory(shared_flags.path(values.output_dir)) / "class_weights.gin"
+        title = " ".join(result.title.split())  # a comment is one line
         write_text(
-            file, f"# Median frequency class weights of {result.title}, split {split}.\n{binding}\n"
+            file, f"# Median frequency class weights of {title}, split {split}.\n{binding}\n"
         )
         print(f"wrote {file}")
     return 0

@@ -104,7 +104,9 @@ def _find(words: list[str]) -> tuple[Command, list[str]]:
     given = words[0]
     followers = [name for name in COMMANDS if name.split()[0] == given]
     if followers:
-        given = " ".join(words[:2]) if words[1:] and not words[1].startswith("-") else given
+        if not words[1:] or words[1].startswith("-"):
+            raise UsageError(f"{given!r} alone is no command; choices: {', '.join(followers)}")
+        given = " ".join(words[:2])
     near = difflib.get_close_matches(given, list(COMMANDS), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
     kind = "flag" if given.startswith("-") else "command"

@@ -105,13 +105,13 @@ class DataConfig:
                     raise DeepLabError(f"{name} is {value}, but resize_min_side is not set")
 
     @property
+    def named_splits(self) -> tuple[str, ...]:
+        """The splits that are not left to the data set."""
+        return tuple(split for split in (self.train_split, self.eval_split) if split is not None)
+
+    @property
     def crop_height_width(self) -> tuple[int, int]:
         """The crop size as (height, width)."""
         if isinstance(self.crop_size, tuple):
             return self.crop_size
         return self.crop_size, self.crop_size
-
-    @property
-    def named_splits(self) -> tuple[str, ...]:
-        """The splits that are set, without those that the data set would choose."""
-        return tuple(split for split in (self.train_split, self.eval_split) if split is not None)

@@ -13,8 +13,14 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from deeplab.data.sources.channels import decode_channels
-from deeplab.data.sources.open_image import UNREADABLE, open_image, read_bytes, what_is_wrong
+from deeplab.data.sources.open_image import (
+    UNREADABLE,
+    load_pixels,
+    open_image,
+    what_is_wrong,
+)
 from deeplab.data.sources.problems import FileError
+from deeplab.data.sources.regular_file import read_bytes
 from deeplab.data.sources.source import ARRAY_SUFFIX
 from deeplab.errors import DeepLabError
 
@@ -142,7 +148,9 @@ def read_rgb(path: str | Path) -> npt.NDArray[np.uint8]:
             `MAX_PIXELS` pixels.
     """
     try:
-        with open_image(read_bytes(Path(path))) as file:
+        data = read_bytes(Path(path))
+        with open_image(data) as file:
+            load_pixels(file, data)
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion clips at 255
                 wide = np.clip(np.asarray(image, np.int64), 0, 65535)

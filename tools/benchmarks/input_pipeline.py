@@ -9,6 +9,8 @@ the median of the ratios round by round are printed. Without --images, scenes of
 set `shapes` are drawn and enlarged to the size of photographs.
 """
 
+from __future__ import annotations
+
 import argparse
 import functools
 import importlib.util
@@ -24,9 +26,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import input_feeds
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 OURS = "deeplab"
 OURS_UNCACHED = "deeplab, cache='none'"
@@ -142,16 +147,20 @@ def write_files(folder: Path, images: Path | None, labels: Path | None) -> None:
         shutil.copy(first, folder / kind / "val" / first.name)
 
 
-def _chosen(images: Path, labels: Path) -> Iterator[tuple[str, bytes, "object"]]:
+def _chosen(images: Path, labels: Path) -> Iterator[tuple[str, bytes, Image]]:
     import numpy as np
     from PIL import Image
 
-    for path in sorted(images.glob("*.jpg")):
+    files = sorted(images.glob("*")) if images.is_dir() else []
+    files = [path for path in files if path.suffix.lower() in (".jpg", ".jpeg")]
+    if not files:
+        raise SystemExit(f"no JPEG files in {images}")
+    for path in files:
         label = Image.open(labels / f"{path.stem}.png")
         yield path.stem, path.read_bytes(), Image.fromarray(np.asarray(label))  # drops a palette
 
 
-def _drawn() -> Iterator[tuple[str, bytes, "object"]]:
+def _drawn() -> Iterator[tuple[str, bytes, Image]]:
     from PIL import Image
 
     from deeplab.data.builders.shapes import encoded_scene

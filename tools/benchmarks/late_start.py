@@ -10,6 +10,7 @@ libraries, does not count.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import statistics
 import time
@@ -31,7 +32,8 @@ def main() -> None:
     from deeplab.configuration import read_data_config
     from deeplab.data import load_dataset, training_batches
 
-    config = read_data_config([arguments.gin_file])
+    # Without a cache, so that what is read is read.
+    config = dataclasses.replace(read_data_config([arguments.gin_file]), cache="none")
     dataset = load_dataset(
         config.dataset, data_dir=arguments.data_dir, source_dir=arguments.source_dir
     )

@@ -8,7 +8,7 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
-from deeplab.data.builders.makers import from_source
+from deeplab.data.builders.makers import FromSource
 from deeplab.data.sources.classes import ClassList
 from deeplab.data.sources.problems import Problem
 from deeplab.data.sources.source import MissingFiles, Source, match_files
@@ -71,7 +71,7 @@ def scan_ade20k(path: Path) -> Source:
 
 SPEC = DatasetSpec(
     name=Ade20k.name,
-    make_builder=from_source(Ade20k, scan_ade20k),
+    make_builder=FromSource(Ade20k, scan_ade20k),
     class_names=CLASS_NAMES,
     colors=COLORS,
     train_split="train",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from deeplab.data.sources.index_masks import IdRule, check_something_to_learn
-from deeplab.data.sources.source import Pair
+from deeplab.data.sources.source import TRAINING, Pair, find_split
 from deeplab.errors import DeepLabError
 
 Features = dict[str, Any]
@@ -53,7 +53,8 @@ def beam_examples(
     pairs: Sequence[Pair],
     encode: Encode,
     rule: IdRule,
-    ids_of_splits: list[Any],
+    split: str,
+    ids_of_splits: dict[str, Any],
     *,
     where: Path | None,
 ) -> Any:
@@ -63,9 +64,10 @@ def beam_examples(
         pairs: what the split holds.
         encode: pair -> features and the ids that the mask holds; it can be pickled.
         rule: the ids of classes.
+        split: its name.
         ids_of_splits: collects, while the pipeline is built, the ids of the masks of each split.
         where: the source's folder if this is the last split, after which the ids of all splits
-            are judged; None before.
+            and those of the training split are judged; None before.
 
     Returns:
         A beam.PTransform from nothing to (number, features).
@@ -78,17 +80,19 @@ def beam_examples(
             | "Pairs" >> beam.Create(list(enumerate(pairs)), reshuffle=True)
             | "Encode" >> beam.Map(_encode_numbered, encode)
         )
-        ids_of_splits.append(
+        ids_of_splits[split] = (
             encoded
             | "Ids" >> beam.Map(_ids)
             | "IdsOfSplit" >> beam.CombineGlobally(_union).without_defaults()
         )
         if where is not None:
+            training = find_split(TRAINING, ids_of_splits)
+            of_training = training and beam.pvalue.AsSingleton(ids_of_splits[training])
             _ = (
-                ids_of_splits
+                list(ids_of_splits.values())
                 | "IdsOfSplits" >> beam.Flatten()
                 | "IdsOfAll" >> beam.CombineGlobally(_union).without_defaults()
-                | "Check" >> beam.Map(_check_ids, rule, where)
+                | "Check" >> beam.Map(_check_ids, rule, where, training, of_training)
             )
         return encoded | "Features" >> beam.Map(_features)
 
@@ -112,9 +116,17 @@ def _encode_numbered(
         _fail(error)
 
 
-def _check_ids(ids: frozenset[int], rule: IdRule, where: Path) -> None:
+def _check_ids(
+    ids: frozenset[int],
+    rule: IdRule,
+    where: Path,
+    training: str | None,
+    of_training: frozenset[int] | None,
+) -> None:
     try:
         check_something_to_learn(ids, rule, where)
+        if of_training is not None:
+            check_something_to_learn(of_training, rule, where, training)
     except DeepLabError as error:
         _fail(error)
 

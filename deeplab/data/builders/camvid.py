@@ -13,7 +13,7 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
-from deeplab.data.builders.makers import from_source
+from deeplab.data.builders.makers import FromSource
 from deeplab.data.sources.classes import ClassList
 from deeplab.data.sources.source import MissingFiles, Source
 from deeplab.data.sources.source_folder import existing_folder, scan_folder, scan_segnet
@@ -63,7 +63,7 @@ def scan_camvid(path: Path) -> Source:
 
 SPEC = DatasetSpec(
     name=Camvid.name,
-    make_builder=from_source(Camvid, scan_camvid),
+    make_builder=FromSource(Camvid, scan_camvid),
     class_names=CLASS_NAMES,
     colors=COLORS,
     train_split="train",

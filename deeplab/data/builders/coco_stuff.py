@@ -8,7 +8,7 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
-from deeplab.data.builders.makers import from_source
+from deeplab.data.builders.makers import FromSource
 from deeplab.data.sources.classes import ClassList
 from deeplab.data.sources.problems import Problem
 from deeplab.data.sources.source import MissingFiles, Source, match_files
@@ -77,7 +77,7 @@ def _first(path: Path, places: tuple[str, ...], folder: str) -> Path | None:
 
 SPEC = DatasetSpec(
     name=CocoStuff.name,
-    make_builder=from_source(CocoStuff, scan_coco_stuff),
+    make_builder=FromSource(CocoStuff, scan_coco_stuff),
     class_names=CLASS_NAMES,
     colors=COLORS,
     train_split="train",

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.beam import beam_examples
-from deeplab.data.builders.makers import from_source
+from deeplab.data.builders.makers import FromSource
 from deeplab.data.sources.classes import IGNORE_LABEL, default_colors
 from deeplab.data.sources.image_files import read_image
 from deeplab.data.sources.index_masks import (
@@ -23,7 +23,7 @@ from deeplab.data.sources.index_masks import (
     encode_label,
 )
 from deeplab.data.sources.mask_files import read_mask
-from deeplab.data.sources.source import Pair, Source, check_sizes
+from deeplab.data.sources.source import TRAINING, Pair, Source, check_sizes, find_split
 from deeplab.data.sources.source_folder import LAYOUT, scan_folder
 from deeplab.data.sources.source_list import scan_list
 from deeplab.data.spec import DatasetSpec
@@ -49,8 +49,11 @@ class Folder(tfds.core.GeneratorBasedBuilder):
         on_beam: whether the records are made by a pipeline of Apache Beam, and not by a loop here.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First version."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.0.0": "First version.",
+        "1.1.0": "Masks are turned as their EXIF orientation says; damaged PNG files are refused.",
+    }
 
     description: ClassVar[str] = "Images and index masks of a source folder."
     citation: ClassVar[str] = ""
@@ -64,7 +67,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
             data_dir: the TFDS folder; the copy's own place in it carries the fingerprint.
 
         Raises:
-            DeepLabError: if a file of the source has vanished.
+            FileError: if a file of the source is not there, or no regular file.
         """
         self.source = source
         self.note = source.note
@@ -111,10 +114,10 @@ class Folder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         generate = self._beam_examples if self.on_beam else self._generate_examples
-        ids: list[Any] = []
+        ids: dict[str, Any] = {}
         last = list(self.source.splits)[-1]
         return {
-            split: generate(pairs, ids, is_last=split == last)
+            split: generate(pairs, ids, split, is_last=split == last)
             for split, pairs in self.source.splits.items()
         }
 
@@ -127,20 +130,25 @@ class Folder(tfds.core.GeneratorBasedBuilder):
             channels=source.classes.channels,
         )
 
-    def _beam_examples(self, pairs: Sequence[Pair], ids: list[Any], *, is_last: bool) -> Any:
+    def _beam_examples(
+        self, pairs: Sequence[Pair], ids: dict[str, Any], split: str, *, is_last: bool
+    ) -> Any:
         """The same as `_generate_examples`, as a transform of Apache Beam."""
         rule = IdRule.of(self.source.classes)
         encode = self._encoding(rule)
-        return beam_examples(pairs, encode, rule, ids, where=self.source.path if is_last else None)
+        return beam_examples(
+            pairs, encode, rule, split, ids, where=self.source.path if is_last else None
+        )
 
     def _generate_examples(
-        self, pairs: Sequence[Pair], ids: list[frozenset[int]], *, is_last: bool
+        self, pairs: Sequence[Pair], ids: dict[str, frozenset[int]], split: str, *, is_last: bool
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields the number of each pair and its features, in order.
 
         Args:
             pairs: what a split holds.
-            ids: collects the ids of the masks of all splits.
+            ids: collects the ids of the masks of each split.
+            split: its name.
             is_last: whether this is the last split, after which the ids are judged.
 
         Raises:
@@ -157,9 +165,12 @@ class Folder(tfds.core.GeneratorBasedBuilder):
                 for features, ids_of_mask in pool.map(encode, batch):
                     found |= ids_of_mask
                     yield next(number), features
-        ids.append(frozenset(found))
+        ids[split] = frozenset(found)
         if is_last:
-            check_something_to_learn(frozenset().union(*ids), rule, self.source.path)
+            where = self.source.path
+            check_something_to_learn(frozenset().union(*ids.values()), rule, where)
+            if (training := find_split(TRAINING, ids)) is not None:
+                check_something_to_learn(ids[training], rule, where, training)
 
 
 def encoded_pair(
@@ -196,7 +207,7 @@ def _scan(path: Path) -> Source:
 
 SPEC = DatasetSpec(
     name=Folder.name,
-    make_builder=from_source(Folder, _scan),
+    make_builder=FromSource(Folder, _scan),
     class_names=None,
     colors=None,
     train_split="train",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,22 +13,23 @@ from deeplab.data.sources.source_folder import existing_folder
 from deeplab.data.spec import MakeBuilder
 
 
-def from_source(
-    builder: Callable[[Source, str], tfds.core.DatasetBuilder], scan: Callable[[Path], Source]
-) -> MakeBuilder:
-    """Of a source folder.
+@dataclasses.dataclass(frozen=True)
+class FromSource:
+    """Makes the builder of a source folder.
 
-    Args:
+    Attributes:
         builder: (source, data_dir) -> the builder.
         scan: reads what the folder holds.
     """
 
-    def make(data_dir: str, source_dir: str | None) -> tfds.core.DatasetBuilder:
+    builder: Callable[[Source, str], tfds.core.DatasetBuilder]
+    scan: Callable[[Path], Source]
+
+    def __call__(self, data_dir: str, source_dir: str | None) -> tfds.core.DatasetBuilder:
+        """The builder of what the folder holds."""
         if source_dir is None:
             raise ValueError("the specification must say that it needs a source folder")
-        return builder(scan(Path(source_dir)), data_dir)
-
-    return make
+        return self.builder(self.scan(Path(source_dir)), data_dir)
 
 
 def of_tfds(name: str, archives: Sequence[str]) -> MakeBuilder:

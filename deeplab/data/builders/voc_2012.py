@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
-from deeplab.data.builders.makers import from_source
+from deeplab.data.builders.makers import FromSource
 from deeplab.data.sources.classes import ClassList
 from deeplab.data.sources.sbd import require_scipy
 from deeplab.data.sources.source import MissingFiles, Pair, Source, find_files
@@ -177,7 +177,7 @@ def _pairs(
 
 SPEC = DatasetSpec(
     name=Voc2012.name,
-    make_builder=from_source(Voc2012, scan_voc),
+    make_builder=FromSource(Voc2012, scan_voc),
     class_names=CLASS_NAMES,
     colors=COLORS,
     train_split="train",

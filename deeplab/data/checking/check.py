@@ -8,8 +8,9 @@ import hashlib
 import heapq
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -26,7 +27,16 @@ from deeplab.data.sources.index_masks import IdRule, check_something_to_learn
 from deeplab.data.sources.problems import KINDS, FileError, Problem
 from deeplab.data.sources.source import Source, find_split
 from deeplab.data.sources.source_folder import scan_two_folders
+from deeplab.errors import unknown_name
 from deeplab.progress import track
+
+
+class Uses(NamedTuple):
+    """What two splits are for."""
+
+    training: str
+    evaluation: str
+
 
 _EXAMPLES = 12
 _EXAMPLE_SIDE = 320  # pixels
@@ -52,15 +62,15 @@ def check_named(
     """
     name = config.dataset
     spec = DATASETS[name]
-    disjoint = (config.train_split or spec.train_split, config.eval_split or spec.eval_split)
+    uses = Uses(config.train_split or spec.train_split, config.eval_split or spec.eval_split)
     source = find_source(name, data_dir=data_dir, source_dir=source_dir)
     if source is not None:
         title = f"{source.path.name} ({name})"
-        return _check_source(title, source, disjoint, silent=silent)
-    # A split that is missing is noted below; one that another builder holds has to be asked for.
+        return _check_source(title, source, uses, silent=silent)
+    # A split that is missing is a problem below; one that another builder holds must be asked for.
     further = [split for split in config.named_splits if split in spec.further]
     dataset = load_dataset(name, data_dir=data_dir, source_dir=source_dir, splits=further)
-    return _check_records(dataset, disjoint, silent=silent)
+    return _check_records(dataset, uses, silent=silent)
 
 
 def check_folders(
@@ -79,12 +89,10 @@ def check_folders(
         DeepLabError: if a folder or the class list cannot be read, or there are no images.
     """
     source = scan_two_folders(images, images, labels, read_class_file(classes))
-    return _check_source(images.name, source, ("train", "val"), silent=silent)
+    return _check_source(images.name, source, Uses("train", "val"), silent=silent)
 
 
-def _check_source(
-    title: str, source: Source, disjoint: Collection[str], *, silent: bool
-) -> CheckResult:
+def _check_source(title: str, source: Source, uses: Uses, *, silent: bool) -> CheckResult:
     classes = source.classes
     return _check(
         title,
@@ -92,16 +100,14 @@ def _check_source(
         MaskRule(IdRule.of(classes), classes.names, stored_ids=source.stored_ids),
         colors=classes.colors or default_colors(len(classes.names)),
         base=source.path if source.path.is_dir() else source.path.parent,
-        disjoint=disjoint,
+        uses=uses,
         problems=source.problems,
         notes=[source.note] if source.note else [],
         silent=silent,
     )
 
 
-def _check_records(
-    dataset: PreparedDataset, disjoint: Collection[str], *, silent: bool
-) -> CheckResult:
+def _check_records(dataset: PreparedDataset, uses: Uses, *, silent: bool) -> CheckResult:
     return _check(
         dataset.name,
         samples_of_records(dataset),
@@ -112,7 +118,7 @@ def _check_records(
         ),
         colors=dataset.colors,
         base=None,
-        disjoint=disjoint,
+        uses=uses,
         problems=(),
         notes=[f"checked as prepared in {dataset.data_dir}"],
         silent=silent,
@@ -126,27 +132,28 @@ def _check(
     *,
     colors: Sequence[Color],
     base: Path | None,
-    disjoint: Collection[str],
+    uses: Uses,
     problems: Sequence[Problem],
     notes: Sequence[str],
     silent: bool,
 ) -> CheckResult:
     found = list(problems)
     splits: dict[str, SplitTally] = {}
-    ids: set[int] = set()
     forms: Counter[str] = Counter()
-    duplicates = Duplicates(disjoint)
+    duplicates = Duplicates(uses)
     usable: list[Sample] = []
+    turned: Counter[tuple[bool, bool]] = Counter()
     # Pillow decodes outside of Python's lock: threads use all cores and need no second start.
     with (
         track("checking", len(samples), unit="images", silent=silent) as progress,
         concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool,
         _inspections(pool, samples, rule) as results,
     ):
-        for sample, facts in zip(samples, results, strict=True):
+        for facts in results:
+            sample = facts.sample
             splits.setdefault(sample.split, SplitTally.empty(len(rule.class_names))).add(facts)
             found += facts.problems
-            ids |= facts.ids
+            turned[facts.image_is_turned, facts.mask_is_turned] += 1
             if facts.form is not None:
                 forms[facts.form] += 1
             if facts.image_hash is not None:
@@ -155,7 +162,8 @@ def _check(
             if all(problem.is_warning for problem in facts.problems):
                 usable.append(sample)
             progress.advance()
-    found = _whole(found, ids, rule, base or Path(title), usable)
+    where = base or Path(title)
+    found = _whole(found, splits, rule, where, uses) + _missing_splits(splits, where, uses)
     order = list(KINDS)
     return CheckResult(
         title=title,
@@ -165,7 +173,7 @@ def _check(
         ignore_label=rule.ids.ignore_label,
         splits=splits,
         problems=tuple(sorted(found, key=lambda problem: order.index(problem.kind))),
-        notes=(*notes, *_notes(splits, forms, rule, disjoint)),
+        notes=(*notes, *_notes(splits, forms, rule), *_turned_notes(turned)),
         mask_forms=dict(forms),
         examples=tuple(_example(sample, rule) for sample in _choose(usable)),
     )
@@ -188,12 +196,13 @@ def _inspections(
 
 def _whole(
     found: list[Problem],
-    ids: Collection[int],
+    splits: Mapping[str, SplitTally],
     rule: MaskRule,
     where: Path,
-    usable: Sequence[Sample],
+    uses: Uses,
 ) -> list[Problem]:
     """Adds what is wrong with all masks together, and drops what repeats it file by file."""
+    ids: frozenset[int] = frozenset().union(*(tally.ids for tally in splits.values()))
     if not ids:
         return found  # no mask could be used, and each says why
     collapsed = {problem.file for problem in found if problem.kind == "single_class"}
@@ -202,6 +211,12 @@ def _whole(
         check_something_to_learn(ids, rule.ids, where)
     except FileError as error:
         return [*others, error.problem]
+    training = find_split(uses.training, splits)
+    if training is not None and splits[training].ids:
+        try:
+            check_something_to_learn(splits[training].ids, rule.ids, where, training)
+        except FileError as error:
+            return [*found, error.problem]
     classes = [i for i in sorted(ids) if i not in (rule.ids.ignore, rule.ids.ignore_label)]
     if len(classes) == 1 and len(collapsed) > 1:
         name = f"{rule.class_names[classes[0]]!r} (id {classes[0]})"
@@ -210,13 +225,27 @@ def _whole(
     return found
 
 
-def _notes(
-    splits: dict[str, SplitTally], forms: Counter[str], rule: MaskRule, disjoint: Collection[str]
-) -> list[str]:
+def _missing_splits(splits: Mapping[str, SplitTally], where: Path, uses: Uses) -> list[Problem]:
+    """What training would miss."""
+    if not splits:
+        return []  # no image can be used, and each says why
+    return [
+        Problem(
+            "missing_image",
+            where,
+            f"{unknown_name('split', split, splits)} ({purpose}; DataConfig.{setting} names "
+            "another one)",
+        )
+        for split, purpose, setting in (
+            (uses.training, "it is what is trained on", "train_split"),
+            (uses.evaluation, "training evaluates on it", "eval_split"),
+        )
+        if find_split(split, splits) is None
+    ]
+
+
+def _notes(splits: Mapping[str, SplitTally], forms: Counter[str], rule: MaskRule) -> list[str]:
     notes = []
-    for split in disjoint:
-        if find_split(split, splits) is None:
-            notes.append(f"there is no split {split}; splits: {', '.join(splits) or 'none'}")
     wide = forms["16-bit grey"]
     if wide:
         notes.append(f"{wide} of {forms.total()} masks are 16-bit PNG")
@@ -226,6 +255,25 @@ def _notes(
     if absent:
         count = f"{len(absent)} of {len(rule.class_names)}"
         notes.append(f"{count} classes have no pixel: {', '.join(absent)}")
+    return notes
+
+
+def _turned_notes(turned: Mapping[tuple[bool, bool], int]) -> list[str]:
+    """What the orientation of EXIF did.
+
+    Args:
+        turned: (whether the image is turned, whether the mask is) -> how many.
+    """
+    notes = []
+    if images := turned[True, False] + turned[True, True]:
+        notes.append(
+            f"images turned as their EXIF orientation says: {images}, of which "
+            f"{turned[True, True]} with their masks; each mask must fit the turned image"
+        )
+    if masks := turned[False, True]:
+        notes.append(
+            f"masks turned as their own EXIF orientation says, but not their images: {masks}"
+        )
     return notes
 
 

@@ -44,32 +44,40 @@ class Facts:
     """What was found in a sample.
 
     Attributes:
+        sample: what was read, identified if that was possible.
         problems: what is wrong with it.
         image_hash: of the image file's bytes; None if it could not be read.
         form: of the mask, see `Mask`; None if it could not be read.
         ids: what the mask holds, before ignored ids become one; empty if it cannot be used.
         class_pixels: pixels per class, int64 [C]; None if the mask cannot be used.
         num_pixels: pixels of the mask, ignored ones included; 0 if it cannot be used.
+        image_is_turned: whether the orientation of the image's EXIF was applied.
+        mask_is_turned: whether that of the mask's own EXIF was.
     """
 
+    sample: Sample
     problems: tuple[Problem, ...]
     image_hash: bytes | None = None
     form: str | None = None
     ids: frozenset[int] = frozenset()
     class_pixels: npt.NDArray[np.int64] | None = None
     num_pixels: int = 0
+    image_is_turned: bool = False
+    mask_is_turned: bool = False
 
 
 def inspect(sample: Sample, rule: MaskRule) -> Facts:
     """Reads a sample completely and notes all that is wrong with it."""
     problems: list[Problem] = []
+    sample = _attempt(sample.identified, sample.pair.image, problems) or sample
     pair = sample.pair
     data = _attempt(sample.image, pair.image, problems)
-    image_size = None
+    image_size, is_turned = None, False
     if data is not None:
         decode = functools.partial(sample.decode, data, pair.image)
-        pixels = _attempt(decode, pair.image, problems)
-        image_size = None if pixels is None else pixels.shape[:2]
+        picture = _attempt(decode, pair.image, problems)
+        if picture is not None:
+            image_size, is_turned = picture.pixels.shape[:2], picture.is_turned
     mask = _attempt(functools.partial(read_mask, sample, rule), pair.label, problems)
     labels: Labels | None = None
     ids: frozenset[int] = frozenset()
@@ -86,13 +94,16 @@ def inspect(sample: Sample, rule: MaskRule) -> Facts:
         counts = np.bincount(labels.ravel(), minlength=count)[:count].astype(np.int64)
         problems += _collapse(counts, labels.size, rule.class_names, pair.label)
     return Facts(
-        # A damaged record is found twice, once for the image and once for the mask.
+        sample,
+        # A damaged record is found whatever is read of it: once is enough.
         tuple(dict.fromkeys(problems)),
         hashlib.blake2b(data, digest_size=16).digest() if data else None,
         mask.form if mask else None,
         ids,
         counts,
         0 if labels is None else labels.size,
+        is_turned,
+        bool(mask and mask.is_turned),
     )
 
 
@@ -114,7 +125,7 @@ def read_picture(sample: Sample) -> Image.Image:
     Raises:
         FileError, OSError: if it cannot be used.
     """
-    pixels = sample.decode(sample.image(), sample.pair.image)
+    pixels = sample.decode(sample.image(), sample.pair.image).pixels
     return Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
 
 

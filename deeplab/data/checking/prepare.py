@@ -60,12 +60,13 @@ def prepare_folders(
         (folder / LIST_NAME).write_text(_list_text(source), encoding="utf-8")
         (folder / _CLASSES_NAME).write_text(_classes_text(source.classes), encoding="utf-8")
         # Beside its later place, so that the copy is found there by the same relative paths.
-        return load_dataset(
-            "folder",
-            data_dir=data_dir,
-            source_dir=str(folder / LIST_NAME),
-            beam_flags=beam_flags,
-        )
+        list_path = str(folder / LIST_NAME)
+        try:
+            return load_dataset(
+                "folder", data_dir=data_dir, source_dir=list_path, beam_flags=beam_flags
+            )
+        except DeepLabError as error:  # nobody can look into a list that is gone
+            raise DeepLabError(str(error).replace(list_path, str(labels))) from error
 
 
 def _list_text(source: Source) -> str:

@@ -25,6 +25,7 @@ class SplitTally:
         pixels_where_present: labelled pixels of these images, int64 [C].
         num_images: images with a mask, whether or not they can be used.
         num_pixels: pixels of the masks that can be used, ignored ones included.
+        ids: what these masks hold, before ignored ids become one.
     """
 
     class_pixels: npt.NDArray[np.int64]
@@ -32,6 +33,7 @@ class SplitTally:
     pixels_where_present: npt.NDArray[np.int64]
     num_images: int = 0
     num_pixels: int = 0
+    ids: frozenset[int] = frozenset()
 
     @classmethod
     def empty(cls, num_classes: int) -> SplitTally:
@@ -43,11 +45,21 @@ class SplitTally:
         """Adds a sample."""
         self.num_images += 1
         self.num_pixels += facts.num_pixels
+        self.ids |= facts.ids
         if facts.class_pixels is not None:
             present = facts.class_pixels > 0
             self.class_pixels += facts.class_pixels
             self.class_images += present
             self.pixels_where_present += present * facts.class_pixels.sum()
+
+    def merge(self, other: SplitTally) -> None:
+        """Adds another split."""
+        self.num_images += other.num_images
+        self.num_pixels += other.num_pixels
+        self.ids |= other.ids
+        self.class_pixels += other.class_pixels
+        self.class_images += other.class_images
+        self.pixels_where_present += other.pixels_where_present
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,9 +115,7 @@ class CheckResult:
         """All splits together. An image that is in two splits counts twice."""
         total = SplitTally.empty(len(self.class_names))
         for tally in self.splits.values():
-            for field in dataclasses.fields(SplitTally):
-                value = getattr(total, field.name) + getattr(tally, field.name)
-                setattr(total, field.name, value)
+            total.merge(tally)
         return total
 
     def shown(self, problem: Problem) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +15,27 @@ import tensorflow as tf
 from deeplab.data.records.prepared import PreparedDataset
 from deeplab.data.sources.channels import RGB, decode_channels
 from deeplab.data.sources.image_files import decode_upright
-from deeplab.data.sources.open_image import read_bytes
 from deeplab.data.sources.problems import FileError, Problem
+from deeplab.data.sources.regular_file import read_bytes
 from deeplab.data.sources.source import Pair, Source
 
 
-def decode_rgb(data: bytes, path: Path) -> npt.NDArray[np.uint8]:
-    """The pixels that `decode_upright` gives."""
-    return np.asarray(decode_upright(data, path)[0])
+class Picture(NamedTuple):
+    """An image.
+
+    Attributes:
+        pixels: uint8 [H, W, C], upright.
+        is_turned: whether the orientation of EXIF was applied.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    is_turned: bool
+
+
+def decode_rgb(data: bytes, path: Path) -> Picture:
+    """What `decode_upright` gives."""
+    decoded = decode_upright(data, path)
+    return Picture(np.asarray(decoded.image), decoded.is_turned)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,26 +44,43 @@ class Sample:
 
     Attributes:
         split: what it belongs to.
-        pair: its id and where it lies; for records both paths are DATA SET/SPLIT/ID.
+        pair: its id and where it lies; for records both paths are DATA SET/SPLIT/ID, and the id
+            is the record's number until it is identified.
         image: reads the bytes of the image file; OSError or FileError.
         label: reads the bytes of the mask file, likewise.
-        decode: the bytes of the image file, and the path for messages -> uint8 [H, W, C], upright;
-            FileError. By default of three channels.
+        decode: the bytes of the image file, and the path for messages -> the image; FileError.
+            By default of three channels.
+        read_id: reads the id, OSError or FileError; None if `pair` has it.
     """
 
     split: str
     pair: Pair
     image: Callable[[], bytes]
     label: Callable[[], bytes]
-    decode: Callable[[bytes, Path], npt.NDArray[np.uint8]] = decode_rgb
+    decode: Callable[[bytes, Path], Picture] = decode_rgb
+    read_id: Callable[[], str] | None = None
+
+    def identified(self) -> Sample:
+        """The same under the id that is in its record.
+
+        Raises:
+            FileError, OSError: if the record cannot be read.
+        """
+        if self.read_id is None:
+            return self
+        name = self.read_id()
+        place = self.pair.image.parent / name.removeprefix(f"{self.split}/")
+        return dataclasses.replace(self, pair=Pair(name, place, place), read_id=None)
 
 
 def samples_of_source(source: Source) -> list[Sample]:
     """The pairs of all splits in their order."""
     channels = source.classes.channels
-    decode = (
-        decode_rgb if channels == RGB else functools.partial(decode_channels, channels=channels)
-    )
+
+    def decode_more(data: bytes, path: Path) -> Picture:
+        return Picture(decode_channels(data, path, channels), is_turned=False)
+
+    decode = decode_rgb if channels == RGB else decode_more
     return [
         Sample(
             split,
@@ -66,7 +97,7 @@ def samples_of_source(source: Source) -> list[Sample]:
 def samples_of_records(dataset: PreparedDataset) -> list[Sample]:
     """The records of all splits in their order; their images have three channels.
 
-    A damaged record is named by its number, for its id is in it.
+    A record is known by its number until it is read, for its id is in it.
     """
     return [
         sample
@@ -89,9 +120,14 @@ def _samples_of_split(dataset: PreparedDataset, split: str, size: int) -> list[S
                 Pair(name, place, place),
                 functools.partial(get, "image"),
                 functools.partial(get, "label"),
+                read_id=functools.partial(_text, functools.partial(get, "id")),
             )
         )
     return samples
+
+
+def _text(read: Callable[[], bytes]) -> str:
+    return read().decode(errors="replace")
 
 
 def _feature(

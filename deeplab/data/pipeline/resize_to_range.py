@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from deeplab.data.pipeline.transforms import resize_pair
+from deeplab.data.pipeline.resampling import label_window, whole_window
 
 
 def resize_to_range(
@@ -23,16 +23,19 @@ def resize_to_range(
 
     Args:
         image: uint8 or float32 [H, W, C].
-        label: int32 [H, W].
+        label: [H, W] of any integer type.
         min_side: see `size_in_range`, as the other two.
         max_side: None: no limit.
         multiple: None: any size.
 
     Returns:
-        float32 [H', W', C] in the same range, int32 [H', W'].
+        float32 [H', W', C] in the same range, and [H', W'] of the label's type.
     """
     size = size_in_range(tf.shape(label), min_side=min_side, max_side=max_side, multiple=multiple)
-    return resize_pair(tf.cast(image, tf.float32), label, size)
+    image = tf.raw_ops.ResizeBilinear(
+        images=tf.cast(image, tf.float32)[None], size=size, align_corners=True
+    )[0]
+    return image, label_window(label, whole_window(tf.shape(label), size))
 
 
 def size_in_range(

@@ -73,11 +73,13 @@ class EncodedSamples:
             for key, column in columns.items():
                 column.append(record[key])
         with tf.device("CPU"):
-            self._columns = {key: tf.constant(column) for key, column in columns.items()}
+            self._columns = {
+                key: _referred_to(tf.constant(column)) for key, column in columns.items()
+            }
 
     def __call__(self, index: tf.Tensor) -> Sample:
         """The sample of a number, inside a graph."""
-        record = {key: tf.gather(column, index) for key, column in self._columns.items()}
+        record = {key: tf.gather(column(), index) for key, column in self._columns.items()}
         return _sample(record, self._dataset)
 
 
@@ -131,18 +133,22 @@ def open_samples(dataset: PreparedDataset, reader: RecordReader, config: DataCon
     Raises:
         DeepLabError: if they need more memory than the configuration allows.
     """
-    kept = reader.kept
-    if config.cache == "encoded" and not isinstance(kept, EncodedSamples):
-        reader.kept = EncodedSamples(dataset, reader, config.cache_gigabytes)
-    elif config.cache == "decoded" and not isinstance(kept, DecodedSamples):
+    key = (config.cache, config.cache_gigabytes)
+    if key not in reader.kept:
+        reader.kept[key] = _open(dataset, reader, *key)
+    return reader.kept[key]
+
+
+def _open(dataset: PreparedDataset, reader: RecordReader, cache: str, gigabytes: float) -> Samples:
+    if cache == "auto":
+        return _decoded_if_small(dataset, reader, gigabytes)
+    if cache == "encoded":
+        return EncodedSamples(dataset, reader, gigabytes)
+    if cache == "decoded":
         sizes = _sizes(dataset, reader)
-        _Budget(dataset, reader, "decoded", config.cache_gigabytes).take(_bytes(dataset, sizes))
-        reader.kept = DecodedSamples(dataset, reader, sizes)
-    elif config.cache == "auto" and not isinstance(kept, StoredSamples | DecodedSamples):
-        reader.kept = _decoded_if_small(dataset, reader, config.cache_gigabytes)
-    elif config.cache == "none":
-        reader.kept = StoredSamples(dataset, reader)
-    return reader.kept
+        _Budget(dataset, reader, cache, gigabytes).take(_bytes(dataset, sizes))
+        return DecodedSamples(dataset, reader, sizes)
+    return StoredSamples(dataset, reader)
 
 
 def _decoded_if_small(
@@ -221,15 +227,28 @@ class _Pixels:
         flat = tf.experimental.dlpack.from_dlpack(self._flat.__dlpack__())
         with tf.device("CPU"):
             begins, shapes = tf.constant(self._begins), tf.constant(self.shapes, tf.int64)
+            whole = _referred_to(flat)
 
         def read(index: tf.Tensor, static_shape: list[int | None]) -> tf.Tensor:
             shape = tf.gather(shapes, index)
             begin = tf.gather(begins, index)
-            pixels = tf.reshape(flat[begin : begin + tf.reduce_prod(shape)], shape)
+            pixels = tf.reshape(whole()[begin : begin + tf.reduce_prod(shape)], shape)
             pixels.set_shape(static_shape)
             return pixels
 
         return read
+
+
+def _referred_to(tensor: tf.Tensor) -> Callable[[], tf.Tensor]:
+    """Gives the tensor inside a graph.
+
+    When tf.data rewrites a graph it copies the tensors in it. A variable is only referred to, and
+    shares the tensor's memory.
+    """
+    if tf.distribute.has_strategy():
+        return lambda: tensor  # a variable would be made on every replica
+    variable = tf.Variable(tensor, trainable=False)
+    return variable.value
 
 
 class _Budget:

@@ -20,7 +20,6 @@ from deeplab.data.pipeline.resampling import (
     Window,
     image_window,
     label_window,
-    whole_window,
 )
 
 _DISTORTION = 3  # scale, position and flip have the first three seeds
@@ -52,23 +51,6 @@ def random_scale(
     count = int((max_scale - min_scale) / scale_step + 1)
     factors = tf.linspace(tf.constant(min_scale, tf.float32), max_scale, count)
     return tf.gather(factors, _integer(seed, count))
-
-
-def resize_pair(image: tf.Tensor, label: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Resizes image (bilinear) and label (nearest).
-
-    Args:
-        image: uint8 or float32 [H, W, C].
-        label: int32 [H, W].
-        size: int32 [2], height and width.
-
-    Returns:
-        float32 [height, width, C] in the same range, int32 [height, width].
-    """
-    window = whole_window(tf.shape(label), tf.convert_to_tensor(size))
-    return image_window(lambda begin, end: _part(image, begin, end), window), label_window(
-        label, window
-    )
 
 
 def pad_pair(
@@ -189,7 +171,8 @@ def augment_pair(
     )
     read = image if callable(image) else functools.partial(_part, image)
     flipped = _uniform(seeds[2], 0.0, 1.0) < flip_probability
-    image, label = image_window(read, window, flipped), label_window(label, window, flipped)
+    image = image_window(read, window, crop_size=crop_size, flipped=flipped)
+    label = label_window(label, window, flipped=flipped)
     if distort is not None:
         distortion_seed = tf.random.experimental.stateless_fold_in(seed, _DISTORTION)
         image, label = distort(image, tf.cast(label, tf.int32), distortion_seed)

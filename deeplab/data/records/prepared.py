@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
+from deeplab.data.builders.makers import FromSource
 from deeplab.data.datasets import DATASETS
 from deeplab.data.records.copies import naming_damaged_copies, only_copy, open_copy
 from deeplab.data.records.places import data_place, naming_unreachable, source_place
@@ -184,15 +187,14 @@ class RecordReader:
     """Number of a record -> its undecoded features.
 
     Attributes:
-        kept: what is kept in memory of the records, None at first.
+        kept: what is kept in memory of the records, by how it is kept.
     """
-
-    kept: Any = None
 
     def __init__(
         self, table: RecordTable, features: tfds.features.FeaturesDict, keys: RecordKeys
     ) -> None:
         """Binds the table of the records to the description of what is in them."""
+        self.kept: dict[Hashable, Any] = {}
         self._table = table
         self._keys = dataclasses.asdict(keys)
         # TFDS's own builders store more, which need not be decoded.
@@ -269,7 +271,7 @@ def load_dataset(
         for part, found in made:
             if isinstance(found, Folder):
                 refuse(found.source.problems)
-                _check_sizes(part, _source_sizes(found.source))
+                _check_sizes(part, found.source.sizes)
         own_splits = [split for split in splits if split not in further]
         _check_expected(spec, made[0][1], own_splits, num_classes, input_channels)
         builder, *others = [
@@ -295,12 +297,16 @@ def _make_builder(
     """
     if source_dir is None and spec.needs_source_dir:
         return only_copy(spec, data_dir)
+    with quiet_tfds(), _told_how_to_get(spec), naming_damaged_copies(spec, data_dir):
+        return spec.make_builder(data_dir, source_dir)
+
+
+@contextlib.contextmanager
+def _told_how_to_get(spec: DatasetSpec) -> Iterator[None]:
     try:
-        with quiet_tfds(), naming_damaged_copies(spec, data_dir):
-            builder = spec.make_builder(data_dir, source_dir)
+        yield
     except MissingFiles as error:
         raise DeepLabError(f"{error}; to have {spec.name}: {spec.how_to_get}") from error
-    return builder
 
 
 def _prepared(
@@ -331,7 +337,7 @@ def _prepared(
 def find_source(
     name: str, *, data_dir: str | None = None, source_dir: str | None = None
 ) -> Source | None:
-    """The raw files that `load_dataset` would prepare, with all that is wrong in their pairing.
+    """The raw files that `load_dataset` would prepare, with all that is wrong with their listing.
 
     Args:
         name: a key of `DATASETS`.
@@ -346,14 +352,13 @@ def find_source(
         DeepLabError: if the name is unknown or the source cannot be used.
     """
     spec, data_dir, source_dir = _located(name, data_dir, source_dir)
-    with naming_unreachable(data_dir):
-        builder = _make_builder(spec, data_dir, source_dir)
-    if not isinstance(builder, Folder):
+    if source_dir is None or not isinstance(spec.make_builder, FromSource):
         return None
-    source = builder.source
+    # Without a builder, whose place depends on the state of every file.
+    with _told_how_to_get(spec):
+        source = spec.make_builder.scan(Path(source_dir))
     if source.problems:  # they say why images are missing
         return source
-    wrong = _wrong_sizes(spec, _source_sizes(source))
     problems = [
         Problem(
             "missing_image",
@@ -361,7 +366,7 @@ def find_source(
             f"split {split} has {found:,} images, {published:,} are published; "
             f"{_all_or_folder(spec)}",
         )
-        for split, found, published in wrong
+        for split, found, published in _wrong_sizes(spec, source.sizes)
     ]
     return dataclasses.replace(source, problems=tuple(problems))
 
@@ -404,10 +409,6 @@ def _check_expected(
             f"input_channels is {input_channels}, but the images of the data set {spec.name!r} "
             f"have {channels} channels; None takes the data set's"
         )
-
-
-def _source_sizes(source: Source) -> dict[str, int]:
-    return {split: len(pairs) for split, pairs in source.splits.items()}
 
 
 def _wrong_sizes(spec: DatasetSpec, sizes: Mapping[str, int]) -> list[tuple[str, int, int]]:

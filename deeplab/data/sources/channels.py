@@ -20,6 +20,7 @@ from deeplab.data.sources.open_image import (
     MAX_PIXELS,
     UNREADABLE,
     TooLarge,
+    load_pixels,
     open_image,
     png_bit_depth,
     what_is_wrong,
@@ -71,6 +72,7 @@ def decode_channels(data: bytes, path: Path, channels: int) -> Pixels:
                 kind = f"{image.format}, {f'{bits} bits, ' if bits > 8 else ''}{image.mode}"
                 raise _refused(path, f"has {len(image.getbands())} channels ({kind})", channels)
             _check_size(image.height, image.width, channels)
+            load_pixels(image, data)
             return np.asarray(image)
     except FileError:
         raise

@@ -2,7 +2,8 @@
 
 The rule. If the class list states colours, and every colour that a mask uses is the colour of one
 class, or `IGNORE_COLOR`, then the colours are the classes. Otherwise a palette's indices are the
-ids, and a mask in RGB cannot be used. A colour that two classes share belongs to neither.
+ids, unless one of its colours is that of another class: one more colour must not change what all
+others mean. A mask in RGB cannot be used then. A colour that two classes share belongs to neither.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class ClassColors:
     def __init__(self, colors: Sequence[Color] | None) -> None:
         """Reads the colours of a class list, one a class; None: there are none."""
         self._ids: dict[Color, int] = {}
+        self._num_classes = len(colors or ())
         if colors is not None:
             times = Counter(colors)
             self._ids = {color: id_ for id_, color in enumerate(colors) if times[color] == 1}
@@ -47,7 +49,7 @@ class ClassColors:
             indices: [H, W].
             palette: its colours; it may be shorter than an index.
         """
-        used = np.flatnonzero(np.bincount(indices.ravel(), minlength=1)).tolist()
+        used = _used(indices)
         if not self or max(used, default=0) >= len(palette):
             return None
         if self.unknown([palette[index] for index in used]):
@@ -56,6 +58,27 @@ class ClassColors:
         for index in used:
             table[index] = self._ids[palette[index]]
         return self._narrow(table[indices])
+
+    def contradictions(
+        self, indices: npt.NDArray[np.uint8], palette: Sequence[Color]
+    ) -> dict[int, int]:
+        """Indices that are used, each with the other class that its colour means.
+
+        Args:
+            indices: [H, W].
+            palette: its colours; it may be shorter than an index.
+        """
+        meant = {
+            index: self._ids.get(palette[index], index)
+            for index in _used(indices)
+            if index < len(palette)
+        }
+        # Beyond the classes, void is void under any index.
+        return {
+            index: id_
+            for index, id_ in meant.items()
+            if id_ != index and min(id_, index) < self._num_classes
+        }
 
     def of_pixels(self, pixels: npt.NDArray[np.uint8]) -> Labels | None:
         """Ids by the colours of pixels [H, W, 3]; None if not every colour means something."""
@@ -80,6 +103,11 @@ def listed_colors(colors: Sequence[Color]) -> str:
     text = ", ".join(f"({red}, {green}, {blue})" for red, green, blue in colors[:_SHOWN])
     more = len(colors) - _SHOWN
     return f"{text} and {more} more" if more > 0 else text
+
+
+def _used(indices: npt.NDArray[np.uint8]) -> list[int]:
+    found: list[int] = np.flatnonzero(np.bincount(indices.ravel(), minlength=1)).tolist()
+    return found
 
 
 def _codes(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from deeplab.data.sources.text_file import is_line, parse_json, read_text, shown
 from deeplab.errors import DeepLabError
 
 Color = tuple[int, int, int]
@@ -71,17 +71,13 @@ def read_class_file(path: Path) -> ClassList:
     Raises:
         DeepLabError: if it cannot be read or is not a class list.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeepLabError(f"cannot read {path}: {error}") from error
+    text = read_text(path)
     if path.suffix.lower() != ".json":
-        names = _names([line.strip() for line in text.rstrip().splitlines()], path)
+        # At line ends alone: other characters that may end a line are none in a name.
+        lines = text.rstrip().split("\n") if text.strip() else []
+        names = _names([line.strip() for line in lines], path)
         return ClassList(names, ignore=ignore_label_of(len(names)))
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DeepLabError(f"{path} is not JSON: {error}") from error
+    content = parse_json(text, str(path))
     if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
         raise DeepLabError(f'{path}: expected {{"classes": ["name", ...]}}, a list of class names')
     names = _names(content["classes"], path)
@@ -115,10 +111,18 @@ def _names(values: Sequence[object], path: Path) -> tuple[str, ...]:
     names: list[str] = []
     for index, value in enumerate(values):
         if not isinstance(value, str) or not value.strip():
-            raise DeepLabError(f"{path}: the name of class {index} is {value!r}, expected text")
+            raise DeepLabError(
+                f"{path}: the name of class {index} is {shown(value)}, expected text"
+            )
+        if not is_line(value):
+            raise DeepLabError(
+                f"{path}: the name of class {index}, {shown(value)}, has a control character or "
+                "the end of a line in it"
+            )
         if value in names:
             raise DeepLabError(
-                f"{path}: the classes {names.index(value)} and {index} are both named {value!r}"
+                f"{path}: the classes {names.index(value)} and {index} are both named "
+                f"{shown(value)}"
             )
         names.append(value)
     if len(names) < 2:

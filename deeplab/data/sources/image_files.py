@@ -6,20 +6,24 @@ import dataclasses
 import io
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from deeplab.data.sources.channels import RGB, decode_channels, packed
+from deeplab.data.sources.jpeg_file import has_end
 from deeplab.data.sources.open_image import (
     UNREADABLE,
     TooLarge,
+    load_pixels,
     open_image,
     png_bit_depth,
-    read_bytes,
+    upright,
     what_is_wrong,
 )
 from deeplab.data.sources.problems import FileError, Problem
+from deeplab.data.sources.regular_file import read_bytes
 
-_ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
+# TensorFlow refuses JPEG files of so many bytes of pixels (core/lib/jpeg/jpeg_mem.cc).
+_MAX_JPEG_BYTES = 2**29
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +60,9 @@ def read_image(path: Path, channels: int = RGB) -> EncodedImage:
     if channels != RGB:
         pixels = decode_channels(data, path, channels)
         return EncodedImage(packed(pixels), *pixels.shape[:2])
-    image, is_plain = decode_upright(data, path)
-    if is_plain:
+    decoded = decode_upright(data, path)
+    image = decoded.image
+    if decoded.is_plain:
         return EncodedImage(data, image.height, image.width)
     file = io.BytesIO()
     # Without `exif` Pillow would copy the orientation tag that has just been applied.
@@ -65,33 +70,43 @@ def read_image(path: Path, channels: int = RGB) -> EncodedImage:
     return EncodedImage(file.getvalue(), image.height, image.width)
 
 
-def decode_upright(data: bytes, path: Path) -> tuple[Image.Image, bool]:
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+    """An image as a record is made of it.
+
+    Attributes:
+        image: RGB and upright.
+        is_plain: whether the file's bytes are three 8-bit channels of a JPEG or PNG file, upright.
+        is_turned: whether the orientation of EXIF was applied.
+    """
+
+    image: Image.Image
+    is_plain: bool
+    is_turned: bool
+
+
+def decode_upright(data: bytes, path: Path) -> Decoded:
     """Decodes an image file, as `read_image` takes it.
 
     Args:
         data: the file's bytes.
         path: where they came from, for the message.
 
-    Returns:
-        The image, RGB and upright, and whether the bytes are plain: three 8-bit channels of a
-        JPEG or PNG file, upright.
-
     Raises:
         FileError: as `read_image`.
     """
     try:
-        with open_image(data) as image:
-            image.load()  # a truncated file fails here
-            upright = image.getexif().get(_ORIENTATION, 1) in (0, 1)
-            if image.mode == "RGB" and upright and _is_plain(image.format, data):
-                return image, True
+        with open_image(data) as file:
+            load_pixels(file, data)
+            image, is_turned = upright(file)
+            if image.mode == "RGB" and not is_turned and _is_plain(file, data):
+                return Decoded(image, is_plain=True, is_turned=False)
             if image.mode[0] in "IF":
                 detail = f"has more than 8 bits a channel (mode {image.mode}): convert it to 8 bits"
                 raise FileError(Problem("unreadable", path, detail), f"the image {path} {detail}")
-            turned = ImageOps.exif_transpose(image)
             # Straight to RGB, Pillow warns about palettes with transparency.
-            opaque = turned.convert("RGBA") if turned.mode == "P" else turned
-            return opaque.convert("RGB"), False
+            opaque = image.convert("RGBA") if image.mode == "P" else image
+            return Decoded(opaque.convert("RGB"), is_plain=False, is_turned=is_turned)
     except FileError:
         raise
     except (TooLarge, *UNREADABLE) as error:
@@ -103,5 +118,13 @@ def _unreadable(path: Path, error: Exception) -> FileError:
     return FileError(Problem("unreadable", path, why), f"cannot read the image {path}: {why}")
 
 
-def _is_plain(image_format: str | None, data: bytes) -> bool:
-    return image_format in ("JPEG", "MPO") or (image_format == "PNG" and png_bit_depth(data) == 8)
+def _is_plain(image: Image.Image, data: bytes) -> bool:
+    """Whether TensorFlow decodes the bytes of an RGB image, and to the same pixels."""
+    if image.format == "PNG":
+        # Which picture of an animation is the image, decoders may see differently.
+        return png_bit_depth(data) == 8 and not getattr(image, "is_animated", False)
+    return (
+        image.format in ("JPEG", "MPO")
+        and 3 * image.width * image.height < _MAX_JPEG_BYTES
+        and has_end(data)
+    )

@@ -11,6 +11,7 @@ import dataclasses
 import io
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,16 +22,19 @@ from deeplab.data.sources.classes import IGNORE_LABEL, ClassList, Color, ignore_
 from deeplab.data.sources.open_image import (
     UNREADABLE,
     TooLarge,
+    load_pixels,
     open_image,
     png_bit_depth,
-    read_bytes,
+    upright,
     what_is_wrong,
 )
 from deeplab.data.sources.problems import FileError, Problem
+from deeplab.data.sources.regular_file import read_bytes
 
 # Offset in a PNG file, whose first chunk is IHDR.
 _PNG_COLOR_TYPE = 25
 _PNG_GREY = 0
+_PNG_GREY_ALPHA = 4
 
 _SHOWN_IDS = 8
 
@@ -49,11 +53,13 @@ class Mask:
         form: "grey", "16-bit grey", "palette" or "colour".
         recoloured: how many pixels of a palette mask have another id by their colour, which
             counts, than by their index; None if indices or levels were taken.
+        is_turned: whether the orientation of EXIF, which a mask may state too, was applied.
     """
 
     ids: Labels
     form: str
     recoloured: int | None = None
+    is_turned: bool = False
 
 
 def read_index_mask(path: Path, colors: ClassColors | None = None) -> Labels:
@@ -102,17 +108,25 @@ def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> M
             if image.format != "PNG":
                 detail = f"is {image.format}, not PNG: formats with losses change ids"
                 raise FileError(Problem("unreadable", path, detail), f"the mask {path} {detail}")
+            load_pixels(image, data)
             mode = image.mode
-            pixels = np.asarray(image)
             palette = (image.getpalette("RGB") or []) if mode == "P" else []
-            if mode == "RGBA":
-                pixels = pixels[..., :3]
+            turned, is_turned = upright(image)
+            pixels = np.asarray(turned)
     except FileError:
         raise
     except (TooLarge, *UNREADABLE) as error:
         raise _unreadable(path, error) from error
     if mode == "P":
-        return _of_palette(pixels, palette, colors)
+        mask = _of_palette(pixels, palette, path, colors)
+    else:
+        mask = _of_pixels(pixels, mode, data, path, colors)
+    return dataclasses.replace(mask, is_turned=is_turned)
+
+
+def _of_pixels(
+    pixels: npt.NDArray[Any], mode: str, data: bytes, path: Path, colors: ClassColors
+) -> Mask:
     if mode == "1":
         return Mask(pixels.astype(np.uint8), "grey")
     if mode == "L":
@@ -121,14 +135,22 @@ def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> M
             # Pillow stretches grey levels of 2 and 4 bits to 0..255; the ids are the levels.
             pixels = pixels // np.uint8(255 // (2**depth - 1))
         return Mask(pixels, "grey")
+    if mode == "LA":
+        return Mask(pixels[..., 0], "grey")
     if mode.startswith("I"):  # 16-bit grey
         return Mask(pixels.astype(np.uint16), "16-bit grey")
     # Pillow cuts 16 bits of a colour down to 8, which is no exact match any more.
     if mode in ("RGB", "RGBA") and png_bit_depth(data) == 8:
+        pixels = pixels[..., :3]
         ids = colors.of_pixels(pixels)
         if ids is not None:
             return Mask(ids, "colour")
         detail = f"is an image in colours ({mode}): {_way_out(pixels, colors)}"
+    elif data[_PNG_COLOR_TYPE] == _PNG_GREY_ALPHA:
+        detail = (
+            "is grey with alpha of 16 bits, which is not read exactly: save it without alpha, as "
+            f"{_INDEX_MASK}"
+        )
     else:
         detail = f"is an image in colours ({mode}), expected an index mask: {_INDEX_MASK}"
     raise FileError(Problem("colour_mask", path, detail), f"the mask {path} {detail}")
@@ -137,14 +159,27 @@ def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> M
 _INDEX_MASK = "a grey or palette PNG whose levels are class ids"
 
 
-def _of_palette(indices: npt.NDArray[np.uint8], palette: list[int], colors: ClassColors) -> Mask:
+def _of_palette(
+    indices: npt.NDArray[np.uint8], palette: list[int], path: Path, colors: ClassColors
+) -> Mask:
     table: list[Color] = [
         (palette[i], palette[i + 1], palette[i + 2]) for i in range(0, len(palette) - 2, 3)
     ]
     ids = colors.of_palette(indices, table)
-    if ids is None:
-        return Mask(indices, "palette")
-    return Mask(ids, "palette", int(np.count_nonzero(ids != indices)))
+    if ids is not None:
+        return Mask(ids, "palette", int(np.count_nonzero(ids != indices)))
+    for index, id_ in colors.contradictions(indices, table).items():
+        used = np.unique(indices).tolist()
+        others = colors.unknown([table[other] for other in used if other < len(table)])
+        rest = f"the colours {listed_colors(others)} are" if others else "an index beyond it is"
+        detail = (
+            f"has a palette whose colours and indices disagree: the colour of its index {index}, "
+            f"{listed_colors([table[index]])}, is that of class {id_}, but {rest} no class's in "
+            'classes.json; give every class its colour there, or remove "colors" if the indices '
+            "are the class ids"
+        )
+        raise FileError(Problem("colour_mask", path, detail), f"the mask {path} {detail}")
+    return Mask(indices, "palette")
 
 
 def _way_out(pixels: npt.NDArray[np.uint8], colors: ClassColors) -> str:
@@ -234,13 +269,16 @@ class IdRule:
         return labels, frozenset(ids.tolist())
 
 
-def check_something_to_learn(ids: Iterable[int], rule: IdRule, where: Path) -> None:
+def check_something_to_learn(
+    ids: Iterable[int], rule: IdRule, where: Path, split: str | None = None
+) -> None:
     """Refuses masks that all together teach nothing.
 
     Args:
         ids: what all masks hold together.
         rule: the ids of classes.
         where: the folder of the masks, for the message.
+        split: the split whose masks they are; None: they are all that there are.
 
     Raises:
         FileError: if every pixel is ignored, or the masks hold nothing but 0 and 255.
@@ -257,7 +295,8 @@ def check_something_to_learn(ids: Iterable[int], rule: IdRule, where: Path) -> N
         kind = "single_class"
     else:
         return
-    raise FileError(Problem(kind, where, f"all masks {detail}"), f"all masks in {where} {detail}")
+    masks = "all masks" if split is None else f"all masks of the split {split!r}"
+    raise FileError(Problem(kind, where, f"{masks} {detail}"), f"{masks} in {where} {detail}")
 
 
 def check_something_to_measure(masks: Iterable[frozenset[int]], rule: IdRule, where: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def examine_mask(
         mask = decode_mask(data, path, None if stored_ids else rule.colors)
     if stored_ids is None:
         return mask
-    return Mask(class_ids(mask.ids, stored_ids, path), mask.form)
+    return dataclasses.replace(mask, ids=class_ids(mask.ids, stored_ids, path))
 
 
 def class_ids(mask: Labels, stored_ids: Mapping[int, int], path: Path) -> Labels:

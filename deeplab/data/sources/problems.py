@@ -16,7 +16,7 @@ from deeplab.errors import DeepLabError
 KINDS: dict[str, str] = {
     "unreadable": "a file that cannot be read or used",
     "missing_mask": "an image without a mask",
-    "missing_image": "a mask without an image, or a split of another size than published",
+    "missing_image": "an image that should be there",
     "size_mismatch": "a mask of another size than its image",
     "id_out_of_range": "a mask with ids that are no classes",
     "colour_mask": "a mask that is an image in colours",

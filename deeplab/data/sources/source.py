@@ -11,6 +11,8 @@ from pathlib import Path
 
 from deeplab.data.sources.classes import ClassList
 from deeplab.data.sources.problems import FileError, Problem, refuse
+from deeplab.data.sources.regular_file import state_of
+from deeplab.data.sources.text_file import is_utf8
 from deeplab.errors import DeepLabError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -19,6 +21,7 @@ LABEL_SUFFIXES = (".png",)
 
 # Names that mean the same split, the usual one first.
 _SYNONYMS = (("train", "training"), ("val", "validation"), ("test", "testing"))
+TRAINING = _SYNONYMS[0][0]
 SPLIT_NAMES = frozenset(name for names in _SYNONYMS for name in names)
 
 # Share of the images that become the evaluation split when the source does not say.
@@ -65,10 +68,18 @@ class Source:
     problems: tuple[Problem, ...] = ()
     stored_ids: Mapping[int, int] | None = None
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Images per split."""
+        return {split: len(pairs) for split, pairs in self.splits.items()}
+
     def fingerprint(self) -> str:
         """A key of the class list, the splits and every file's path, size and time.
 
         A repaired mask gives another key, so that the old prepared copy is never used again.
+
+        Raises:
+            FileError: if a file is not there, or no regular file.
         """
         classes = self.classes
         key = [classes.names, classes.colors, classes.ignore]
@@ -100,7 +111,8 @@ def image_suffixes(channels: int) -> tuple[str, ...]:
 def find_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     """Files below a folder by their relative path without extension, in that order.
 
-    Hidden files and other suffixes are passed over.
+    Hidden files and other suffixes are passed over, and links to folders that they lie in. What
+    is found may be no regular file.
 
     Raises:
         DeepLabError: if the folder is missing or unreadable, if two files differ in the
@@ -113,14 +125,23 @@ def find_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
         raise DeepLabError(f"cannot read {error.filename}: {error.strerror}") from error
 
     found: dict[str, Path] = {}
+    above = {os.fspath(folder): frozenset({os.path.realpath(folder)})}
     for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        around = above.pop(place)
+        inner = {
+            name: os.path.realpath(os.path.join(place, name))
+            for name in folders
+            if not name.startswith(".")
+        }
+        folders[:] = [name for name, real in inner.items() if real not in around]
+        for name in folders:
+            above[os.path.join(place, name)] = around | {inner[name]}
         for name in names:
             path = Path(place, name)
             if name.startswith(".") or path.suffix.lower() not in suffixes:
                 continue
             key = path.relative_to(folder).with_suffix("").as_posix()
-            if not _is_utf8(key):
+            if not is_utf8(key):
                 raise DeepLabError(f"the file name {os.fsencode(path)!r} is not UTF-8: rename it")
             if key in found:
                 raise DeepLabError(f"{found[key]} and {path} have the same name: keep one of them")
@@ -188,7 +209,7 @@ def check_sizes(pair: Pair, image: Sequence[int], label: Sequence[int]) -> None:
     """
     if tuple(image) != tuple(label):
         turned = tuple(image) == tuple(reversed(label))
-        advice = "; if EXIF turns the image, turn the mask too" if turned else ""
+        advice = "; if EXIF turns one of them, turn the other too" if turned else ""
         size = f"{label[1]}x{label[0]}"
         expected = f"{image[1]}x{image[0]}"
         raise FileError(
@@ -237,33 +258,40 @@ def split_order(name: str) -> tuple[int, str]:
 
 
 def find_split(name: str, splits: Iterable[str]) -> str | None:
-    """The split of that name, or of one that means the same ("val" and "validation")."""
+    """The split of that name, or of one that means the same ("val", "validation" and "Val")."""
     available = tuple(splits)
     if name in available:
         return name
-    names = next((names for names in _SYNONYMS if name in names), ())
+    lower = name.lower()
+    names = next((names for names in _SYNONYMS if lower in names), (lower,))
     return next((other for other in names if other in available), None)
 
 
-def check_split_name(name: str, where: Path) -> None:
-    """Refuses names that TFDS cannot store.
+def split_names(found: Iterable[str], where: Path) -> dict[str, str]:
+    """What splits are called, in lower case, by the names that were found.
+
+    Args:
+        found: names as somebody spelt them.
+        where: the folder or list, for the message.
 
     Raises:
-        DeepLabError: if the name has other characters than letters, digits, "_", or is "all".
+        DeepLabError: if one has other characters than letters, digits, "_", or is "all", or if
+            two differ in case only.
     """
-    if not name.isascii() or not name.replace("_", "a").isalnum() or name.lower() == "all":
-        raise DeepLabError(
-            f"{where}: {name!r} cannot name a split: letters, digits and _ only, and not 'all'"
-        )
-
-
-def _is_utf8(name: str) -> bool:
-    # Python keeps the bytes of other names as surrogates, which nothing can store.
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    names: dict[str, str] = {}
+    spelt: dict[str, str] = {}
+    for name in found:
+        lower = name.lower()
+        if not name.isascii() or not name.replace("_", "a").isalnum() or lower == "all":
+            raise DeepLabError(
+                f"{where}: {name!r} cannot name a split: letters, digits and _ only, and not 'all'"
+            )
+        if spelt.setdefault(lower, name) != name:
+            raise DeepLabError(
+                f"{where}: {spelt[lower]!r} and {name!r} name the same split: choose one spelling"
+            )
+        names[name] = lower
+    return names
 
 
 def _share(name: str) -> float:
@@ -272,6 +300,7 @@ def _share(name: str) -> float:
 
 def _stat(path: Path) -> os.stat_result:
     try:
-        return path.stat()
+        return state_of(path)
     except OSError as error:
-        raise DeepLabError(f"cannot read {path}: {error.strerror}") from error
+        problem = Problem("unreadable", path, str(error))
+        raise FileError(problem, f"cannot read {path}: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,13 +14,14 @@ from deeplab.data.sources.source import (
     MissingFiles,
     Pair,
     Source,
-    check_split_name,
     find_files,
     image_suffixes,
     match_files,
     split_by_hash,
+    split_names,
     split_order,
 )
+from deeplab.data.sources.text_file import read_text
 from deeplab.errors import DeepLabError
 
 LAYOUT = (
@@ -34,7 +36,7 @@ def existing_folder(path: Path) -> Path:
         MissingFiles: if it is missing, no folder, or empty.
         DeepLabError: if it cannot be read.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # which takes names that are too long
         raise MissingFiles(f"the source folder {path} does not exist")
     if not path.is_dir():
         raise MissingFiles(f"{path} is not a folder")
@@ -52,6 +54,7 @@ def scan_folder(path: Path) -> Source:
 
     Splits are those of `splits/NAME.txt` (then only images that are listed need a mask), else the
     folders below `images/` if one of them is named as a split, else 90/10 by a hash of the name.
+    Their names are taken in lower case.
 
     Images and masks without a partner become problems of the source.
 
@@ -74,7 +77,7 @@ def scan_two_folders(path: Path, images: Path, labels: Path, classes: ClassList)
     """Reads a folder of images and one of masks, which may lie anywhere.
 
     Splits are the folders below `images` if one of them is named as a split, else 90/10 by a hash
-    of the name.
+    of the name. Their names are taken in lower case.
 
     Args:
         path: what the source is called.
@@ -116,7 +119,7 @@ def scan_segnet(path: Path, classes: ClassList, splits: Sequence[str]) -> Source
 
 def _folder_splits(pairs: Sequence[Pair], images: Path) -> dict[str, tuple[Pair, ...]] | None:
     tops = {pair.id: pair.id.split("/")[0] if "/" in pair.id else None for pair in pairs}
-    if not SPLIT_NAMES.intersection(top for top in tops.values() if top):
+    if not SPLIT_NAMES.intersection(top.lower() for top in tops.values() if top):
         return None
     groups: dict[str, list[Pair]] = {}
     for pair in pairs:
@@ -126,9 +129,8 @@ def _folder_splits(pairs: Sequence[Pair], images: Path) -> dict[str, tuple[Pair,
                 f"{pair.image} lies beside the split folders of {images}: put it into one of them"
             )
         groups.setdefault(top, []).append(pair)
-    for split in groups:
-        check_split_name(split, images)
-    return {split: tuple(groups[split]) for split in sorted(groups, key=split_order)}
+    splits = {name: tuple(groups[top]) for top, name in split_names(groups, images).items()}
+    return {split: splits[split] for split in sorted(splits, key=split_order)}
 
 
 def _listed_source(path: Path, classes: ClassList, lists: Sequence[Path]) -> Source:
@@ -138,8 +140,8 @@ def _listed_source(path: Path, classes: ClassList, lists: Sequence[Path]) -> Sou
     splits = {}
     problems: list[Problem] = []
     used: set[str] = set()
-    for file in sorted(lists, key=lambda file: split_order(file.stem)):
-        check_split_name(file.stem, file)
+    names = split_names([file.stem for file in lists], path / "splits")
+    for file in sorted(lists, key=lambda file: split_order(names[file.stem])):
         found = [
             _listed_pair(name, file, image_files, label_files, suffixes)
             for name in read_names(file)
@@ -148,7 +150,7 @@ def _listed_source(path: Path, classes: ClassList, lists: Sequence[Path]) -> Sou
         pairs = tuple(item for item in found if isinstance(item, Pair))
         used.update(pair.id for pair in pairs)
         if pairs:
-            splits[file.stem] = pairs
+            splits[names[file.stem]] = pairs
     unused = len(image_files) - len(used)
     note = f"{unused} of {len(image_files)} images are in no split list" if unused else ""
     # An image may be in several lists; once is enough to say that it has no mask.
@@ -161,11 +163,8 @@ def read_names(file: Path) -> list[str]:
     Raises:
         DeepLabError: if it cannot be read, is empty, or has a name twice.
     """
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeepLabError(f"cannot read {file}: {error}") from error
-    names = [line.strip() for line in lines if line.strip()]
+    # At line ends alone: names may hold other characters that could end a line.
+    names = [line.strip() for line in read_text(file).split("\n") if line.strip()]
     if not names:
         raise DeepLabError(f"the split list {file} is empty")
     seen: set[str] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +13,12 @@ from deeplab.data.sources.source import (
     LABEL_SUFFIXES,
     Pair,
     Source,
-    check_split_name,
     image_suffixes,
     split_by_hash,
+    split_names,
     split_order,
 )
+from deeplab.data.sources.text_file import is_utf8, parse_json, read_text, shown
 from deeplab.errors import DeepLabError
 
 _COLUMNS = ("image", "label", "split")
@@ -29,13 +30,14 @@ def scan_list(path: Path) -> Source:
     Args:
         path: a .csv file with a header, or a .jsonl file with an object a line. Paths in it are
             relative to its folder (or absolute), where classes.json or classes.txt is expected
-            too. Without the column split the images are split 90/10 by a hash of the name. Files
-            that are named but do not exist become problems of the source.
+            too. Names of splits are taken in lower case. Without the column split the images are
+            split 90/10 by a hash of the name. Files that are named but do not exist become
+            problems of the source.
 
     Raises:
         DeepLabError: if the list is unreadable or empty, or a line makes no sense.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DeepLabError(f"the list {path} does not exist")
     classes = read_classes(path.parent)
     suffixes = image_suffixes(classes.channels)
@@ -70,51 +72,61 @@ def scan_list(path: Path) -> Source:
     for pair, split in rows:
         if not split:
             raise DeepLabError(f"{path}: {pair.id} has no split, others have one")
-        check_split_name(split, path)
         groups.setdefault(split, []).append(pair)
+    splits = {name: tuple(groups[split]) for split, name in split_names(groups, path).items()}
     return Source(
         path,
         classes,
-        {split: tuple(groups[split]) for split in sorted(groups, key=split_order)},
+        {split: splits[split] for split in sorted(splits, key=split_order)},
         problems=tuple(problems),
     )
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Yields (line number, columns that are filled)."""
+    text = read_text(path)
+    # Lines end at line ends alone: names may hold other characters that could end one.
+    rows = _json_rows if path.suffix.lower() == ".jsonl" else _csv_rows
+    return rows(path, text.split("\n"))
+
+
+def _csv_rows(path: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    reader = csv.reader(f"{line}\n" for line in lines)
+    begin = 1  # line that the row begins in
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeepLabError(f"cannot read {path}: {error}") from error
-    lines = text.splitlines()
-    if path.suffix.lower() == ".jsonl":
-        yield from _json_rows(path, lines)
-        return
-    reader = csv.DictReader(lines)
-    missing = {"image", "label"}.difference(reader.fieldnames or ())
-    if missing:
+        columns = next(reader)
+        missing = {"image", "label"}.difference(columns)
+        if missing:
+            raise DeepLabError(
+                f"{path}: the first line must name the columns image, label and optionally split; "
+                f"it is {shown(lines[0])}"
+            )
+        begin = reader.line_num + 1
+        for values in reader:
+            if reader.line_num > begin and reader.line_num == len(lines):
+                # Else an open quote makes one value of all that follows.
+                next(csv.reader((f"{line}\n" for line in lines[begin - 1 :]), strict=True))
+            row = dict(zip(columns, values, strict=False))
+            if row:
+                yield begin, {key: row[key].strip() for key in _COLUMNS if row.get(key)}
+            begin = reader.line_num + 1
+    except csv.Error as error:
         raise DeepLabError(
-            f"{path}: the first line must name the columns image, label and optionally split; "
-            f"it is {lines[0] if lines else ''!r}"
-        )
-    for row in reader:
-        yield reader.line_num, {key: row[key].strip() for key in _COLUMNS if row.get(key)}
+            f"{path}, line {begin} cannot be read: {error}; is a quote in it not closed?"
+        ) from error
 
 
 def _json_rows(path: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DeepLabError(f"{path}, line {number} is not JSON: {error}") from error
+        row = parse_json(line, f"{path}, line {number}")
         if not isinstance(row, dict):
             raise DeepLabError(f'{path}, line {number}: expected {{"image": ..., "label": ...}}')
         values = {key: row[key] for key in _COLUMNS if row.get(key) not in (None, "")}
         for key, value in values.items():
             if not isinstance(value, str):
-                raise DeepLabError(f"{path}, line {number}: {key} is {value!r}, expected text")
+                raise DeepLabError(f"{path}, line {number}: {key} is {shown(value)}, expected text")
         yield number, values
 
 
@@ -123,16 +135,21 @@ def _file(
 ) -> Path:
     if column not in row:
         raise DeepLabError(f"{where}: no {column}")
+    if "\0" in row[column] or not is_utf8(row[column]):
+        raise DeepLabError(f"{where}: the {column} {shown(row[column])} cannot name a file")
     file = path.parent / row[column]
     if file.suffix.lower() not in suffixes:
-        raise DeepLabError(f"{where}: the {column} {row[column]} is not {' or '.join(suffixes)}")
+        raise DeepLabError(
+            f"{where}: the {column} {shown(row[column])} is not {' or '.join(suffixes)}"
+        )
     return file
 
 
 def _missing(pair: Pair, where: str) -> Problem | None:
-    if not pair.image.is_file():
+    # Of os, for names that are too long; what is no regular file is found when it is read.
+    if not os.path.exists(pair.image):
         return Problem("missing_image", pair.image, f"does not exist; {where} names it")
-    if not pair.label.is_file():
+    if not os.path.exists(pair.label):
         return Problem(
             "missing_mask",
             pair.image,
