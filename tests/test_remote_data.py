@@ -172,6 +172,27 @@ def test_the_commands(
     assert errors.count("\n") == 1 and f"gs://{READ_ONLY}/data: " in errors and "403" in errors
 
 
+@needs_openssl
+@pytest.mark.slow
+def test_training_and_evaluation(
+    bucket: None, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["CROP_SIZE=33", "GLOBAL_BATCH_SIZE=2", "TRAIN_STEPS=2", "EVAL_STEPS=1"]
+    settings += [f"ModelConfig.{name}_channels=8" for name in ("aspp", "decoder")]
+    flags = ["--gin_file=runs/folder_mobilenet_v2.gin", f"--source_dir={source}"]
+    flags += [f"--gin_bindings={setting}" for setting in settings]
+    place, run = place_of(tmp_path), f"--model_dir={tmp_path}/run"
+    assert main(["train", *flags, run, f"--data_dir={place}"]) == 0
+    assert objects(place)
+    assert main(["evaluate", run]) == 0  # where the records are is remembered
+    tf.io.gfile.remove(next(name for name in objects(place) if "-val.tfrecord" in name))
+    capfd.readouterr()
+    assert main(["evaluate", run]) == 1
+    errors = capfd.readouterr().err
+    assert errors.count("\n") == 1
+    assert re.search(rf"the record file {place}\S*-val\S* is missing: delete its folder", errors)
+
+
 @pytest.mark.parametrize(
     ("name", "flags", "message"),
     [
