@@ -148,9 +148,11 @@ def test_what_a_run_leaves(folders: Mapping[str, str], tmp_path: Path) -> None:
 
 def test_two_replicas_equal_one(folders: Mapping[str, str], tmp_path: Path) -> None:
     # Without padded regions: a network of random weights is so badly conditioned there that a
-    # change of the image by 1e-6 moves gradients by percents.
+    # change of the image by 1e-6 moves gradients by percents. With seed 0 so does a unit that lies
+    # on a kink of ReLU6 to rounding (1 %); with seeds 1, 2 and 3 gradients agree to 7e-5.
     config = dataclasses.replace(
         CONFIG,
+        seed=1,
         model=dataclasses.replace(MODEL, dropout_rate=0.0),
         data=dataclasses.replace(CONFIG.data, min_scale=1.0),
         train_steps=1,
@@ -174,7 +176,7 @@ def test_two_replicas_equal_one(folders: Mapping[str, str], tmp_path: Path) -> N
     # After one step the accumulators are the gradients. Activations next to the kinks of ReLU6
     # move them by rounding; a wrong divisor would by a third.
     expected, found = (np.concatenate(parts) for parts in zip(*gradients, strict=True))
-    assert np.linalg.norm(found - expected) < 1e-3 * np.linalg.norm(expected)
+    assert np.linalg.norm(found - expected) < 3e-4 * np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize(
