@@ -14,6 +14,10 @@ import numpy as np
 from PIL import Image
 from source_folders import make_folder, random_image, random_mask, save
 
+from deeplab.data import DataConfig
+from deeplab.data.checking import check_named
+from deeplab.data.checking.result import CheckResult
+
 # What a fault is expected to be found as: kind, file below the source, whether it is an error.
 Expected = tuple[str, str, bool]
 
@@ -226,3 +230,15 @@ def make_sound(root: Path) -> Path:
     content = {"classes": ["background", "cat", "dog"], "colors": COLORS}
     (source / "classes.json").write_text(json.dumps(content))
     return source
+
+
+def check(source: Path, data_dir: Path) -> CheckResult:
+    config = DataConfig(dataset="folder")
+    return check_named(config, data_dir=str(data_dir), source_dir=str(source), silent=True)
+
+
+def found(result: CheckResult, source: Path) -> list[Expected]:
+    return sorted(
+        (item.kind, item.file.relative_to(source).as_posix(), not item.is_warning)
+        for item in result.problems
+    )

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from PIL import Image
+
+from deeplab.data import PreparedDataset, load_dataset
+from deeplab.errors import DeepLabError
 
 
 def random_image(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
@@ -70,3 +74,16 @@ def make_channel_folder(
 
 def numbered(count: int, size: tuple[int, int] = (12, 16)) -> dict[str, tuple[int, int]]:
     return {f"picture{index:02d}": size for index in range(count)}
+
+
+def load(source: Path, data_dir: Path) -> PreparedDataset:
+    return load_dataset("folder", data_dir=str(data_dir), source_dir=str(source))
+
+
+def refused(source: Path, tmp_path: Path, message: str) -> None:
+    """Preparing fails with the message and leaves nothing, not even the data folder."""
+    data_dir = tmp_path / "not" / "yet"
+    with pytest.raises(DeepLabError, match=message) as caught:
+        load(source, data_dir)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "not").exists()

@@ -30,16 +30,15 @@ from deeplab.data.sources.source_folder import scan_two_folders
 from deeplab.errors import unknown_name
 from deeplab.progress import track
 
+_EXAMPLES = 12
+_EXAMPLE_SIDE = 320  # pixels
+
 
 class Uses(NamedTuple):
     """What two splits are for."""
 
     training: str
     evaluation: str
-
-
-_EXAMPLES = 12
-_EXAMPLE_SIDE = 320  # pixels
 
 
 def check_named(
@@ -238,7 +237,7 @@ def _missing_splits(splits: Mapping[str, SplitTally], where: Path, uses: Uses) -
         )
         for split, purpose, setting in (
             (uses.training, "it is what is trained on", "train_split"),
-            (uses.evaluation, "training evaluates on it", "eval_split"),
+            (uses.evaluation, "training evaluates on it unless EVAL_STEPS is 0", "eval_split"),
         )
         if find_split(split, splits) is None
     ]

@@ -83,15 +83,7 @@ def image_window(
         rows = _linear(window, 0, False, crop_size[0])
         columns = _linear(window, 1, flipped, crop_size[1])
         part = read(tf.stack([rows.first, columns.first]), tf.stack([rows.last, columns.last]) + 1)
-        image = _bilinear_kernel()(
-            _raised(part),
-            rows.lower,
-            rows.upper,
-            rows.weight,
-            columns.lower,
-            columns.upper,
-            columns.weight,
-        )
+        image = _bilinear_kernel()(_raised(part), rows, columns)
         return image[: window.extent[0], : window.extent[1]]
 
     branch = tf.where(
@@ -191,25 +183,17 @@ def _raised(part: tf.Tensor) -> tf.Tensor:
     return tf.reshape(rows, [height + below, width + beside, channels])
 
 
-def _bilinear(
-    part: tf.Tensor,
-    lower_rows: tf.Tensor,
-    upper_rows: tf.Tensor,
-    row_weights: tf.Tensor,
-    lower_columns: tf.Tensor,
-    upper_columns: tf.Tensor,
-    column_weights: tf.Tensor,
-) -> tf.Tensor:
-    """Samples [h, w, C] at all pairs of a row and a column."""
+def _bilinear(part: tf.Tensor, rows: _Taps, columns: _Taps) -> tf.Tensor:
+    """Samples [h, w, C] at all pairs of a row and a column, float32 [rows, columns, C]."""
     between_rows = _between(
-        tf.cast(tf.gather(part, lower_rows), tf.float32),
-        tf.cast(tf.gather(part, upper_rows), tf.float32),
-        row_weights[:, None, None],
+        tf.cast(tf.gather(part, rows.lower), tf.float32),
+        tf.cast(tf.gather(part, rows.upper), tf.float32),
+        rows.weight[:, None, None],
     )
     return _between(
-        tf.gather(between_rows, lower_columns, axis=1),
-        tf.gather(between_rows, upper_columns, axis=1),
-        column_weights[None, :, None],
+        tf.gather(between_rows, columns.lower, axis=1),
+        tf.gather(between_rows, columns.upper, axis=1),
+        columns.weight[None, :, None],
     )
 
 
