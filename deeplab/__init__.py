@@ -31,7 +31,7 @@ _PUBLIC = {
     "evaluate": "deeplab.evaluation",
     "export": "deeplab.export",
     "import_weights": "deeplab.interop",
-    "load_model": "deeplab.run_folder",
+    "load_model": "deeplab.model_dir",
     "predict": "deeplab.evaluation",
     "train": "deeplab.training",
 }
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from deeplab.interop import import_weights
     from deeplab.models import BACKBONES, ModelConfig, build_model, intermediates
     from deeplab.models.deeplab_v3_plus import deeplab_v3_plus
-    from deeplab.run_folder import load_model
+    from deeplab.model_dir import load_model
     from deeplab.training import LossConfig, OptimizerConfig, ScheduleConfig, TrainConfig
     from deeplab.training.train import train
 

@@ -3,7 +3,7 @@
 #
 #   bash tools/test.sh                        the fast tests
 #   bash tools/test.sh --run-slow             all tests
-#   bash tools/test.sh tests/test_cli.py -k help
+#   bash tools/test.sh tests/cli/test_cli.py -k help
 #
 # PYTHON=python3.12 chooses the interpreter that .venv is made with. VENV=DIR makes it elsewhere, and
 # EXTRAS=dev,beam with further extras of pyproject.toml.

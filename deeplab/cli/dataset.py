@@ -160,7 +160,7 @@ def _stats(values: flags.FlagValues) -> int:
         render_statistics,
         weights_binding,
     )
-    from deeplab.data.sources.problems import refuse
+    from deeplab.data.files.problems import refuse
     from deeplab.files import make_directory, write_text
 
     # Counting one split does not suffer from what another one shares with it.

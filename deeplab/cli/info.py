@@ -70,7 +70,7 @@ def _configuration(values: flags.FlagValues) -> tuple[ModelConfig, OptimizerConf
     from deeplab.training.config import OptimizerConfig
 
     if values.model_dir:
-        from deeplab.run_folder import read_description
+        from deeplab.model_dir import read_description
 
         description = read_description(shared_flags.path(values.model_dir))
         if description.training is None:

@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from deeplab.data.sources.channels import decode_channels
-from deeplab.data.sources.open_image import (
+from deeplab.data.files.channels import decode_channels
+from deeplab.data.files.opening import (
     UNREADABLE,
     load_pixels,
     open_image,
     what_is_wrong,
 )
-from deeplab.data.sources.problems import FileError
-from deeplab.data.sources.regular_file import read_bytes
-from deeplab.data.sources.source import ARRAY_SUFFIX
+from deeplab.data.files.problems import FileError
+from deeplab.data.files.regular_file import read_bytes
+from deeplab.data.sources.pairs import ARRAY_SUFFIX
 from deeplab.errors import DeepLabError
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

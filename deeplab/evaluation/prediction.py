@@ -30,7 +30,7 @@ from deeplab.evaluation.saved_model import open_saved_model, stated_channels
 from deeplab.files import make_directory, write_bytes
 from deeplab.out_of_memory import explained, inference_advice
 from deeplab.progress import track
-from deeplab.run_folder import has_description, load_model, read_description
+from deeplab.model_dir import has_description, load_model, read_description
 
 SUFFIXES = ("_index.png", "_color.png", "_overlay.png")
 

@@ -11,13 +11,13 @@ from deeplab.data import DataConfig
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.examples import ExampleCollector
 from deeplab.evaluation.inference import check_scales, label_function, padded
-from deeplab.evaluation.labelled_images import from_data_set, from_folders
+from deeplab.evaluation.labeled_images import from_data_set, from_folders
 from deeplab.evaluation.model_evaluation import evaluate_model
 from deeplab.evaluation.original_protocol import original_label_function
 from deeplab.evaluation.report import render_report
 from deeplab.evaluation.table import render_table
 from deeplab.files import new_directory
-from deeplab.run_folder import find_checkpoint, load_model, read_description
+from deeplab.model_dir import find_checkpoint, load_model, read_description
 
 
 def evaluate(

@@ -14,7 +14,7 @@ from deeplab.export.saved_model import ServedModel, save
 from deeplab.export.verify import Verification, sample_images, verify
 from deeplab.models import BACKBONES
 from deeplab.out_of_memory import explained, inference_advice
-from deeplab.run_folder import (
+from deeplab.model_dir import (
     Checkpoint,
     ModelDescription,
     find_checkpoint,

@@ -11,7 +11,7 @@ import tensorflow as tf
 from deeplab.data import evaluation_batches, load_dataset
 from deeplab.errors import DeepLabError
 from deeplab.models import DeepLabModel
-from deeplab.run_folder import ModelDescription
+from deeplab.model_dir import ModelDescription
 
 _NUM_IMAGES = 4
 # Folding reorders float arithmetic: the largest difference of a logit over the standard deviation

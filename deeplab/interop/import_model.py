@@ -26,7 +26,7 @@ from deeplab.models import (
     build_model,
     variables_by_path,
 )
-from deeplab.run_folder import (
+from deeplab.model_dir import (
     CHECKPOINT_FOLDER,
     ModelDescription,
     save_checkpoint,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deeplab.data import training_batches
-from deeplab.run_folder import Checkpoint, read_description, restore_checkpoint
+from deeplab.model_dir import Checkpoint, read_description, restore_checkpoint
 from deeplab.training.batch_norm import batch_norms, folded_batch_norms, freeze, measure_statistics
 from deeplab.training.distribution.job import average_over_workers
 from deeplab.training.run import Run

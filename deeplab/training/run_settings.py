@@ -10,7 +10,7 @@ from typing import Any
 from deeplab import files
 from deeplab.data import PreparedDataset
 from deeplab.models import ModelConfig
-from deeplab.run_folder import (
+from deeplab.model_dir import (
     CHECKPOINT_FOLDER,
     Checkpoint,
     ModelDescription,

@@ -17,7 +17,7 @@ from deeplab.models import (
     is_inflatable,
     variables_by_path,
 )
-from deeplab.run_folder import (
+from deeplab.model_dir import (
     Checkpoint,
     ModelDescription,
     find_checkpoint,

@@ -23,7 +23,7 @@ from deeplab.data import (
 from deeplab.errors import DeepLabError
 from deeplab.models import ModelConfig, build_model, with_input_channels, with_num_classes
 from deeplab.progress import warn
-from deeplab.run_folder import (
+from deeplab.model_dir import (
     Checkpoint,
     exclusive,
     has_description,

@@ -16,7 +16,7 @@ from deeplab.evaluation.metrics import Tally
 from deeplab.evaluation.table import headline
 from deeplab.models import variables_by_path
 from deeplab.progress import Progress, warn
-from deeplab.run_folder import BEST_FOLDER, CHECKPOINT_FOLDER, save_checkpoint
+from deeplab.model_dir import BEST_FOLDER, CHECKPOINT_FOLDER, save_checkpoint
 from deeplab.training.config import TrainConfig
 from deeplab.training.monitoring.collapse import Collapse
 from deeplab.training.monitoring.history import History

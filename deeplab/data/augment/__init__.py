@@ -1,6 +1,6 @@
 """Augmentation beyond the original's scale, crop and flip: distortions and mixing."""
 
 from deeplab.data.augment.config import AugmentConfig
-from deeplab.data.augment.tables import DISTORTIONS, MIXES, distortion, mixing
+from deeplab.data.augment.registry import DISTORTIONS, MIXES, distortion, mixing
 
 __all__ = ["DISTORTIONS", "MIXES", "AugmentConfig", "distortion", "mixing"]

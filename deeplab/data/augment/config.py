@@ -6,7 +6,7 @@ import dataclasses
 
 from deeplab import checks
 from deeplab.data.augment.rand_augment import MAX_MAGNITUDE, OPERATIONS
-from deeplab.data.augment.tables import DISTORTIONS, MIXES
+from deeplab.data.augment.registry import DISTORTIONS, MIXES
 from deeplab.errors import DeepLabError
 
 # The greatest value of each number; the least is 0.

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from deeplab.data.sources.index_masks import IdRule, check_something_to_learn
-from deeplab.data.sources.source import TRAINING, Pair, find_split
+from deeplab.data.files.masks import IdRule, check_something_to_learn
+from deeplab.data.sources.pairs import TRAINING, Pair, find_split
 from deeplab.errors import DeepLabError
 
 Features = dict[str, Any]

@@ -16,16 +16,16 @@ import tensorflow_datasets as tfds
 from deeplab.data.builders.beam import beam_examples
 from deeplab.data.builders.makers import FromSource
 from deeplab.data.sources.classes import IGNORE_LABEL, default_colors
-from deeplab.data.sources.image_files import read_image
-from deeplab.data.sources.index_masks import (
+from deeplab.data.files.images import read_image
+from deeplab.data.files.masks import (
     IdRule,
     check_something_to_learn,
     encode_label,
 )
-from deeplab.data.sources.mask_files import read_mask
-from deeplab.data.sources.source import TRAINING, Pair, Source, check_sizes, find_split
-from deeplab.data.sources.source_folder import LAYOUT, scan_folder
-from deeplab.data.sources.source_list import scan_list
+from deeplab.data.files.mask_files import read_mask
+from deeplab.data.sources.pairs import TRAINING, Pair, Source, check_sizes, find_split
+from deeplab.data.sources.folder import LAYOUT, scan_folder
+from deeplab.data.sources.lists import scan_list
 from deeplab.data.spec import DatasetSpec
 
 # Pairs that are being read or wait to be written, per thread.
@@ -38,7 +38,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     """Builder of `folder`; records are in the order of their ids.
 
     Features: "image" JPEG or PNG with three channels (the file's own bytes where possible), or a
-    grey PNG that holds more (`deeplab.data.sources.channels`), "label" grey PNG of class ids, 8 bit
+    grey PNG that holds more (`deeplab.data.files.channels`), "label" grey PNG of class ids, 8 bit
     (16 with more than 255 classes), "id".
     The class list is in `info.metadata`: "class_names", "colors", "ignore_label" and
     "channels", which copies of older versions lack: 3.

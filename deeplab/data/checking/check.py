@@ -16,17 +16,17 @@ import numpy as np
 from PIL import Image
 
 from deeplab.data.checking.duplicates import Duplicates
-from deeplab.data.checking.inspection import Facts, MaskRule, inspect, read_mask, read_picture
+from deeplab.data.checking.inspect import Facts, MaskRule, inspect, read_mask, read_picture
 from deeplab.data.checking.result import CheckResult, Example, SplitTally
 from deeplab.data.checking.samples import Sample, samples_of_records, samples_of_source
 from deeplab.data.config import DataConfig
 from deeplab.data.datasets import DATASETS
-from deeplab.data.records.prepared import PreparedDataset, find_source, load_dataset
+from deeplab.data.prepared.dataset import PreparedDataset, find_source, load_dataset
 from deeplab.data.sources.classes import Color, default_colors, read_class_file
-from deeplab.data.sources.index_masks import IdRule, check_something_to_learn
-from deeplab.data.sources.problems import KINDS, FileError, Problem
-from deeplab.data.sources.source import Source, find_split
-from deeplab.data.sources.source_folder import scan_two_folders
+from deeplab.data.files.masks import IdRule, check_something_to_learn
+from deeplab.data.files.problems import KINDS, FileError, Problem
+from deeplab.data.sources.pairs import Source, find_split
+from deeplab.data.sources.folder import scan_two_folders
 from deeplab.errors import unknown_name
 from deeplab.progress import track
 

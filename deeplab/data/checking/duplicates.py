@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from deeplab.data.checking.samples import Sample
-from deeplab.data.sources.problems import Problem
-from deeplab.data.sources.source import SPLIT_NAMES
+from deeplab.data.files.problems import Problem
+from deeplab.data.sources.pairs import SPLIT_NAMES
 
 
 class Duplicates:

@@ -11,7 +11,7 @@ from deeplab.data.checking.result import CheckResult, Example
 from deeplab.data.checking.table import share_text, verdict
 from deeplab.data.colors import overlay
 from deeplab.data.sources.classes import IGNORE_COLOR
-from deeplab.data.sources.problems import KINDS, Problem
+from deeplab.data.files.problems import KINDS, Problem
 from deeplab.page import css, jpeg, render_page
 
 _SHOWN = 50  # files of a kind

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from deeplab.data.checking.inspection import Facts
+from deeplab.data.checking.inspect import Facts
 from deeplab.data.sources.classes import Color
-from deeplab.data.sources.problems import Problem
+from deeplab.data.files.problems import Problem
 
 
 @dataclasses.dataclass

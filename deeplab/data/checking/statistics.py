@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from deeplab.data.checking.result import CheckResult, SplitTally
-from deeplab.data.sources.source import find_split
+from deeplab.data.sources.pairs import find_split
 from deeplab.errors import DeepLabError, unknown_name
 
 

@@ -13,7 +13,7 @@ import rich.text
 
 from deeplab.data.checking.result import CheckResult, SplitTally
 from deeplab.data.checking.statistics import class_weights
-from deeplab.data.sources.problems import KINDS, Problem
+from deeplab.data.files.problems import KINDS, Problem
 
 WIDTH = 80
 _SHOWN = 5  # files of a kind

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from deeplab.data.sources.text_file import is_line, parse_json, read_text, shown
+from deeplab.data.files.text import is_line, parse_json, read_text, shown
 from deeplab.errors import DeepLabError
 
 Color = tuple[int, int, int]

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import deeplab
 from deeplab.data import PreparedDataset
-from deeplab.run_folder import Checkpoint
+from deeplab.model_dir import Checkpoint
 from deeplab.training.distribution.workers import Workers, check_same
 from deeplab.training.resume import flat
 from deeplab.training.run import Run

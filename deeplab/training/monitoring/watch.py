@@ -8,7 +8,7 @@ from typing import Any
 
 from deeplab.errors import DeepLabError
 from deeplab.progress import Progress, warn
-from deeplab.run_folder import CHECKPOINT_FOLDER, list_checkpoints
+from deeplab.model_dir import CHECKPOINT_FOLDER, list_checkpoints
 from deeplab.training.monitoring.input_wait import InputWait
 from deeplab.training.monitoring.run_log import RunLog
 from deeplab.training.run import Run

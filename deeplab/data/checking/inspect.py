@@ -1,0 +1,181 @@
+"""Everything that a single image and its mask can tell."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from deeplab.data.checking.samples import Sample
+from deeplab.data.files.masks import IdRule, Labels, Mask
+from deeplab.data.files.mask_files import examine_mask
+from deeplab.data.files.problems import FileError, Problem
+from deeplab.data.sources.pairs import check_sizes
+
+_T = TypeVar("_T")
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskRule:
+    """How the masks of a data set are to be read.
+
+    Attributes:
+        ids: which ids are classes, and what colours mean.
+        class_names: in order of the ids.
+        label_map: what the ids 0..255 of a record become; None: they are class ids.
+        stored_ids: class id of each id that a mask of a source may hold; None: class ids.
+    """
+
+    ids: IdRule
+    class_names: Sequence[str]
+    label_map: Sequence[int] | None = None
+    stored_ids: Mapping[int, int] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What was found in a sample.
+
+    Attributes:
+        sample: what was read, identified if that was possible.
+        problems: what is wrong with it.
+        image_hash: of the image file's bytes; None if it could not be read.
+        form: of the mask, see `Mask`; None if it could not be read.
+        ids: what the mask holds, before ignored ids become one; empty if it cannot be used.
+        class_pixels: pixels per class, int64 [C]; None if the mask cannot be used.
+        num_pixels: pixels of the mask, ignored ones included; 0 if it cannot be used.
+        image_is_turned: whether the orientation of the image's EXIF was applied.
+        mask_is_turned: whether that of the mask's own EXIF was.
+    """
+
+    sample: Sample
+    problems: tuple[Problem, ...]
+    image_hash: bytes | None = None
+    form: str | None = None
+    ids: frozenset[int] = frozenset()
+    class_pixels: npt.NDArray[np.int64] | None = None
+    num_pixels: int = 0
+    image_is_turned: bool = False
+    mask_is_turned: bool = False
+
+
+def inspect(sample: Sample, rule: MaskRule) -> Facts:
+    """Reads a sample completely and notes all that is wrong with it."""
+    problems: list[Problem] = []
+    sample = _attempt(sample.identified, sample.pair.image, problems) or sample
+    pair = sample.pair
+    data = _attempt(sample.image, pair.image, problems)
+    image_size, is_turned = None, False
+    if data is not None:
+        decode = functools.partial(sample.decode, data, pair.image)
+        picture = _attempt(decode, pair.image, problems)
+        if picture is not None:
+            image_size, is_turned = picture.pixels.shape[:2], picture.is_turned
+    mask = _attempt(functools.partial(read_mask, sample, rule), pair.label, problems)
+    labels: Labels | None = None
+    ids: frozenset[int] = frozenset()
+    if mask is not None:
+        read_ids = functools.partial(rule.ids.labels, mask.ids, pair.label)
+        labels, ids = _attempt(read_ids, pair.label, problems) or (None, ids)
+        if image_size:
+            compare = functools.partial(check_sizes, pair, image_size, mask.ids.shape)
+            _attempt(compare, pair.label, problems)
+        problems += _remarks(mask, pair.label, has_colors=bool(rule.ids.colors))
+    counts = None
+    if labels is not None:
+        count = len(rule.class_names)
+        counts = np.bincount(labels.ravel(), minlength=count)[:count].astype(np.int64)
+        problems += _collapse(counts, labels.size, rule.class_names, pair.label)
+    return Facts(
+        sample,
+        # A damaged record is found whatever is read of it: once is enough.
+        tuple(dict.fromkeys(problems)),
+        hashlib.blake2b(data, digest_size=16).digest() if data else None,
+        mask.form if mask else None,
+        ids,
+        counts,
+        0 if labels is None else labels.size,
+        is_turned,
+        bool(mask and mask.is_turned),
+    )
+
+
+def read_mask(sample: Sample, rule: MaskRule) -> Mask:
+    """The mask of a sample, its ids mapped if the data set maps them.
+
+    Raises:
+        FileError, OSError: if it cannot be used.
+    """
+    mask = examine_mask(sample.label(), sample.pair.label, rule.ids, rule.stored_ids)
+    if rule.label_map is None:
+        return mask
+    return dataclasses.replace(mask, ids=np.asarray(rule.label_map, np.uint16)[mask.ids])
+
+
+def read_picture(sample: Sample) -> Image.Image:
+    """The first three channels of a sample's image, upright.
+
+    Raises:
+        FileError, OSError: if it cannot be used.
+    """
+    pixels = sample.decode(sample.image(), sample.pair.image).pixels
+    return Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
+
+
+def _attempt(read: Callable[[], _T], file: Path, problems: list[Problem]) -> _T | None:
+    try:
+        return read()
+    except FileError as error:
+        problems.append(error.problem)
+    except OSError as error:
+        problems.append(Problem("unreadable", file, str(error)))
+    return None
+
+
+def _remarks(mask: Mask, file: Path, *, has_colors: bool) -> list[Problem]:
+    """That a mask is no plain index mask, and what becomes of it."""
+    if mask.form == "colour":
+        detail = "is an image in colours, all of them of classes: preparing converts it"
+        return [Problem("colour_mask", file, detail, is_warning=True)]
+    if mask.form != "palette":
+        return []
+    if mask.recoloured is None:
+        colors = (
+            "some of its colours are no class's in classes.json"
+            if has_colors
+            else 'with "colors" in classes.json its colours would count'
+        )
+        detail = (
+            "has a palette: its indices are the class ids, and preparing stores them as grey "
+            f"levels ({colors})"
+        )
+    elif mask.recoloured == 0:
+        detail = "has a palette whose colours and indices name the same classes"
+    else:
+        detail = (
+            "has a palette whose colours and indices disagree: all colours are class colours, so "
+            f"they count, and {mask.recoloured} of {mask.ids.size} pixels get another id than "
+            "their index"
+        )
+    return [Problem("palette_mask", file, detail, is_warning=True)]
+
+
+def _collapse(
+    counts: npt.NDArray[np.int64], num_pixels: int, names: Sequence[str], file: Path
+) -> list[Problem]:
+    present = np.flatnonzero(counts)
+    if len(present) > 1:
+        return []
+    if len(present) == 0:
+        detail = "holds nothing but ignored pixels"
+    else:
+        rest = "" if counts.sum() == num_pixels else " and ignored pixels"
+        detail = f"holds nothing but {names[present[0]]!r} (id {present[0]}){rest}"
+    return [Problem("single_class", file, detail, is_warning=True)]

@@ -1,0 +1,103 @@
+"""Opening image files with Pillow, and refusing the absurdly large before they are decoded."""
+
+from __future__ import annotations
+
+import io
+import struct
+import threading
+import zlib
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from deeplab.data.files.png_file import SIGNATURE, check_png
+from deeplab.errors import DeepLabError
+
+# Width times height of the largest image that is decoded: 16384 x 16384, 0.8 GB as RGB.
+MAX_PIXELS = 2**28
+
+# What Pillow raises for chunks and segments that do not hold what they should.
+_MALFORMED = (IndexError, KeyError, TypeError, EOFError, OverflowError, zlib.error, struct.error)
+# What it raises for files that it cannot read: not an image, truncated, broken.
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, *_MALFORMED)
+
+_PNG_BIT_DEPTH = 24  # offset in the file, whose first chunk is IHDR
+_ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
+_OPENING = threading.Lock()
+
+
+class TooLarge(DeepLabError):
+    """An image with more than `MAX_PIXELS` pixels; the message gives its size, not its name."""
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Reads the header of an image file; pixels are decoded when they are asked for.
+
+    Args:
+        data: the file's bytes.
+
+    Raises:
+        TooLarge: if it has more than `MAX_PIXELS` pixels.
+        OSError, ValueError: as listed in `UNREADABLE`, if it is no image that Pillow knows.
+    """
+    if not data:
+        raise OSError("the file is empty (0 bytes)")
+    # Pillow's own limit is a third of ours and a warning, which nobody could tell apart from
+    # others; it is a setting of the whole process, so it is lifted for the header alone.
+    with _OPENING:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(io.BytesIO(data))
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    if image.width * image.height > MAX_PIXELS:
+        raise TooLarge(
+            f"it has {image.width}x{image.height} pixels (width x height), more than the "
+            f"{MAX_PIXELS} that are read: cut it into tiles"
+        )
+    return image
+
+
+def load_pixels(image: Image.Image, data: bytes) -> None:
+    """Decodes what `open_image` opened.
+
+    Args:
+        image: the image, which holds its pixels afterwards.
+        data: the file's bytes.
+
+    Raises:
+        OSError, ValueError: as listed in `UNREADABLE`, if the file is truncated or damaged.
+    """
+    if image.format == "PNG":
+        check_png(data)
+    image.load()
+
+
+def upright(image: Image.Image) -> tuple[Image.Image, bool]:
+    """Turns an image as the orientation of its EXIF says; no pixel gets another value.
+
+    Args:
+        image: decoded.
+
+    Returns:
+        The image and whether it was turned; if not, it is the same one.
+
+    Raises:
+        OSError, ValueError: as listed in `UNREADABLE`, if its EXIF is damaged.
+    """
+    if image.getexif().get(_ORIENTATION, 1) not in range(2, 9):
+        return image, False
+    return ImageOps.exif_transpose(image), True
+
+
+def what_is_wrong(error: Exception) -> str:
+    """What the user should be told of an error of `UNREADABLE`."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"  # Pillow names an object in memory
+    if isinstance(error, _MALFORMED):
+        return f"the file is damaged ({error})"
+    return str(error) or type(error).__name__
+
+
+def png_bit_depth(data: bytes) -> int:
+    """Bits per channel of a PNG file (1..16), 0 if it is none."""
+    return data[_PNG_BIT_DEPTH] if data.startswith(SIGNATURE) and len(data) > 32 else 0

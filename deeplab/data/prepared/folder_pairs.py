@@ -1,0 +1,96 @@
+"""Images and masks of two folders, without preparing anything: for a quick evaluation."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from deeplab.data.builders.folder import encoded_pair
+from deeplab.data.prepared.decode import decode_image, decode_label
+from deeplab.data.sources.classes import IGNORE_LABEL
+from deeplab.data.files.masks import IdRule, check_something_to_measure, read_index_mask
+from deeplab.data.sources.pairs import Pair, pair_files
+
+_THREADS = 2
+
+
+class FolderPairs:
+    """Batches of one image each, in the order of their names; it can be iterated repeatedly.
+
+    A batch is what `evaluation_batches` gives: {"image": float32 [1, H, W, C] 0..255, "label":
+    int32 [1, H, W], "id": string [1]}. A file that cannot be used raises DeepLabError when its
+    turn comes.
+
+    Attributes:
+        pairs: what was found.
+    """
+
+    def __init__(
+        self, pairs: tuple[Pair, ...], rule: IdRule, ignore_label: int, channels: int
+    ) -> None:
+        """Binds the pairs to the ids that their masks may hold, and the channels of the images."""
+        self.pairs = pairs
+        self._rule = rule
+        self._ignore_label = ignore_label
+        self._channels = channels
+
+    def __len__(self) -> int:
+        """The number of images, and of batches."""
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[dict[str, tf.Tensor]]:
+        """Reads the pairs, a few ahead."""
+        rest = iter(self.pairs)
+        with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+            ahead = [pool.submit(self._batch, p) for p in itertools.islice(rest, 2 * _THREADS)]
+            while ahead:
+                yield ahead.pop(0).result()
+                ahead += [pool.submit(self._batch, pair) for pair in itertools.islice(rest, 1)]
+
+    def _batch(self, pair: Pair) -> dict[str, tf.Tensor]:
+        features, _ = encoded_pair(pair, self._rule, channels=self._channels)
+        label = decode_label(features["label"])
+        if self._ignore_label != self._rule.ignore_label:
+            label = tf.where(label == self._rule.ignore_label, self._ignore_label, label)
+        image = decode_image(features["image"], self._channels)
+        return {
+            "image": tf.cast(image, tf.float32)[None],
+            "label": label[None],
+            "id": tf.constant([pair.id]),
+        }
+
+
+def folder_pairs(
+    images: str | os.PathLike[str],
+    labels: str | os.PathLike[str],
+    *,
+    num_classes: int,
+    ignore_label: int = IGNORE_LABEL,
+    channels: int = 3,
+) -> FolderPairs:
+    """Pairs the images and index masks (grey or palette PNG) of two folders.
+
+    They are paired by their path relative to the folder, without extension.
+
+    Args:
+        images: folder with .jpg, .jpeg or .png files, or those that more channels need.
+        labels: folder with .png files.
+        num_classes: ids of classes are 0..num_classes-1.
+        ignore_label: the id of ignored pixels, in the masks and in the batches.
+        channels: of the images.
+
+    Raises:
+        DeepLabError: if a folder is missing, there are no images, some have no partner, or the
+            masks hold nothing but 0 and 255.
+    """
+    pairs = pair_files(Path(images), Path(labels), channels)
+    rule = IdRule(num_classes, ignore_label)
+    # Mostly the first mask is enough to see that they are index masks.
+    ids = (rule.labels(read_index_mask(pair.label), pair.label)[1] for pair in pairs)
+    check_something_to_measure(ids, rule, Path(labels))
+    return FolderPairs(pairs, rule, ignore_label, channels)

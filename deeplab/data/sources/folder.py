@@ -1,0 +1,196 @@
+"""Reading the layouts of source folders: `folder`, and SegNet's for CamVid."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from deeplab.data.sources.classes import ClassList, read_classes
+from deeplab.data.files.problems import Problem
+from deeplab.data.sources.pairs import (
+    LABEL_SUFFIXES,
+    SPLIT_NAMES,
+    MissingFiles,
+    Pair,
+    Source,
+    find_files,
+    image_suffixes,
+    match_files,
+    split_by_hash,
+    split_names,
+    split_order,
+)
+from deeplab.data.files.text import read_text
+from deeplab.errors import DeepLabError
+
+LAYOUT = (
+    "images/[SPLIT/]NAME.jpg|jpeg|png, labels/[SPLIT/]NAME.png, and classes.json or classes.txt"
+)
+
+
+def existing_folder(path: Path) -> Path:
+    """The folder itself.
+
+    Raises:
+        MissingFiles: if it is missing, no folder, or empty.
+        DeepLabError: if it cannot be read.
+    """
+    if not os.path.exists(path):  # which takes names that are too long
+        raise MissingFiles(f"the source folder {path} does not exist")
+    if not path.is_dir():
+        raise MissingFiles(f"{path} is not a folder")
+    try:
+        empty = next(path.iterdir(), None) is None
+    except OSError as error:
+        raise DeepLabError(f"cannot read {path}: {error.strerror}") from error
+    if empty:
+        raise MissingFiles(f"the source folder {path} is empty")
+    return path
+
+
+def scan_folder(path: Path) -> Source:
+    """Reads `images/`, `labels/`, the class list and the splits of a folder.
+
+    Splits are those of `splits/NAME.txt` (then only images that are listed need a mask), else the
+    folders below `images/` if one of them is named as a split, else 90/10 by a hash of the name.
+    Their names are taken in lower case.
+
+    Images and masks without a partner become problems of the source.
+
+    Raises:
+        DeepLabError: if a part is missing, or the parts do not fit together.
+    """
+    existing_folder(path)
+    images, labels = path / "images", path / "labels"
+    for part in (images, labels):
+        if not part.is_dir():
+            raise DeepLabError(f"the source folder {path} has no {part.name}/; expected {LAYOUT}")
+    classes = read_classes(path)
+    lists = sorted((path / "splits").glob("*.txt"))
+    if lists:
+        return _listed_source(path, classes, lists)
+    return scan_two_folders(path, images, labels, classes)
+
+
+def scan_two_folders(path: Path, images: Path, labels: Path, classes: ClassList) -> Source:
+    """Reads a folder of images and one of masks, which may lie anywhere.
+
+    Splits are the folders below `images` if one of them is named as a split, else 90/10 by a hash
+    of the name. Their names are taken in lower case.
+
+    Args:
+        path: what the source is called.
+        images: folder with .jpg, .jpeg or .png files, or those that more channels need.
+        labels: folder with .png files of the same relative paths.
+        classes: the class list.
+
+    Raises:
+        DeepLabError: if there are no images, or a folder cannot be read.
+    """
+    pairs, problems = match_files(images, labels, classes.channels)
+    by_folder = _folder_splits(pairs, images)
+    if by_folder:
+        return Source(path, classes, by_folder, problems=problems)
+    if problems and len(pairs) < 2:  # too few to split, and not to be used anyway
+        return Source(path, classes, {"train": pairs} if pairs else {}, problems=problems)
+    return Source(path, classes, *split_by_hash(pairs), problems)
+
+
+def scan_segnet(path: Path, classes: ClassList, splits: Sequence[str]) -> Source:
+    """Reads SegNet's layout: `train/` with images beside `trainannot/` with masks, and so on.
+
+    Args:
+        path: the folder that holds these folders.
+        classes: the class list, which the layout does not carry.
+        splits: names of the splits, each a folder.
+
+    Raises:
+        DeepLabError: if images and masks do not pair.
+    """
+    matched = {split: match_files(path / split, path / f"{split}annot") for split in splits}
+    return Source(
+        path,
+        classes,
+        {split: pairs for split, (pairs, _) in matched.items() if pairs},
+        problems=tuple(problem for _, problems in matched.values() for problem in problems),
+    )
+
+
+def _folder_splits(pairs: Sequence[Pair], images: Path) -> dict[str, tuple[Pair, ...]] | None:
+    tops = {pair.id: pair.id.split("/")[0] if "/" in pair.id else None for pair in pairs}
+    if not SPLIT_NAMES.intersection(top.lower() for top in tops.values() if top):
+        return None
+    groups: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        top = tops[pair.id]
+        if top is None:
+            raise DeepLabError(
+                f"{pair.image} lies beside the split folders of {images}: put it into one of them"
+            )
+        groups.setdefault(top, []).append(pair)
+    splits = {name: tuple(groups[top]) for top, name in split_names(groups, images).items()}
+    return {split: splits[split] for split in sorted(splits, key=split_order)}
+
+
+def _listed_source(path: Path, classes: ClassList, lists: Sequence[Path]) -> Source:
+    suffixes = image_suffixes(classes.channels)
+    image_files = find_files(path / "images", suffixes)
+    label_files = find_files(path / "labels", LABEL_SUFFIXES)
+    splits = {}
+    problems: list[Problem] = []
+    used: set[str] = set()
+    names = split_names([file.stem for file in lists], path / "splits")
+    for file in sorted(lists, key=lambda file: split_order(names[file.stem])):
+        found = [
+            _listed_pair(name, file, image_files, label_files, suffixes)
+            for name in read_names(file)
+        ]
+        problems += [item for item in found if isinstance(item, Problem)]
+        pairs = tuple(item for item in found if isinstance(item, Pair))
+        used.update(pair.id for pair in pairs)
+        if pairs:
+            splits[names[file.stem]] = pairs
+    unused = len(image_files) - len(used)
+    note = f"{unused} of {len(image_files)} images are in no split list" if unused else ""
+    # An image may be in several lists; once is enough to say that it has no mask.
+    return Source(path, classes, splits, note, tuple(dict.fromkeys(problems)))
+
+
+def read_names(file: Path) -> list[str]:
+    """The names of a split list, one a line.
+
+    Raises:
+        DeepLabError: if it cannot be read, is empty, or has a name twice.
+    """
+    # At line ends alone: names may hold other characters that could end a line.
+    names = [line.strip() for line in read_text(file).split("\n") if line.strip()]
+    if not names:
+        raise DeepLabError(f"the split list {file} is empty")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DeepLabError(f"the split list {file} names {name!r} twice")
+        seen.add(name)
+    return names
+
+
+def _listed_pair(
+    name: str,
+    file: Path,
+    images: Mapping[str, Path],
+    labels: Mapping[str, Path],
+    suffixes: Sequence[str],
+) -> Pair | Problem:
+    # Lists are found with and without the extension of the image.
+    key = name
+    if key not in images and Path(name).suffix.lower() in suffixes:
+        key = Path(name).with_suffix("").as_posix()
+    if key not in images:
+        choices = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+        return Problem("missing_image", file, f"names {name!r}, but images/ has no {key}{choices}")
+    if key not in labels:
+        return Problem(
+            "missing_mask", images[key], f"has no mask: a split needs it, labels/ has no {key}.png"
+        )
+    return Pair(key, images[key], labels[key])

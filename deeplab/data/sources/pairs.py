@@ -1,0 +1,306 @@
+"""What a source of images and masks holds: pairs, splits, classes, and a fingerprint of it all."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from deeplab.data.sources.classes import ClassList
+from deeplab.data.files.problems import FileError, Problem, refuse
+from deeplab.data.files.regular_file import state_of
+from deeplab.data.files.text import is_utf8
+from deeplab.errors import DeepLabError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+ARRAY_SUFFIX = ".npy"
+LABEL_SUFFIXES = (".png",)
+
+# Names that mean the same split, the usual one first.
+_SYNONYMS = (("train", "training"), ("val", "validation"), ("test", "testing"))
+TRAINING = _SYNONYMS[0][0]
+SPLIT_NAMES = frozenset(name for names in _SYNONYMS for name in names)
+
+# Share of the images that become the evaluation split when the source does not say.
+_VAL_SHARE = 0.1
+
+
+class MissingFiles(DeepLabError):
+    """Raw files are not where they should be: the user needs to be told how to get them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """An image and its mask.
+
+    Attributes:
+        id: names the image wherever it is spoken of; unique within a split.
+        image: path of the image.
+        label: path of the mask: PNG, or a .mat file of the Semantic Boundaries Dataset.
+    """
+
+    id: str
+    image: Path
+    label: Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Raw files that a data set is prepared from. They are only ever read.
+
+    Attributes:
+        path: the folder or list that the user named.
+        classes: its class list.
+        splits: at least one split, none empty, unless there are problems.
+        note: what the user should be told about how it was read, or "".
+        problems: images and masks that have no partner; nothing is prepared while there are any.
+        stored_ids: class id, or the ignored one, of each id that a mask may hold; None: they are
+            class ids already.
+    """
+
+    path: Path
+    classes: ClassList
+    splits: Mapping[str, tuple[Pair, ...]]
+    note: str = ""
+    problems: tuple[Problem, ...] = ()
+    stored_ids: Mapping[int, int] | None = None
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Images per split."""
+        return {split: len(pairs) for split, pairs in self.splits.items()}
+
+    def fingerprint(self) -> str:
+        """A key of the class list, the splits and every file's path, size and time.
+
+        A repaired mask gives another key, so that the old prepared copy is never used again.
+
+        Raises:
+            FileError: if a file is not there, or no regular file.
+        """
+        classes = self.classes
+        key = [classes.names, classes.colors, classes.ignore]
+        if classes.channels != 3:  # so that copies made before there was a choice are found
+            key.append(classes.channels)
+        digest = hashlib.sha256(json.dumps(key).encode())
+        if self.stored_ids is not None:
+            digest.update(json.dumps(sorted(self.stored_ids.items())).encode())
+        base = self.path if self.path.is_dir() else self.path.parent
+        for split, pairs in self.splits.items():
+            for pair in pairs:
+                row = [split, pair.id]
+                for file in (pair.image, pair.label):
+                    state = _stat(file)
+                    row += [
+                        os.path.relpath(file, base),
+                        str(state.st_size),
+                        str(state.st_mtime_ns),
+                    ]
+                digest.update(json.dumps(row).encode())
+        return digest.hexdigest()[:20]
+
+
+def image_suffixes(channels: int) -> tuple[str, ...]:
+    """What the names of images of so many channels may end in."""
+    return IMAGE_SUFFIXES if channels == 3 else (*IMAGE_SUFFIXES, ARRAY_SUFFIX)
+
+
+def find_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    """Files below a folder by their relative path without extension, in that order.
+
+    Hidden files and other suffixes are passed over, and links to folders that they lie in. What
+    is found may be no regular file.
+
+    Raises:
+        DeepLabError: if the folder is missing or unreadable, if two files differ in the
+            extension only, or if a name is not UTF-8.
+    """
+    if not folder.is_dir():
+        raise DeepLabError(f"no folder {folder}")
+
+    def fail(error: OSError) -> None:
+        raise DeepLabError(f"cannot read {error.filename}: {error.strerror}") from error
+
+    found: dict[str, Path] = {}
+    above = {os.fspath(folder): frozenset({os.path.realpath(folder)})}
+    for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        around = above.pop(place)
+        inner = {
+            name: os.path.realpath(os.path.join(place, name))
+            for name in folders
+            if not name.startswith(".")
+        }
+        folders[:] = [name for name, real in inner.items() if real not in around]
+        for name in folders:
+            above[os.path.join(place, name)] = around | {inner[name]}
+        for name in names:
+            path = Path(place, name)
+            if name.startswith(".") or path.suffix.lower() not in suffixes:
+                continue
+            key = path.relative_to(folder).with_suffix("").as_posix()
+            if not is_utf8(key):
+                raise DeepLabError(f"the file name {os.fsencode(path)!r} is not UTF-8: rename it")
+            if key in found:
+                raise DeepLabError(f"{found[key]} and {path} have the same name: keep one of them")
+            found[key] = path
+    return dict(sorted(found.items()))
+
+
+def match_files(
+    images: Path, labels: Path, channels: int = 3
+) -> tuple[tuple[Pair, ...], tuple[Problem, ...]]:
+    """Pairs the images and masks of two folders by relative path without extension.
+
+    Args:
+        images: folder with the images.
+        labels: folder with the masks.
+        channels: of the images, which decide about their extensions.
+
+    Returns:
+        The pairs, and a problem for each image without a mask and each mask without an image.
+
+    Raises:
+        DeepLabError: if there are no images, or a folder cannot be read.
+    """
+    suffixes = image_suffixes(channels)
+    image_files = find_files(images, suffixes)
+    label_files = find_files(labels, LABEL_SUFFIXES)
+    if not image_files:
+        raise DeepLabError(f"no images in {images} ({', '.join(suffixes)})")
+    missing = sorted(image_files.keys() - label_files.keys())
+    surplus = sorted(label_files.keys() - image_files.keys())
+    problems = [
+        Problem("missing_mask", image_files[key], f"has no mask: expected {labels / key}.png")
+        for key in missing
+    ]
+    problems += [
+        Problem(
+            "missing_image",
+            label_files[key],
+            f"has no image: expected {images / key} with {', '.join(suffixes)}",
+        )
+        for key in surplus
+    ]
+    pairs = [
+        Pair(key, path, label_files[key]) for key, path in image_files.items() if key in label_files
+    ]
+    return tuple(pairs), tuple(problems)
+
+
+def pair_files(images: Path, labels: Path, channels: int = 3) -> tuple[Pair, ...]:
+    """Pairs all images and masks of two folders as `match_files`.
+
+    Raises:
+        DeepLabError: if there are no images, or one has no mask, or a mask no image.
+    """
+    pairs, problems = match_files(images, labels, channels)
+    refuse(problems)
+    return pairs
+
+
+def check_sizes(pair: Pair, image: Sequence[int], label: Sequence[int]) -> None:
+    """Compares the sizes of an image, upright, and its mask, (height, width) in pixels.
+
+    Raises:
+        FileError: if they differ.
+    """
+    if tuple(image) != tuple(label):
+        turned = tuple(image) == tuple(reversed(label))
+        advice = "; if EXIF turns one of them, turn the other too" if turned else ""
+        size = f"{label[1]}x{label[0]}"
+        expected = f"{image[1]}x{image[0]}"
+        raise FileError(
+            Problem(
+                "size_mismatch",
+                pair.label,
+                f"is {size} (width x height), its image {pair.image.name} is {expected}{advice}",
+            ),
+            f"the image {pair.image} is {expected} (width x height), its mask {pair.label} is "
+            f"{size}: they must be equal",
+        )
+
+
+def split_by_hash(pairs: Iterable[Pair]) -> tuple[dict[str, tuple[Pair, ...]], str]:
+    """Splits 90/10 by a hash of the id: the same whatever else is in the folder.
+
+    Returns:
+        "train" and "val", at least one image in each, and a note that says so.
+
+    Raises:
+        DeepLabError: if there are fewer than two images.
+    """
+    by_share = sorted(pairs, key=lambda pair: _share(pair.id))
+    if len(by_share) < 2:
+        raise DeepLabError(
+            f"{len(by_share)} image cannot be split into training and validation: add images, or "
+            "say with split folders or lists what it is for"
+        )
+    count = sum(_share(pair.id) < _VAL_SHARE for pair in by_share)
+    count = min(max(count, 1), len(by_share) - 1)
+    val = sorted(by_share[:count], key=lambda pair: pair.id)
+    train = sorted(by_share[count:], key=lambda pair: pair.id)
+    note = (
+        f"no split folders or lists: {len(train)} images for training and {len(val)} for "
+        "validation, by a hash of the name"
+    )
+    return {"train": tuple(train), "val": tuple(val)}, note
+
+
+def split_order(name: str) -> tuple[int, str]:
+    """Sort key: training, validation, test, then the others by name."""
+    for position, names in enumerate(_SYNONYMS):
+        if name in names:
+            return position, name
+    return len(_SYNONYMS), name
+
+
+def find_split(name: str, splits: Iterable[str]) -> str | None:
+    """The split of that name, or of one that means the same ("val", "validation" and "Val")."""
+    available = tuple(splits)
+    if name in available:
+        return name
+    lower = name.lower()
+    names = next((names for names in _SYNONYMS if lower in names), (lower,))
+    return next((other for other in names if other in available), None)
+
+
+def split_names(found: Iterable[str], where: Path) -> dict[str, str]:
+    """What splits are called, in lower case, by the names that were found.
+
+    Args:
+        found: names as somebody spelt them.
+        where: the folder or list, for the message.
+
+    Raises:
+        DeepLabError: if one has other characters than letters, digits, "_", or is "all", or if
+            two differ in case only.
+    """
+    names: dict[str, str] = {}
+    spelt: dict[str, str] = {}
+    for name in found:
+        lower = name.lower()
+        if not name.isascii() or not name.replace("_", "a").isalnum() or lower == "all":
+            raise DeepLabError(
+                f"{where}: {name!r} cannot name a split: letters, digits and _ only, and not 'all'"
+            )
+        if spelt.setdefault(lower, name) != name:
+            raise DeepLabError(
+                f"{where}: {spelt[lower]!r} and {name!r} name the same split: choose one spelling"
+            )
+        names[name] = lower
+    return names
+
+
+def _share(name: str) -> float:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
+
+
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return state_of(path)
+    except OSError as error:
+        problem = Problem("unreadable", path, str(error))
+        raise FileError(problem, f"cannot read {path}: {error}") from error

@@ -1,0 +1,154 @@
+"""Where the labelled images of an evaluation come from: a data set or two folders."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+import tensorflow as tf
+
+from deeplab.data import (
+    DATASETS,
+    DataConfig,
+    NamingBatches,
+    PreparedDataset,
+    evaluation_batches,
+    folder_pairs,
+    load_dataset,
+)
+from deeplab.errors import DeepLabError
+from deeplab.model_dir import ModelDescription
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledImages:
+    """Batches as `evaluate_model` takes them.
+
+    Attributes:
+        batches: "image" float32 [B, H, W, C], "label" int32 [B, H, W] and "id" string [B].
+        num_images: how many images that are.
+        ignore_label: the label id of pixels that do not count.
+        dataset: name of the data set; None for folders.
+        split: which part of it; None for folders.
+    """
+
+    batches: Iterable[Mapping[str, tf.Tensor]]
+    num_images: int
+    ignore_label: int
+    dataset: str | None = None
+    split: str | None = None
+
+
+def from_folders(
+    description: ModelDescription, images: str | Path, labels: str | Path
+) -> LabelledImages:
+    """The images of a folder with the index masks of another.
+
+    Raises:
+        DeepLabError: if the folders cannot be used.
+    """
+    ignore_label = description.ignore_label
+    pairs = folder_pairs(
+        images,
+        labels,
+        num_classes=len(description.class_names),
+        ignore_label=ignore_label,
+        channels=description.config.resolved_input_channels,
+    )
+    return LabelledImages(pairs, len(pairs), ignore_label)
+
+
+def from_data_set(
+    description: ModelDescription,
+    config: DataConfig | None,
+    split: str | None,
+    *,
+    data_dir: str | Path | None,
+    source_dir: str | Path | None,
+) -> LabelledImages:
+    """A split of a data set: the one given, else the one that the model was trained with.
+
+    Args:
+        description: of the model.
+        config: settings of the data set; None: as trained.
+        split: None: that of the settings, else the data set's evaluation split.
+        data_dir: prepared data sets; None: as trained.
+        source_dir: raw files; None: as trained, if it is the same data set.
+
+    Raises:
+        DeepLabError: if there is no data set, or it does not fit the model.
+    """
+    trained = description.training or {}
+    if config is None:
+        if "data" not in trained:
+            raise DeepLabError(
+                "this model was not trained here and knows no data set: give --images and "
+                "--labels, or a --gin_file of a data set"
+            )
+        config = DataConfig(**trained["data"])
+    if source_dir is None and trained and trained["data"]["dataset"] == config.dataset:
+        source_dir = trained["source_dir"]
+    if data_dir is None and trained:
+        data_dir = trained["data_dir"]
+    dataset = load_dataset(
+        config.dataset,
+        data_dir=None if data_dir is None else str(data_dir),
+        source_dir=None if source_dir is None else str(source_dir),
+        splits=(split or config.eval_split or DATASETS[config.dataset].eval_split,),
+    )
+    _check_channels(description, dataset)
+    split = dataset.find_split(split or config.eval_split, dataset.eval_split)
+    batches = evaluation_batches(dataset, config, split)
+    if _has_other_first(description, dataset):
+        batches = batches.map(partial(_after_other, ignore_label=dataset.ignore_label))
+    else:
+        _check_classes(description, dataset)
+    return LabelledImages(
+        NamingBatches(batches, dataset, split),
+        dataset.splits[split],
+        dataset.ignore_label,
+        dataset.name,
+        split,
+    )
+
+
+def _has_other_first(description: ModelDescription, dataset: PreparedDataset) -> bool:
+    """Whether the model has a class 0 that no label names, before those of the data set.
+
+    The original's models for ADE20K are so, if their import keeps all outputs.
+    """
+    first, *rest = description.class_names
+    return first not in dataset.class_names and tuple(rest) == dataset.class_names
+
+
+def _after_other(batch: dict[str, tf.Tensor], *, ignore_label: int) -> dict[str, tf.Tensor]:
+    label = batch["label"]
+    return {**batch, "label": tf.where(label == ignore_label, label, label + 1)}
+
+
+def _check_channels(description: ModelDescription, dataset: PreparedDataset) -> None:
+    ours, theirs = description.config.resolved_input_channels, dataset.input_channels
+    if ours != theirs:
+        raise DeepLabError(
+            f"the model takes images of {ours} channels and those of the data set {dataset.name} "
+            f"have {theirs}"
+        )
+
+
+def _check_classes(description: ModelDescription, dataset: PreparedDataset) -> None:
+    ours, theirs = description.class_names, dataset.class_names
+    if len(ours) != len(theirs):
+        raise DeepLabError(
+            f"the model has {len(ours)} classes and the data set {dataset.name} has {len(theirs)}"
+        )
+    different = [index for index in range(len(ours)) if ours[index] != theirs[index]]
+    if different:
+        first = different[0]
+        print(
+            f"warning: {len(different)} classes have other names in the data set {dataset.name}, "
+            f"the first is {first}: {ours[first]!r} in the model, {theirs[first]!r} there",
+            file=sys.stderr,
+        )

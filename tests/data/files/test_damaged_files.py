@@ -1,0 +1,311 @@
+"""Damaged files are refused, or give TensorFlow the pixels that Pillow sees: nothing in between."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from broken_folders import make_sound
+from PIL import Image
+from source_folders import random_image, random_mask, save
+
+from deeplab.data import DataConfig, load_dataset
+from deeplab.data.builders.folder import encoded_pair
+from deeplab.data.checking import check_named
+from deeplab.data.prepared.decode import decode_image, decode_label
+from deeplab.data.files.channels import decode_channels
+from deeplab.data.files.images import read_image
+from deeplab.data.files.masks import IdRule, read_index_mask
+from deeplab.data.files.png_file import DamagedPng, check_png
+from deeplab.data.sources.pairs import Pair
+from deeplab.errors import DeepLabError
+from deeplab.evaluation.image_files import read_rgb
+
+HEIGHT, WIDTH = 9, 14
+RULE = IdRule(256, 65535)
+
+Chunks = Sequence[tuple[bytes, bytes]]
+
+
+def encoded(pixels: np.ndarray, file_format: str, mode: str | None = None, **options: int) -> bytes:
+    file = io.BytesIO()
+    image = Image.fromarray(pixels)
+    image.convert(mode or image.mode).save(file, file_format, **options)
+    return file.getvalue()
+
+
+def smooth_image() -> np.ndarray:
+    small = Image.fromarray(random_image(4, 4))
+    return np.asarray(small.resize((WIDTH * 2, HEIGHT * 2), Image.Resampling.BICUBIC))
+
+
+def split_chunks(data: bytes) -> Chunks:
+    chunks, place = [], 8
+    while place < len(data):
+        length = int.from_bytes(data[place : place + 4], "big")
+        chunks.append((data[place + 4 : place + 8], data[place + 8 : place + 8 + length]))
+        place += 12 + length
+    return chunks
+
+
+def joined(chunks: Chunks) -> bytes:
+    """A PNG file with right checksums, whatever is in it."""
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
+
+
+def png(raw: bytes, *, color_type: int = 0, interlaced: int = 0, extra: Chunks = ()) -> bytes:
+    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, color_type, 0, 0, interlaced)
+    return joined([(b"IHDR", header), *extra, (b"IDAT", zlib.compress(raw)), (b"IEND", b"")])
+
+
+def rows_of(mask: np.ndarray) -> bytes:
+    return b"".join(b"\0" + row.tobytes() for row in mask)
+
+
+def interlaced_rows(mask: np.ndarray) -> bytes:
+    passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2))
+    parts = [mask[top::down, left::right] for top, left, down, right in (*passes, (1, 0, 2, 1))]
+    return b"".join(rows_of(part) for part in parts if part.size)
+
+
+MASK = random_mask(HEIGHT, WIDTH, (0, 1, 2, 255))
+PNG_FILES = {
+    "RGB": encoded(random_image(HEIGHT, WIDTH), "PNG"),
+    "transparent colour": joined(
+        [
+            *split_chunks(encoded(random_image(HEIGHT, WIDTH), "PNG"))[:1],
+            (b"tRNS", bytes([0, 1, 0, 2, 0, 3])),
+            *split_chunks(encoded(random_image(HEIGHT, WIDTH), "PNG"))[1:],
+        ]
+    ),
+    "palette": encoded(random_image(HEIGHT, WIDTH), "PNG", "P"),
+    "grey": encoded(MASK, "PNG"),
+    "interlaced": png(interlaced_rows(MASK), interlaced=1),
+}
+JPEG_FILES = {
+    "4:4:4": encoded(smooth_image(), "JPEG", quality=95, subsampling=0),
+    "4:2:0": encoded(smooth_image(), "JPEG", subsampling=2),
+    "restarts": encoded(smooth_image(), "JPEG", restart_marker_blocks=1),
+    "grey": encoded(smooth_image(), "JPEG", "L"),
+    "CMYK": encoded(smooth_image(), "JPEG", "CMYK"),
+}
+
+
+def flipped(data: bytes, first: int, step: int = 1) -> Iterator[bytes]:
+    """A bit in every place, another one each time."""
+    for place in range(first, len(data), step):
+        changed = bytearray(data)
+        changed[place] ^= 1 << (place * 5 % 8)
+        yield bytes(changed)
+
+
+def shuffled(data: bytes, count: int) -> Iterator[bytes]:
+    """Chunks repeated, left out, moved, cut, changed or invented; checksums are right."""
+    rng = np.random.default_rng(0)
+    kinds = [
+        b"gAMA",
+        b"sRGB",
+        b"iCCP",
+        b"tRNS",
+        b"eXIf",
+        b"PLTE",
+        b"IDAT",
+        b"IHDR",
+        b"acTL",
+        b"abCD",
+    ]
+    for _ in range(count):
+        chunks = list(split_chunks(data))
+        for _ in range(rng.integers(1, 3)):
+            place = int(rng.integers(len(chunks)))
+            kind, content = chunks[place]
+            change = rng.integers(6)
+            if change == 0 and len(chunks) > 1:
+                del chunks[place]
+            elif change == 1:
+                chunks.insert(int(rng.integers(len(chunks) + 1)), chunks[place])
+            elif change == 2:
+                chunks = [chunks[index] for index in rng.permutation(len(chunks))]
+            elif change == 3:
+                invented = (kinds[rng.integers(len(kinds))], rng.bytes(int(rng.integers(33))))
+                chunks.insert(int(rng.integers(1, len(chunks) + 1)), invented)
+            elif change == 4 and content:
+                changed = bytearray(content)
+                changed[rng.integers(len(changed))] ^= 1 << rng.integers(8)
+                chunks[place] = (kind, bytes(changed))
+            else:
+                chunks[place] = (kind, content[: rng.integers(len(content) + 1)])
+        yield joined(chunks)
+
+
+def refused_or_the_same(data: bytes, folder: Path) -> bool:
+    """Whether a changed image is accepted; then TensorFlow must see what Pillow sees."""
+    image = folder / "image.png"
+    image.write_bytes(data)
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            size = opened.size
+        label = save(folder / "label.png", np.zeros(size[::-1], np.uint8))
+        stored = encoded_pair(Pair("a", image, label), RULE)[0]["image"]
+    except (OSError, ValueError, IndexError, SyntaxError, Image.DecompressionBombError):
+        with pytest.raises(DeepLabError):
+            read_image(image)
+        return False
+    np.testing.assert_array_equal(decode_image(stored), read_rgb(image))
+    return True
+
+
+@pytest.mark.parametrize("name", PNG_FILES)
+@pytest.mark.parametrize("read", [read_image, read_rgb])
+def test_every_bit_of_a_png_image_counts(name: str, read: object, tmp_path: Path) -> None:
+    data = PNG_FILES[name]
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    assert callable(read)
+    read(path)
+    for changed in flipped(data, first=8):
+        path.write_bytes(changed)
+        with pytest.raises(DeepLabError):
+            read(path)
+
+
+@pytest.mark.parametrize("name", ["grey", "palette", "interlaced"])
+def test_every_bit_of_a_mask_counts(name: str, tmp_path: Path) -> None:
+    data = PNG_FILES[name]
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    if name != "palette":
+        np.testing.assert_array_equal(read_index_mask(path), MASK)
+    for changed in flipped(data, first=0):
+        path.write_bytes(changed)
+        with pytest.raises(DeepLabError, match=r"(cannot read )?the mask .*a\.png"):
+            read_index_mask(path)
+
+
+@pytest.mark.parametrize("name", PNG_FILES)
+def test_png_files_that_are_cut_anywhere_are_refused(name: str, tmp_path: Path) -> None:
+    for length in range(len(PNG_FILES[name])):
+        assert not refused_or_the_same(PNG_FILES[name][:length], tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about animations
+@pytest.mark.parametrize("name", PNG_FILES)
+def test_png_files_of_other_chunks_are_refused_or_the_same(name: str, tmp_path: Path) -> None:
+    found = [refused_or_the_same(data, tmp_path) for data in shuffled(PNG_FILES[name], 200)]
+    assert True in found and False in found
+
+
+@pytest.mark.parametrize("name", JPEG_FILES)
+def test_jpeg_files_that_are_cut_anywhere_are_refused(name: str, tmp_path: Path) -> None:
+    for length in range(2, len(JPEG_FILES[name]), 3):
+        assert not refused_or_the_same(JPEG_FILES[name][:length], tmp_path)
+
+
+@pytest.mark.parametrize("name", JPEG_FILES)
+def test_changed_jpeg_files_are_refused_or_the_same(name: str, tmp_path: Path) -> None:
+    data = JPEG_FILES[name]
+    found = [refused_or_the_same(changed, tmp_path) for changed in flipped(data, first=2, step=2)]
+    assert True in found and False in found
+
+
+def test_a_marker_in_the_pixels_and_no_end(tmp_path: Path) -> None:
+    data = bytearray(JPEG_FILES["4:2:0"])
+    place = len(data) - 12
+    data[place : place + 4] = b"\xff\xe3\xff\xff"  # a segment that goes on beyond the file
+    refused_or_the_same(bytes(data), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            png(rows_of(MASK)[: 15 * 5]),
+            "truncated or damaged: its pixels are 75 bytes, expected 135",
+        ),
+        (png(rows_of(MASK))[:-12], "no last chunk"),
+        (png(rows_of(MASK))[:-30], "truncated within the chunk IDAT"),
+        (png(rows_of(MASK), extra=[(b"ABCD", b"abc")]), "unknown chunk ABCD"),
+        (png(rows_of(MASK), extra=[(b"PLTE", b"ab")]), "its palette is not in order"),
+        (png(rows_of(MASK), color_type=5), "no colour type 5"),
+        (png(rows_of(MASK), interlaced=2), "stored in no known way"),
+        (png(rows_of(MASK), interlaced=1), "expected 145"),
+        (joined([(b"IEND", b"")]), "not the first chunk alone"),
+        (
+            joined(
+                [(b"IHDR", struct.pack(">IIBBBBB", 1_000_001, 1, 8, 0, 0, 0, 0)), (b"IEND", b"")]
+            ),
+            "1000001x1 pixels .* 1000000 a side",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_png_file_is_said(data: bytes, message: str) -> None:
+    with pytest.raises(DamagedPng, match=message):
+        check_png(data)
+
+
+def test_more_than_the_pixels_is_passed_over() -> None:
+    check_png(png(rows_of(MASK) + bytes(500)) + b"and more")
+    split = split_chunks(PNG_FILES["RGB"])
+    content = split[1][1]
+    parts = [(b"IDAT", content[start : start + 7]) for start in range(0, len(content), 7)]
+    check_png(joined([split[0], *parts, (b"IDAT", b""), split[-1]]))
+
+
+def test_a_file_that_inflates_without_end_is_given_up() -> None:
+    bomb = zlib.compress(bytes(2**28), 9)
+    with pytest.raises(DamagedPng, match="expected 135"):
+        check_png(joined([split_chunks(png(b""))[0], (b"IDAT", bomb), (b"IEND", b"")]))
+
+
+def test_images_of_four_channels(tmp_path: Path) -> None:
+    data = encoded(np.dstack([random_image(HEIGHT, WIDTH), MASK]), "PNG")
+    assert decode_channels(data, tmp_path, 4).shape == (HEIGHT, WIDTH, 4)
+    for changed in flipped(data, first=8, step=3):
+        with pytest.raises(DeepLabError):
+            decode_channels(changed, tmp_path, 4)
+
+
+def test_a_jpeg_file_too_large_for_tensorflow_is_stored_as_png(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deeplab.data.files.images._MAX_JPEG_BYTES", 3 * 9 * 14)
+    pixels = random_image(HEIGHT, WIDTH)
+    (tmp_path / "a.jpg").write_bytes(encoded(pixels, "JPEG"))
+    stored = read_image(tmp_path / "a.jpg").data
+    assert stored.startswith(b"\x89PNG")
+    np.testing.assert_array_equal(decode_image(stored), read_rgb(tmp_path / "a.jpg"))
+
+
+@pytest.mark.parametrize("name", ["images/train/p00.png", "labels/train/p00.png"])
+@pytest.mark.parametrize("damage", ["no end", "one bit"])
+def test_check_and_prepare_name_the_file(name: str, damage: str, tmp_path: Path) -> None:
+    source = make_sound(tmp_path / "source")
+    data = (source / name).read_bytes()
+    place = data.index(b"IDAT") + 40
+    bit = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+    (source / name).write_bytes(data[:-12] if damage == "no end" else bit)
+    config = DataConfig(dataset="folder")
+    arguments = {"data_dir": str(tmp_path / "data"), "source_dir": str(source)}
+    (problem,) = check_named(config, silent=True, **arguments).problems
+    assert (problem.kind, problem.file) == ("unreadable", source / name)
+    with pytest.raises(DeepLabError, match=f"cannot read the .*{name}: the file is (trunc|damag)"):
+        load_dataset("folder", **arguments)
+
+
+def test_sound_masks_are_stored_as_they_are(tmp_path: Path) -> None:
+    image = save(tmp_path / "i.png", random_image(HEIGHT, WIDTH))
+    label = tmp_path / "l.png"
+    label.write_bytes(PNG_FILES["interlaced"])
+    features, _ = encoded_pair(Pair("a", image, label), RULE)
+    np.testing.assert_array_equal(decode_label(features["label"]), MASK)

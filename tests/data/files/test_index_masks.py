@@ -1,0 +1,336 @@
+"""Masks as people have them become class ids, or an error that says what to do."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from source_folders import random_image, random_mask, save
+
+from deeplab.data.prepared.decode import decode_image, decode_label
+from deeplab.data.files.mask_colors import ClassColors
+from deeplab.data.sources.classes import default_colors, read_class_file, read_classes
+from deeplab.data.files.images import read_image
+from deeplab.data.files.masks import (
+    IdRule,
+    check_something_to_learn,
+    check_something_to_measure,
+    decode_mask,
+    encode_label,
+    read_index_mask,
+)
+from deeplab.errors import DeepLabError
+
+
+def save_palette(path: Path, mask: np.ndarray) -> Path:
+    image = Image.fromarray(mask)
+    image.putpalette([value for color in default_colors(256) for value in color])
+    image.save(path)
+    return path
+
+
+def save_grey_png(path: Path, mask: np.ndarray, bits: int) -> Path:
+    """A grey PNG of 2 or 4 bits, which Pillow cannot write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+    height, width = mask.shape
+    levels = (mask[..., None] >> np.arange(bits - 1, -1, -1)) & 1
+    rows = np.packbits(levels.reshape(height, -1).astype(np.uint8), axis=1)
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    signature = b"\x89PNG\r\n\x1a\n"
+    path.write_bytes(
+        signature + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
+    return path
+
+
+def test_grey_and_palette_masks_give_their_indices(tmp_path: Path) -> None:
+    mask = random_mask(7, 9, (0, 1, 2, 20, 255))
+    np.testing.assert_array_equal(read_index_mask(save(tmp_path / "grey.png", mask)), mask)
+    palette = save_palette(tmp_path / "palette.png", mask)
+    with Image.open(palette) as image:
+        assert image.mode == "P"
+    np.testing.assert_array_equal(read_index_mask(palette), mask)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_grey_masks_of_few_bits_give_their_levels(tmp_path: Path, bits: int) -> None:
+    mask = random_mask(5, 11, range(2**bits))
+    read = read_index_mask(save_grey_png(tmp_path / "mask.png", mask, bits))
+    np.testing.assert_array_equal(read, mask)
+
+
+def test_palette_masks_of_few_bits_give_their_indices(tmp_path: Path) -> None:
+    mask = random_mask(5, 11, (0, 1, 2, 3))
+    image = Image.fromarray(mask)
+    image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 9, 9, 9])
+    image.save(tmp_path / "mask.png", bits=2)
+    np.testing.assert_array_equal(read_index_mask(tmp_path / "mask.png"), mask)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_encoded_labels_survive_tensorflow(dtype: type) -> None:
+    label = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (9, 5)).astype(dtype)
+    decoded = decode_label(encode_label(label))
+    assert decoded.dtype == "int32"
+    np.testing.assert_array_equal(decoded, label)
+
+
+def test_a_mask_in_colours_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "mask.png", random_image(4, 4))
+    with pytest.raises(DeepLabError, match=r"mask\.png is an image in colours \(RGB\)"):
+        read_index_mask(path)
+
+
+def test_alpha_beside_grey_levels_is_not_looked_at(tmp_path: Path) -> None:
+    mask = random_mask(5, 8)
+    alpha = Image.fromarray(random_mask(5, 8, range(256), 1))
+    Image.merge("LA", (Image.fromarray(mask), alpha)).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_index_mask(tmp_path / "mask.png"), mask)
+
+
+def test_16_bit_grey_with_alpha_names_the_way_out(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + checksum
+
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 4, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(9))) + chunk(b"IEND", b"")
+    (tmp_path / "mask.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    with pytest.raises(DeepLabError, match=r"grey with alpha of 16 bits.*save it without alpha"):
+        read_index_mask(tmp_path / "mask.png")
+
+
+def test_a_jpeg_mask_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "mask.jpg", random_mask(8, 8))
+    with pytest.raises(DeepLabError, match="JPEG, not PNG"):
+        read_index_mask(path)
+
+
+def test_a_truncated_mask_is_named(tmp_path: Path) -> None:
+    path = save(tmp_path / "mask.png", random_mask(40, 40))
+    path.write_bytes(path.read_bytes()[:-60])
+    with pytest.raises(DeepLabError, match=r"cannot read the mask .*mask\.png"):
+        read_index_mask(path)
+
+
+def test_ids_beyond_the_classes_name_file_and_ids(tmp_path: Path) -> None:
+    mask = np.array([[0, 2, 37, 38, 255]], np.uint8)
+    with pytest.raises(DeepLabError, match=r"bad\.png holds the ids 37, 38, .*0\.\.2.*ignore"):
+        IdRule(3).labels(mask, tmp_path / "bad.png")
+
+
+@pytest.mark.parametrize(
+    ("ignore", "expected"),
+    [(255, [0, 1, 2, 255]), (11, [0, 1, 2, 255, 255]), (0, [255, 1, 2, 255])],
+)
+def test_ignored_ids_become_255(ignore: int, expected: list[int]) -> None:
+    mask = np.array([[0, 1, 2, 255, 11][: len(expected)]], np.uint8)
+    labels, ids = IdRule(3, ignore).labels(mask, Path("mask.png"))
+    assert labels.dtype == np.uint8
+    assert labels[0].tolist() == expected
+    assert ids == set(mask.ravel().tolist())
+
+
+def test_with_many_classes_255_is_a_class() -> None:
+    rule = IdRule(300, 65535)
+    mask = np.array([[0, 255, 299, 65535]], np.uint16)
+    labels, _ = rule.labels(mask, Path("mask.png"))
+    assert labels.dtype == np.uint16
+    assert labels.tolist() == mask.tolist()
+    assert rule.ignore_label == 65535
+
+
+@pytest.mark.parametrize("ids", [{0, 255}, {0}, {255}])
+def test_masks_of_0_and_255_alone_are_refused_with_the_way_out(ids: set[int]) -> None:
+    with pytest.raises(DeepLabError, match="nothing but .*save it as 1"):
+        check_something_to_learn(ids, IdRule(2), Path("labels"))
+
+
+def test_masks_of_ignored_ids_alone_are_refused() -> None:
+    with pytest.raises(DeepLabError, match="nothing but ignored ids: 11"):
+        check_something_to_learn({11}, IdRule(11, 11), Path("labels"))
+    check_something_to_learn({0, 1, 255}, IdRule(2), Path("labels"))
+
+
+def test_masks_that_measure_no_object_are_refused() -> None:
+    where = Path("labels")
+    with pytest.raises(DeepLabError, match="labels together hold nothing but the ids 0, 255"):
+        check_something_to_measure([frozenset({0}), frozenset({255})], IdRule(2), where)
+    check_something_to_measure([frozenset({0})], IdRule(2), where)  # nothing to be found in it
+    check_something_to_measure([frozenset({0, 255})], IdRule(300, 65535), where)
+
+    def masks() -> Iterator[frozenset[int]]:
+        yield frozenset({0, 255})
+        yield frozenset({1})
+        raise AssertionError("the first two are enough")
+
+    check_something_to_measure(masks(), IdRule(2), where)
+
+
+def test_plain_images_keep_their_bytes(tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg"):
+        path = save(tmp_path / name, random_image(6, 10))
+        encoded = read_image(path)
+        assert encoded.data == path.read_bytes()
+        assert (encoded.height, encoded.width) == (6, 10)
+
+
+def test_jpeg_is_decoded_as_pillow_does(tmp_path: Path) -> None:
+    smooth = Image.fromarray(random_image(8, 8)).resize((64, 48))
+    smooth.save(tmp_path / "a.jpg", quality=80)
+    decoded = decode_image(read_image(tmp_path / "a.jpg").data)
+    with Image.open(tmp_path / "a.jpg") as image:
+        np.testing.assert_array_equal(decoded, np.asarray(image))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1"])
+def test_other_images_become_rgb(tmp_path: Path, mode: str) -> None:
+    image = Image.fromarray(random_image(6, 10)).convert(mode)
+    image.save(tmp_path / "a.png")
+    decoded = decode_image(read_image(tmp_path / "a.png").data)
+    np.testing.assert_array_equal(decoded, np.asarray(image.convert("RGB")))
+
+
+def test_cmyk_is_converted(tmp_path: Path) -> None:
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "a.jpg")
+    red, green, blue = decode_image(read_image(tmp_path / "a.jpg").data).numpy()[4, 4]
+    assert red > 200 and green < 60 and blue < 60
+
+
+def test_the_orientation_of_exif_is_applied(tmp_path: Path) -> None:
+    pixels = random_image(6, 10)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    encoded = read_image(tmp_path / "a.png")
+    assert (encoded.height, encoded.width) == (10, 6)
+    np.testing.assert_array_equal(decode_image(encoded.data), np.rot90(pixels, -1))
+
+
+TURNS = {
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: lambda pixels: np.rot90(np.fliplr(pixels)),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(np.fliplr(pixels), -1),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("orientation", [*TURNS, 0, 1, 9])
+@pytest.mark.parametrize("form", ["grey", "palette", "16-bit grey", "colour", "bits"])
+def test_the_orientation_of_a_masks_own_exif_is_applied(
+    form: str, orientation: int, tmp_path: Path
+) -> None:
+    mask = random_mask(5, 8, (0, 1) if form == "bits" else (0, 1, 2, 255))
+    colors = np.array(default_colors(256), np.uint8)
+    pixels = {"16-bit grey": mask.astype(np.uint16), "colour": colors[mask]}.get(form, mask)
+    image = Image.fromarray(mask == 1 if form == "bits" else pixels)
+    if form == "palette":
+        image.putpalette(colors.ravel().tolist())
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "mask.png", exif=exif)
+    known = ClassColors(default_colors(3)) if form == "colour" else None
+    read = decode_mask((tmp_path / "mask.png").read_bytes(), tmp_path / "mask.png", known)
+    expected = TURNS[orientation](mask) if orientation in TURNS else mask
+    np.testing.assert_array_equal(read.ids, expected)
+    assert read.is_turned == (orientation in TURNS)
+    assert read.form == {"bits": "grey"}.get(form, form)
+
+
+def test_16_bit_images(tmp_path: Path) -> None:
+    save(tmp_path / "grey.png", random_mask(4, 4).astype(np.uint16) * 250)
+    with pytest.raises(DeepLabError, match="convert it to 8 bits"):
+        read_image(tmp_path / "grey.png")
+
+
+def test_unreadable_images_are_named(tmp_path: Path) -> None:
+    path = save(tmp_path / "cut.jpg", random_image(60, 60))
+    path.write_bytes(path.read_bytes()[:900])
+    (tmp_path / "text.png").write_text("not an image")
+    for name in ("cut.jpg", "text.png", "missing.png"):
+        with pytest.raises(DeepLabError, match=f"cannot read the image .*{name}"):
+            read_image(tmp_path / name)
+
+
+def test_class_lists(tmp_path: Path) -> None:
+    text = tmp_path / "classes.txt"
+    text.write_text("sky\nroad, wet \ncar\n\n")
+    assert read_classes(tmp_path).names == ("sky", "road, wet", "car")
+    json_file = tmp_path / "classes.json"
+    json_file.write_text(
+        '{"classes": ["a", "b"], "colors": [[0, 0, 0], [1, 2, 3]], "ignore": 0, "more": 1}'
+    )
+    classes = read_classes(tmp_path)
+    assert (classes.names, classes.ignore) == (("a", "b"), 0)
+    assert classes.colors == ((0, 0, 0), (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[1]", "a list of class names"),
+        ('{"classes": "ab"}', "a list of class names"),
+        ('{"classes": ["a"]}', "the background is a class too"),
+        ('{"classes": ["a", "a"]}', "0 and 1 are both named 'a'"),
+        ('{"classes": ["a", 1]}', "class 1 is 1"),
+        ('{"classes": ["a", "b"], "colors": [[0, 0, 0]]}', "2 colours.*1 of them"),
+        ('{"classes": ["a", "b"], "colors": [[0, 0, 0], [0, 0, 256]]}', r"\[0, 0, 256\]"),
+        ('{"classes": ["a", "b"], "ignore": true}', "not True"),
+        ('{"classes": ["a", "b"], "ignore": -1}', "not -1"),
+    ],
+)
+def test_bad_class_lists(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "classes.json"
+    path.write_text(content)
+    with pytest.raises(DeepLabError, match=message):
+        read_class_file(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("classes.json", "[" * 100_000, "the brackets are nested too deeply"),
+        ("classes.json", f'{{"classes": {"9" * 5000}}}', "a number has too many digits"),
+        ("classes.json", '{"classes": ["a", "b\\nc"]}', r"class 1, 'b\\nc', has a control"),
+        ("classes.json", '{"classes": ["a", "\\ud800"]}', "class 1, .* has a control character"),
+        ("classes.json", '{"classes": ["a\\u2028b", "c"]}', "class 0, .* has a control character"),
+        ("classes.txt", "a\nb\x85c\nd\n", "class 1, .* has a control character"),
+        ("classes.txt", "a\nb\tc\nd\n", "class 1, .* has a control character"),
+        ("classes.txt", "\n", r"lists 0 class\(es\)"),
+        ("classes.txt", f"{'a' * 999}\n{'a' * 999}", r"0 and 1 are both named 'a{59}\.\.\.$"),
+    ],
+)
+def test_hostile_class_lists(tmp_path: Path, name: str, content: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(DeepLabError, match=message) as caught:
+        read_class_file(path)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_class_names_of_all_scripts(tmp_path: Path) -> None:
+    names = ("Straße", "道路", "नमस्ते", "کلاس\u200cها", "🚗")
+    (tmp_path / "classes.txt").write_bytes("\r\n".join(names).encode())
+    assert read_classes(tmp_path).names == names
+
+
+def test_default_colours_are_those_of_voc() -> None:
+    colors = default_colors(256)
+    assert colors[:4] == ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0))
+    assert colors[20] == (0, 64, 128)
+    assert colors[255] == (224, 224, 192)
+    assert len(set(colors)) == 256

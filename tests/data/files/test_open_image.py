@@ -1,0 +1,56 @@
+"""Very large images are refused by their header, without decoding and without warnings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from broken_folders import empty_png
+from PIL import Image
+from source_folders import random_image, save
+
+from deeplab.data.files.images import read_image
+from deeplab.data.files.masks import read_index_mask
+from deeplab.data.files.opening import MAX_PIXELS, TooLarge, open_image
+from deeplab.errors import DeepLabError
+from deeplab.evaluation.image_files import read_rgb
+
+
+def test_the_limit_is_exact() -> None:
+    with open_image(empty_png(2**14, 2**14)) as image:
+        assert image.size == (2**14, 2**14) and MAX_PIXELS == 2**28
+    with pytest.raises(TooLarge, match=r"16385x16384 pixels \(width x height\).*268435456"):
+        open_image(empty_png(2**14 + 1, 2**14))
+
+
+def test_the_limit_of_other_users_of_pillow_stays() -> None:
+    before = Image.MAX_IMAGE_PIXELS
+    assert before is not None and before < MAX_PIXELS
+    with pytest.raises(OSError):
+        open_image(b"no image")
+    open_image(empty_png(9, 9)).close()
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.parametrize("read", [read_image, read_index_mask, read_rgb])
+def test_every_reader_gives_the_size(read: object, tmp_path: Path) -> None:
+    path = tmp_path / "huge.png"
+    path.write_bytes(empty_png(60000, 50000))
+    assert callable(read)
+    with pytest.raises(DeepLabError, match="it has 60000x50000 pixels"):
+        read(path)
+
+
+def test_a_palette_with_transparency_is_read_without_a_warning(tmp_path: Path) -> None:
+    image = Image.fromarray(random_image(6, 7)).convert("P")
+    image.save(tmp_path / "a.png", transparency=bytes(range(256)))
+    assert read_image(tmp_path / "a.png").width == 7
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG"])
+def test_empty_and_cut_files_are_told(content: bytes, tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", random_image(6, 7))
+    path.write_bytes(content)
+    reason = "empty" if not content else "not an image of a known format"
+    with pytest.raises(DeepLabError, match=f"cannot read the image .*a.png: .*{reason}"):
+        read_image(path)

@@ -1,0 +1,305 @@
+"""`evaluate_model` with a network whose answer is known, and `evaluate` on a small run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from model_dirs import make_run_folder
+from source_folders import make_folder
+
+import deeplab
+from deeplab.data import DataConfig
+from deeplab.errors import DeepLabError
+from deeplab.evaluation import evaluate_model, label_function
+from deeplab.evaluation.examples import ExampleCollector, Scored
+
+NAMES = ["red", "green", "blue"]
+
+
+def colour_labels(images: tf.Tensor) -> tf.Tensor:
+    return tf.argmax(images, axis=-1, output_type=tf.int32)
+
+
+def batch(*ids: str, size: tuple[int, int] = (4, 6), seed: int = 0) -> dict[str, tf.Tensor]:
+    generator = np.random.default_rng(seed)
+    images = generator.integers(0, 256, (len(ids), *size, 3))
+    labels = images.argmax(axis=-1)
+    labels[:, 0] = 255
+    labels[:, 1] = 0
+    return {
+        "image": tf.constant(images, tf.float32),
+        "label": tf.constant(labels, tf.int32),
+        "id": tf.constant(list(ids)),
+    }
+
+
+def measure(batches: list[dict[str, tf.Tensor]], **settings: Any) -> dict[str, Any]:
+    return evaluate_model(colour_labels, batches, class_names=NAMES, ignore_label=255, **settings)
+
+
+def test_right_pixels_count_as_right_and_ignored_ones_not_at_all():
+    first = batch("a", "b")
+    metrics = measure([first, batch("c", size=(5, 3), seed=1)])
+    assert metrics["num_images"] == 3
+    matrix = np.array(metrics["confusion_matrix"])
+    assert matrix.sum() == 2 * 3 * 6 + 4 * 3
+    assert matrix[1:].sum() == np.trace(matrix[1:, 1:])  # only row 1, labelled red, is wrong
+    assert matrix[0, 1:].sum() > 0
+
+
+def test_batches_of_any_size_give_the_same_counts():
+    together = batch("a", "b", "c")
+    apart = [{k: v[i : i + 1] for k, v in together.items()} for i in range(3)]
+    assert measure([together]) == measure(apart)
+
+
+def test_an_image_that_comes_twice_is_refused():
+    with pytest.raises(DeepLabError, match="image a came twice"):
+        measure([batch("a", "a")])
+
+
+@pytest.mark.parametrize("expected", [1, 3])
+def test_the_number_of_images_is_checked(expected: int):
+    with pytest.raises(DeepLabError, match=f"2 images were evaluated, expected {expected}"):
+        measure([batch("a", "b")], num_images=expected)
+
+
+def test_no_image_is_an_error():
+    with pytest.raises(DeepLabError, match="0 images"):
+        measure([])
+
+
+def test_an_unknown_id_names_the_image():
+    wrong = batch("a", "b")
+    wrong["label"] = tf.concat([wrong["label"][:1], wrong["label"][1:] + 5], axis=0)
+    with pytest.raises(DeepLabError, match="image b: label ids 5"):
+        measure([wrong])
+
+
+def test_it_is_silent_unless_told_otherwise(capsys: pytest.CaptureFixture[str]):
+    measure([batch("a")])
+    assert capsys.readouterr() == ("", "")
+    measure([batch("a")], progress=True, num_images=1)
+    assert capsys.readouterr().out.startswith("evaluating 1/1 images")
+
+
+def test_the_labels_of_a_model_made_under_a_strategy():
+    with tf.distribute.OneDeviceStrategy("/cpu:1").scope():
+        model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(3, 1)])
+        model.set_weights([np.eye(3)[None, None], np.zeros(3)])
+    data = batch("a", "b")
+    metrics = evaluate_model(label_function(model), [data], class_names=NAMES, ignore_label=255)
+    assert metrics == measure([data])
+
+
+def scored(name: str, accuracy: float, size: tuple[int, int] = (4, 5)) -> Scored:
+    ids = np.zeros(size, np.int32)
+    return Scored(name, np.zeros((*size, 3), np.uint8), ids, ids, accuracy)
+
+
+def test_examples_are_the_worst_and_some_others_in_whatever_order_they_come():
+    images = [scored(f"image{i}", i / 40) for i in range(40)]
+    images.append(scored("unlabelled", float("nan")))
+    chosen = []
+    for order in (images, images[::-1]):
+        collector = ExampleCollector(worst=3, random=4)
+        for image in order:
+            collector.add(image)
+        chosen.append(
+            [[item.image_id for item in kept] for kept in (collector.worst, collector.random)]
+        )
+    assert chosen[0] == chosen[1]
+    worst, random = chosen[0]
+    assert worst == ["image0", "image1", "image2"]
+    assert len(random) == 4
+    assert not set(worst) & set(random)
+
+
+def test_thumbnails_invent_no_class():
+    ids = np.random.default_rng(0).choice([0, 2, 255], (301, 500)).astype(np.int32)
+    image = np.zeros((301, 500, 3), np.uint8)
+    collector = ExampleCollector(longest_side=100)
+    collector.add(Scored("x", image, ids, ids, 1.0))
+    (small,) = collector.worst
+    assert small.image.shape == (60, 100, 3)
+    assert small.labels.shape == small.predictions.shape == (60, 100)
+    assert set(np.unique(small.labels)) <= {0, 2, 255}
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder without training, as an import leaves it."""
+    folder = tmp_path_factory.mktemp("evaluate") / "imported"
+    make_run_folder(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder that remembers a small `folder` data set."""
+    base = tmp_path_factory.mktemp("evaluate")
+    sizes = {f"{split}/{i}": (20 + i, 24) for split in ("train", "val") for i in range(3)}
+    source = make_folder(base / "source", sizes)
+    training = {
+        "data": {"dataset": "folder", "crop_size": 33, "eval_batch_size": 2},
+        "data_dir": str(base / "prepared"),
+        "source_dir": str(source),
+    }
+    make_run_folder(base / "run", training=training)
+    return base / "run"
+
+
+@pytest.fixture
+def results(imported: Path, trained: Path) -> Iterator[None]:
+    """Removes results of other tests."""
+    yield
+    for folder in (imported, trained):
+        shutil.rmtree(folder / "eval", ignore_errors=True)
+
+
+@pytest.mark.usefixtures("results")
+def test_evaluate_writes_the_contract(trained: Path, capsys: pytest.CaptureFixture[str]):
+    metrics = deeplab.evaluate(model_dir=trained)
+    folder = trained / "eval" / "folder-val"
+    assert sorted(path.name for path in folder.iterdir()) == ["metrics.json", "report.html"]
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    assert list(metrics) == [
+        "miou",
+        "miou_present",
+        "miou_all",
+        "pixel_accuracy",
+        "mean_accuracy",
+        "frequency_weighted_iou",
+        "per_class_iou",
+        "confusion_matrix",
+        "boundary_iou",
+        "num_images",
+        "checkpoint_step",
+        "output_stride",
+        "eval_scales",
+        "flip",
+        "dataset",
+        "split",
+    ]
+    facts = {key: metrics[key] for key in list(metrics)[9:]}
+    assert facts == {
+        "num_images": 3,
+        "checkpoint_step": 7,
+        "output_stride": 16,
+        "eval_scales": [1.0],
+        "flip": False,
+        "dataset": "folder",
+        "split": "val",
+    }
+    output = capsys.readouterr()
+    assert "cat" in output.out and "mIoU" in output.out
+    assert output.err == ""
+
+
+@pytest.mark.usefixtures("results")
+def test_results_are_named_by_the_settings_and_replaced(trained: Path):
+    old = trained / "eval" / "folder-train-os8-ms-flip"
+    old.mkdir(parents=True)
+    (old / "left over").touch()
+    settings: dict[str, Any] = {"model_dir": trained, "split": "training", "progress": False}
+    deeplab.evaluate(**settings, output_stride=8, eval_scales=(0.5,), flip=True)
+    deeplab.evaluate(**settings, output_stride=16, name="mine")
+    names = sorted(path.name for path in (trained / "eval").iterdir())
+    assert names == ["folder-train-os8-ms-flip", "mine"]
+    assert sorted(path.name for path in old.iterdir()) == ["metrics.json", "report.html"]
+
+
+@pytest.mark.usefixtures("results")
+def test_folders_give_what_the_data_set_gives(trained: Path):
+    source = Path(json.loads((trained / "model.json").read_text())["training"]["source_dir"])
+    data = deeplab.evaluate(model_dir=trained, progress=False)
+    folders = deeplab.evaluate(
+        model_dir=trained,
+        images=source / "images" / "val",
+        labels=source / "labels" / "val",
+        progress=False,
+    )
+    assert (folders["dataset"], folders["split"]) == (None, None)
+    assert (trained / "eval" / "images" / "metrics.json").is_file()
+    same = [key for key in data if key not in ("dataset", "split")]
+    assert {key: data[key] for key in same} == {key: folders[key] for key in same}
+
+
+@pytest.mark.usefixtures("results")
+def test_padding_changes_what_the_network_sees_but_not_what_is_counted(trained: Path):
+    plain = deeplab.evaluate(model_dir=trained, progress=False)
+    padded = deeplab.evaluate(model_dir=trained, pad_to=(65, 97), progress=False)
+    counts = [np.array(metrics["confusion_matrix"]) for metrics in (plain, padded)]
+    assert np.array_equal(counts[0].sum(axis=1), counts[1].sum(axis=1))
+    assert not np.array_equal(*counts)
+    with pytest.raises(
+        DeepLabError, match="image val/0: an image of 20x24 .* larger than pad_to 8x8"
+    ):
+        deeplab.evaluate(model_dir=trained, pad_to=(8, 8), progress=False)
+
+
+def test_a_model_without_data_set_says_what_is_missing(imported: Path):
+    with pytest.raises(DeepLabError, match="knows no data set: give --images and --labels"):
+        deeplab.evaluate(model_dir=imported)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"checkpoint": "best"}, "no best checkpoint"),
+        ({"images": "somewhere"}, "one is missing"),
+        ({"name": "../elsewhere"}, "name '../elsewhere' must be the name of a folder"),
+        ({"name": ""}, "name '' must be"),
+        ({"split": "holidays"}, "unknown split .*holidays"),
+        ({"eval_scales": (0.0,)}, "eval_scales must be"),
+    ],
+)
+def test_bad_settings_leave_nothing_behind(trained: Path, settings: dict[str, Any], message: str):
+    with pytest.raises(DeepLabError, match=message):
+        deeplab.evaluate(model_dir=trained, **settings)
+    assert not (trained / "eval").exists()
+
+
+def test_another_number_of_classes_is_refused(imported: Path, tmp_path: Path):
+    source = make_folder(
+        tmp_path / "source", {"a": (9, 9), "b": (9, 9)}, classes=["x", "y"], ids=(0, 1)
+    )
+    with pytest.raises(DeepLabError, match="3 classes and the data set folder has 2"):
+        deeplab.evaluate(
+            model_dir=imported,
+            data=DataConfig(dataset="folder"),
+            source_dir=source,
+            data_dir=tmp_path / "prepared",
+        )
+
+
+@pytest.mark.usefixtures("results")
+def test_other_class_names_are_a_warning(
+    imported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    source = make_folder(tmp_path / "source", {"a": (9, 9), "b": (9, 9)}, classes=["x", "y", "z"])
+    deeplab.evaluate(
+        model_dir=imported,
+        data=DataConfig(dataset="folder"),
+        source_dir=source,
+        data_dir=tmp_path / "prepared",
+        progress=False,
+    )
+    assert "3 classes have other names" in capsys.readouterr().err
+
+
+def test_a_mask_of_another_size_is_named(imported: Path, tmp_path: Path):
+    source = make_folder(tmp_path, {"a": (9, 9)})
+    Image.fromarray(np.zeros((9, 8), np.uint8)).save(source / "labels" / "a.png")
+    with pytest.raises(DeepLabError, match=r"a\.png"):
+        deeplab.evaluate(model_dir=imported, images=source / "images", labels=source / "labels")
+    assert not (imported / "eval").exists()

@@ -1,0 +1,348 @@
+"""`predict`: which images it finds, what it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from model_dirs import COLORS, make_run_folder
+from source_folders import random_image, save
+
+import deeplab
+from deeplab.errors import DeepLabError
+from deeplab.evaluation import label_function, prediction
+from deeplab.evaluation.colors import overlay
+from deeplab.evaluation.image_files import find_images, read_rgb
+
+COLOR_CLASSES = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
+
+
+@pytest.fixture
+def colour_export(tmp_path: Path) -> Path:
+    """A SavedModel that takes the strongest of red, green and blue for the class."""
+
+    class Served(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
+        def logits(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"logits": images}
+
+    folder = tmp_path / "export"
+    served = Served()
+    tf.saved_model.save(served, str(folder), signatures={"logits": served.logits})
+    metadata = {"classes": ["red", "green", "blue"], "colors": COLOR_CLASSES}
+    (folder / "assets" / "metadata.json").write_text(json.dumps(metadata))
+    return folder
+
+
+def opened(path: Path) -> Image.Image:
+    """An image whose file is closed again."""
+    with Image.open(path) as image:
+        image.load()
+        return image
+
+
+def written_below(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def found(inputs: Sequence[str | Path], base: Path, **settings: Any) -> list[tuple[str, str]]:
+    images = find_images(inputs, **settings)
+    return [(str(i.path.relative_to(base)), str(i.relative)) for i in images]
+
+
+def test_files_that_are_written(colour_export: Path, tmp_path: Path):
+    photo = random_image(12, 17)
+    save(tmp_path / "photos" / "trip" / "sea.v2.png", photo)
+    output = tmp_path / "out"
+    summary = deeplab.predict(
+        saved_model=colour_export,
+        inputs=[tmp_path / "photos"],
+        output_dir=output,
+        progress=False,
+    )
+    assert summary.failures == ()
+    assert [path.relative_to(output).as_posix() for path in summary.written] == [
+        "trip/sea.v2_index.png",
+        "trip/sea.v2_color.png",
+        "trip/sea.v2_overlay.png",
+    ]
+    assert len(written_below(output)) == 3
+    ids = photo.argmax(axis=-1)
+    index, color, blended = map(opened, summary.written)
+    assert index.mode == "L"
+    assert np.array_equal(index, ids)
+    assert np.array_equal(color.convert("RGB"), np.array(COLOR_CLASSES)[ids])
+    assert np.array_equal(blended, overlay(photo, ids, COLOR_CLASSES))
+
+
+def test_a_model_folder_predicts_what_the_model_does(tmp_path: Path):
+    model = make_run_folder(tmp_path / "run")
+    photo = random_image(40, 33)
+    file = save(tmp_path / "photo.png", photo)
+    deeplab.predict(
+        model_dir=tmp_path / "run",
+        inputs=[str(file)],
+        output_dir=tmp_path / "out",
+        flip=True,
+        progress=False,
+    )
+    expected = label_function(model, flip=True)(tf.constant(photo[None], tf.float32))[0]
+    assert len(np.unique(expected)) > 1
+    assert np.array_equal(opened(tmp_path / "out" / "photo_index.png"), expected)
+    colors = np.asarray(opened(tmp_path / "out" / "photo_color.png").convert("RGB"))
+    assert np.array_equal(colors, np.array(COLORS)[expected])
+
+
+def test_scales_and_flip_work_on_an_export(colour_export: Path, tmp_path: Path):
+    photo = np.zeros((9, 13, 3), np.uint8)
+    photo[:, :6, 2] = photo[:, 6:, 1] = 200
+    save(tmp_path / "photo.png", photo)
+    deeplab.predict(
+        saved_model=colour_export,
+        inputs=[tmp_path / "photo.png"],
+        output_dir=tmp_path / "out",
+        eval_scales=(0.5, 2.0),
+        flip=True,
+        progress=False,
+    )
+    ids = np.asarray(opened(tmp_path / "out" / "photo_index.png"))
+    assert (ids[:, :5] == 2).all() and (ids[:, 7:] == 1).all()
+
+
+def test_more_than_256_classes_make_16_bit_masks(tmp_path: Path):
+    ids = np.arange(0, 600, dtype=np.int32).reshape(20, 30)
+    colors = [(i % 256, i // 256, 7) for i in range(600)]
+    targets = tuple(tmp_path / f"x{suffix}" for suffix in prediction.SUFFIXES)
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    prediction._write(prediction._Result(pixels, ids, colors, targets))
+    index, color, _ = map(opened, targets)
+    assert index.mode == "I;16"
+    assert np.array_equal(index, ids)
+    assert np.array_equal(color.convert("RGB"), np.array(colors)[ids])
+
+
+def test_images_are_found_in_files_folders_and_patterns(tmp_path: Path):
+    for name in ("b.PNG", "a.jpg", "sub/deep/c.tiff", "sub/d.jpeg", "notes.txt", ".e.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    everything = [
+        ("a.jpg", "a"),
+        ("b.PNG", "b"),
+        ("sub/d.jpeg", "sub/d"),
+        ("sub/deep/c.tiff", "sub/deep/c"),
+    ]
+    assert found([tmp_path], tmp_path) == everything
+    assert found([f"{tmp_path}/**"], tmp_path) == everything
+    assert found([f"{tmp_path}/s*/*.jpeg"], tmp_path) == [("sub/d.jpeg", "sub/d")]
+    assert found([f"{tmp_path}/s*"], tmp_path) == everything[2:]
+    assert found([tmp_path / "notes.txt"], tmp_path) == [("notes.txt", "notes")]
+    # Once, although two inputs name it.
+    assert found([tmp_path / "a.jpg", f"{tmp_path}/a*"], tmp_path) == [("a.jpg", "a")]
+
+
+def test_a_name_with_brackets_is_no_pattern(tmp_path: Path):
+    (tmp_path / "scan[1].png").touch()
+    assert found([tmp_path / "scan[1].png"], tmp_path) == [("scan[1].png", "scan[1]")]
+
+
+def test_results_below_the_images_are_no_images(tmp_path: Path):
+    for name in ("a.png", "masks/a_index.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for given in (str(tmp_path), f"{tmp_path}/**"):
+        assert found([given], tmp_path, excluded=tmp_path / "masks") == [("a.png", "a")]
+    # Who names the folder means it.
+    inside = find_images([tmp_path / "masks"], excluded=tmp_path / "masks")
+    assert [str(image.relative) for image in inside] == ["a_index"]
+
+
+@pytest.mark.parametrize("given", ["missing", "empty", "*.png"])
+def test_nothing_to_do_is_an_error(tmp_path: Path, given: str, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DeepLabError, match="no (images|file)"):
+        find_images([given])
+
+
+def refused(message: str, **settings: Any) -> None:
+    """The refusal comes before a model is looked at."""
+    with pytest.raises(DeepLabError, match=message):
+        deeplab.predict(model_dir="/nowhere", progress=False, **settings)
+
+
+def test_colliding_names_are_refused(tmp_path: Path):
+    for name in ("one/x.png", "two/x.png", "three/y.png", "three/y.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    output = tmp_path / "out"
+    refused(
+        r"one/x\.png and .*two/x\.png would both be written as .*out/x_index\.png",
+        inputs=[tmp_path / "one", tmp_path / "two"],
+        output_dir=output,
+    )
+    refused(r"y\.jpg and .*y\.png would both", inputs=[tmp_path / "three"], output_dir=output)
+    assert not output.exists()
+
+
+def test_an_image_is_never_replaced(tmp_path: Path):
+    (tmp_path / "x.png").touch()
+    (tmp_path / "x_index.png").touch()
+    refused(
+        r"the result .*x_index\.png of .*x\.png would replace an image",
+        inputs=[tmp_path],
+        output_dir=tmp_path,
+        overwrite=True,
+    )
+
+
+def test_existing_results_need_overwrite(colour_export: Path, tmp_path: Path):
+    photo = save(tmp_path / "x.png", random_image(5, 6))
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "x_color.png").write_text("old")
+    settings: dict[str, Any] = {"inputs": [photo], "output_dir": output}
+    refused(r"1 results exist already, the first is .*x_color\.png; use --overwrite", **settings)
+    assert written_below(output) == ["x_color.png"]
+    deeplab.predict(saved_model=colour_export, overwrite=True, progress=False, **settings)
+    assert opened(output / "x_color.png").size == (6, 5)
+
+
+def test_unreadable_images_are_named_and_skipped(
+    colour_export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    photos = tmp_path / "photos"
+    good = save(photos / "good.png", random_image(30, 40))
+    (photos / "cut.png").write_bytes(good.read_bytes()[:900])
+    (photos / "text.jpg").write_text("not an image")
+    (photos / "empty.png").touch()
+    summary = deeplab.predict(
+        saved_model=colour_export, inputs=[photos], output_dir=tmp_path / "out"
+    )
+    assert [path.name for path, _ in summary.failures] == ["cut.png", "empty.png", "text.jpg"]
+    assert [path.name for path in summary.written] == [
+        "good_index.png",
+        "good_color.png",
+        "good_overlay.png",
+    ]
+    output = capsys.readouterr()
+    lines = output.err.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        f"cannot read the image {photos / name}" for name in ("cut.png", "empty.png", "text.jpg")
+    ]
+    assert "wrote 3 files for 1 of 4 images" in output.out
+
+
+def test_nothing_readable_makes_no_folder(colour_export: Path, tmp_path: Path):
+    (tmp_path / "x.png").touch()
+    summary = deeplab.predict(
+        saved_model=colour_export,
+        inputs=[tmp_path / "x.png"],
+        output_dir=tmp_path / "out",
+        progress=False,
+    )
+    assert len(summary.failures) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_cannot_be_made(colour_export: Path, tmp_path: Path):
+    photo = save(tmp_path / "x.png", random_image(5, 6))
+    (tmp_path / "file").touch()
+    with pytest.raises(DeepLabError, match="cannot make the folder"):
+        deeplab.predict(
+            saved_model=colour_export,
+            inputs=[photo],
+            output_dir=tmp_path / "file" / "out",
+            progress=False,
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "one of the two"),
+        ({"saved_model": "x", "model_dir": "y"}, "one of the two"),
+        ({"saved_model": "x", "output_stride": 8}, "output_stride 8 needs a model_dir"),
+        ({"saved_model": "x", "checkpoint": "best"}, "checkpoint best needs a model_dir"),
+        ({"saved_model": "x"}, r"x is no SavedModel: it has no saved_model\.pb"),
+        ({"model_dir": "x"}, "x is not a model folder"),
+        ({"model_dir": "x", "eval_scales": ()}, "eval_scales"),
+    ],
+)
+def test_models_that_cannot_be_used(tmp_path: Path, settings: dict[str, Any], message: str):
+    photo = save(tmp_path / "x.png", random_image(5, 6))
+    with pytest.raises(DeepLabError, match=message):
+        deeplab.predict(inputs=[photo], output_dir=tmp_path / "out", progress=False, **settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_saved_model_of_somebody_else(tmp_path: Path):
+    tf.saved_model.save(tf.Module(), str(tmp_path / "foreign"))
+    photo = save(tmp_path / "x.png", random_image(5, 6))
+    with pytest.raises(DeepLabError, match="is no export of deeplab: cannot read .*metadata.json"):
+        deeplab.predict(
+            saved_model=tmp_path / "foreign",
+            inputs=[photo],
+            output_dir=tmp_path / "out",
+            progress=False,
+        )
+
+
+GREY = np.array([[0, 10], [100, 255]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("L", GREY),
+        ("LA", GREY),
+        ("RGBA", GREY),
+        ("P", GREY),
+        ("1", np.array([[0, 0], [0, 255]])),
+        ("CMYK", GREY),
+    ],
+)
+def test_every_kind_of_image_becomes_rgb(tmp_path: Path, mode: str, expected: np.ndarray):
+    image = Image.fromarray(GREY)
+    if mode == "1":
+        image = image.point(lambda level: 255 if level > 128 else 0)
+    path = tmp_path / "x.tiff"
+    image.convert("RGB" if mode in ("RGBA", "CMYK") else "L").convert(mode).save(path)
+    assert opened(path).mode == mode
+    assert np.array_equal(read_rgb(path), np.repeat(expected[..., None], 3, axis=-1))
+
+
+def test_16_bit_grey_keeps_its_range(tmp_path: Path):
+    path = tmp_path / "x.png"
+    Image.fromarray(np.array([[0, 257, 32896, 65535]], np.uint16)).save(path)
+    assert read_rgb(path)[..., 0].tolist() == [[0, 1, 128, 255]]
+
+
+def test_floating_point_images_are_refused(tmp_path: Path):
+    path = tmp_path / "x.tiff"
+    Image.fromarray(np.zeros((2, 2), np.float32)).save(path)
+    with pytest.raises(DeepLabError, match="floating-point"):
+        read_rgb(path)
+
+
+def test_palettes_with_transparency_cause_no_warning(tmp_path: Path):
+    image = Image.fromarray(GREY).convert("P")
+    image.save(tmp_path / "x.png", transparency=bytes([0, 128, 255]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_rgb(tmp_path / "x.png")[..., 0].tolist() == GREY.tolist()
+
+
+def test_the_orientation_of_a_photo_is_applied(tmp_path: Path):
+    photo = random_image(8, 12)
+    image = Image.fromarray(photo)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise
+    image.save(tmp_path / "x.png", exif=exif)
+    assert np.array_equal(read_rgb(tmp_path / "x.png"), np.rot90(photo, -1))

@@ -1,0 +1,175 @@
+"""The exported model: equal to the Keras model, small, and free of Keras."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import deeplab
+from deeplab.export import freeze
+from deeplab.models import BACKBONES, DeepLabModel, variables_by_path
+from deeplab.model_dir import ModelDescription, save_checkpoint, write_description
+
+NAMES = ("sky", "road", "tree")
+
+
+def realistic_statistics(model: DeepLabModel) -> None:
+    """Gives batch norm other values than the initial ones, which would hide mistakes in folding."""
+    generator = np.random.default_rng(0)
+    ranges = {
+        "gamma": (0.5, 1.5),
+        "beta": (-0.5, 0.5),
+        "moving_mean": (-0.5, 0.5),
+        "moving_variance": (0.3, 2.0),
+    }
+    for path, variable in variables_by_path(model).items():
+        if (leaf := path.rsplit("/", 1)[-1]) in ranges:
+            variable.assign(generator.uniform(*ranges[leaf], variable.shape))
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    config = deeplab.ModelConfig("mobilenet_v2", num_classes=3, depth_multiplier=0.35)
+    model = deeplab.build_model(config)
+    realistic_statistics(model)
+    save_checkpoint(folder / "checkpoints", 5, {"model": variables_by_path(model)}, keep=1)
+    description = ModelDescription(
+        config=config,
+        class_names=NAMES,
+        colors=((0, 0, 0), (1, 1, 1), (2, 2, 2)),
+        ignore_label=255,
+        pad_value=BACKBONES["mobilenet_v2"].pad_value,
+        weights_source="a test",
+    )
+    write_description(folder, description)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def export_dir(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("export") / "deep" / "saved"
+    result = deeplab.export(model_dir=model_dir, export_dir=target)
+    assert result.num_images > 0
+    assert result.logits_difference < 1e-4
+    return target
+
+
+@pytest.mark.parametrize("size", [(1, 65, 65), (2, 48, 71)])
+def test_signatures_equal_the_model(
+    model_dir: Path, export_dir: Path, size: tuple[int, int, int]
+) -> None:
+    images = np.random.default_rng(3).integers(0, 256, (*size, 3), np.uint8)
+    expected = deeplab.load_model(model_dir)(images.astype(np.float32)).numpy()
+    signatures = tf.saved_model.load(str(export_dir)).signatures
+    logits = signatures["logits"](images=tf.constant(images, tf.float32))["logits"].numpy()
+    np.testing.assert_allclose(logits, expected, atol=1e-4 * expected.std())
+
+    classes = signatures["serving_default"](images=tf.constant(images))
+    assert list(classes) == ["classes"]
+    assert classes["classes"].dtype == tf.int32
+    np.testing.assert_array_equal(classes["classes"], logits.argmax(-1))
+
+    both = signatures["probabilities"](images=tf.constant(images))
+    assert both.keys() == {"classes", "probabilities"}
+    np.testing.assert_allclose(both["probabilities"], tf.nn.softmax(logits), atol=1e-5)
+
+    files = []
+    for image in images:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, format="PNG")
+        files.append(buffer.getvalue())
+    from_bytes = signatures["serving_bytes"](image_bytes=tf.constant(files))
+    np.testing.assert_array_equal(from_bytes["classes"], both["classes"])
+
+
+def test_jpeg_is_decoded_as_accurately_as_elsewhere(export_dir: Path) -> None:
+    image = np.random.default_rng(4).integers(0, 256, (40, 56, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="JPEG")
+    pixels = np.asarray(Image.open(buffer).convert("RGB"))
+    signatures = tf.saved_model.load(str(export_dir)).signatures
+    from_bytes = signatures["serving_bytes"](image_bytes=tf.constant([buffer.getvalue()]))
+    from_pixels = signatures["probabilities"](images=tf.constant(pixels[None]))
+    np.testing.assert_allclose(from_bytes["probabilities"], from_pixels["probabilities"], atol=1e-6)
+
+
+def test_loads_without_keras_or_this_package(export_dir: Path, tmp_path: Path) -> None:
+    program = f"""
+import sys, tensorflow as tf
+model = tf.saved_model.load({str(export_dir)!r})
+out = model.signatures["serving_default"](images=tf.zeros([1, 30, 40, 3], tf.uint8))
+assert out["classes"].shape == (1, 30, 40)
+assert "deeplab" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, capture_output=True)
+
+
+def test_metadata_and_size(model_dir: Path, export_dir: Path) -> None:
+    metadata = json.loads((export_dir / "assets" / "metadata.json").read_text())
+    assert metadata["classes"] == list(NAMES)
+    assert metadata["source"]["step"] == 5
+    assert metadata["metrics"] is None
+    assert not (export_dir / "metadata.json").exists()
+    weights = sum(weight.numpy().nbytes for weight in deeplab.load_model(model_dir).weights)
+    stored = sum(path.stat().st_size for path in export_dir.rglob("*") if path.is_file())
+    assert stored < 1.2 * weights
+
+
+def test_existing_folder_is_kept(model_dir: Path, export_dir: Path, tmp_path: Path) -> None:
+    before = (export_dir / "fingerprint.pb").read_bytes()
+    with pytest.raises(deeplab.DeepLabError, match="exists; --overwrite replaces it"):
+        deeplab.export(model_dir=model_dir, export_dir=export_dir)
+    assert (export_dir / "fingerprint.pb").read_bytes() == before
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(deeplab.DeepLabError, match="is not an exported model"):
+        deeplab.export(model_dir=model_dir, export_dir=tmp_path, overwrite=True)
+    deeplab.export(model_dir=model_dir, export_dir=export_dir, output_stride=8, overwrite=True)
+    metadata = json.loads((export_dir / "assets" / "metadata.json").read_text())
+    assert metadata["source"]["output_stride"] == 8
+
+
+def test_export_that_differs_is_refused(
+    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold = freeze.fold_batch_norms
+
+    def wrong(graph: tf.compat.v1.GraphDef) -> tf.compat.v1.GraphDef:
+        folded = fold(graph)
+        (bias,) = [
+            n
+            for n in folded.node
+            if n.name.endswith("aspp.conv0.batch_norm_1/FusedBatchNormV3/folded_bias")
+        ]
+        bias.attr["value"].tensor.CopyFrom(
+            tf.make_tensor_proto(tf.make_ndarray(bias.attr["value"].tensor) + 1.0)
+        )
+        return folded
+
+    monkeypatch.setattr(freeze, "fold_batch_norms", wrong)
+    with pytest.raises(deeplab.DeepLabError, match="the exported model is not the Keras model"):
+        deeplab.export(model_dir=model_dir, export_dir=tmp_path / "saved")
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_batch_norm_is_folded(model_dir: Path) -> None:
+    # Also behind atrous depthwise convolutions, which are computed on a regrouped batch.
+    model = deeplab.load_model(model_dir, output_stride=8)
+    spec = tf.TensorSpec([None, None, None, 3], tf.float32)
+    frozen = freeze.freeze(lambda images: model(images, training=False), spec)
+    operations = {op.type for op in frozen.graph.get_operations()}
+    assert "BatchToSpaceND" in operations
+    assert not operations & {"FusedBatchNormV3", "ReadVariableOp"}
+
+
+def test_unknown_format(model_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(deeplab.DeepLabError, match="unknown format 'onxx'"):
+        deeplab.export(model_dir=model_dir, export_dir=tmp_path / "x", format="onxx")

@@ -1,0 +1,260 @@
+"""Images with more than three channels."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from model_dirs import make_run_folder
+from source_folders import make_channel_folder, make_folder, random_image
+from source_folders import save as save_image
+
+import deeplab
+from deeplab.errors import DeepLabError
+from deeplab.evaluation import label_function
+from deeplab.evaluation.colors import overlay
+from deeplab.evaluation.saved_model import open_saved_model
+from deeplab.export.saved_model import ServedModel, save
+from deeplab.interop.loading import Parts, load
+from deeplab.models import (
+    BACKBONES,
+    ModelConfig,
+    build_model,
+    inflated,
+    variables_by_path,
+    with_input_channels,
+)
+from deeplab.model_dir import load_model, read_description
+from deeplab.training.starting_point import initialize_from
+
+SMALL = {"backbone": "mobilenet_v2", "num_classes": 3, "depth_multiplier": 0.25}
+
+
+def _images(channels: int, seed: int = 0) -> np.ndarray:
+    shape = (1, 48, 64, channels)
+    return np.random.default_rng(seed).uniform(0, 255, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("backbone", ["mobilenet_v2", "resnet_18", "xception_41"])
+@pytest.mark.parametrize("channels", [4, 6])
+def test_padding_becomes_zero_in_every_further_channel(backbone: str, channels: int) -> None:
+    config = ModelConfig(backbone=backbone, num_classes=2, input_channels=channels)
+    row = BACKBONES[backbone]
+    values = row.scale * np.array(config.pad_value) + np.array(row.offsets(channels))
+    assert len(config.pad_value) == channels
+    np.testing.assert_allclose(values[3:], 0, atol=1e-6)
+    assert config.pad_value[:3] == row.pad_value
+
+
+@pytest.mark.parametrize("backbone", ["mobilenet_v2", "resnet_18", "xception_41"])
+def test_only_the_first_kernel_depends_on_the_channels(backbone: str) -> None:
+    shapes = [
+        {path: tuple(v.shape) for path, v in variables_by_path(build_model(config)).items()}
+        for config in (
+            ModelConfig(backbone=backbone, num_classes=2, input_channels=channels)
+            for channels in (3, 5)
+        )
+    ]
+    assert shapes[0].keys() == shapes[1].keys()
+    changed = [path for path in shapes[0] if shapes[0][path] != shapes[1][path]]
+    assert len(changed) == 1
+    assert shapes[1][changed[0]][2] == 5
+
+
+def test_fewer_than_three_channels_are_refused() -> None:
+    with pytest.raises(DeepLabError, match="input_channels"):
+        ModelConfig(**SMALL, input_channels=1)
+
+
+def test_inflated_weights_see_a_grey_image_as_before() -> None:
+    rgb = deeplab.deeplab_v3_plus(**SMALL)
+    more = deeplab.deeplab_v3_plus(**SMALL, input_channels=5)
+    values = {path: v.numpy() for path, v in variables_by_path(rgb).items()}
+    report = load(
+        variables_by_path(more),
+        {path: value.shape for path, value in values.items()},
+        values.__getitem__,
+        path="rgb",
+        source="test",
+        parts=Parts(fresh=lambda _: False, ignored=lambda _: False),
+        expected="mobilenet_v2",
+    )
+    assert not report.missing
+    assert any("5 channels" in note for note in report.notes)
+    grey = _images(1)
+    np.testing.assert_allclose(
+        more(np.repeat(grey, 5, axis=-1)), rgb(np.repeat(grey, 3, axis=-1)), atol=1e-4
+    )
+
+
+def test_inflated_kernel_by_hand() -> None:
+    kernel = np.array([1.0, 2.0, 6.0]).reshape(1, 1, 3, 1)
+    np.testing.assert_allclose(inflated(kernel, 4).ravel(), np.array([1.0, 2.0, 6.0, 3.0]) * 0.75)
+
+
+@pytest.mark.parametrize("channels", [4, 5])
+def test_export_takes_the_channels_of_the_model(channels: int, tmp_path: Path) -> None:
+    model = deeplab.deeplab_v3_plus(**SMALL, input_channels=channels)
+    metadata = {"colors": [[0, 0, 0], [1, 1, 1], [2, 2, 2]]}
+    save(ServedModel(model), tmp_path, metadata)
+    network, _ = open_saved_model(tmp_path)
+    images = _images(channels).round()
+    expected = model(images).numpy()
+    # Folding batch norm into the convolutions reorders float arithmetic.
+    np.testing.assert_allclose(network(images), expected, atol=1e-4 * expected.std())
+    signatures = tf.saved_model.load(str(tmp_path)).signatures
+    # A PNG file holds four channels at most.
+    assert ("serving_bytes" in signatures) == (channels == 4)
+    if channels == 4:
+        data = tf.io.encode_png(tf.cast(images[0], tf.uint8))
+        found = signatures["serving_bytes"](image_bytes=data[None])["classes"]
+        np.testing.assert_array_equal(found, label_function(network)(images))
+
+
+def test_the_data_set_decides_about_channels() -> None:
+    config = ModelConfig(**SMALL)
+    assert with_input_channels(config, 3, source="x").input_channels == 3
+    assert with_input_channels(config, 5, source="x").input_channels == 5
+    stated = dataclasses.replace(config, input_channels=5)
+    assert with_input_channels(stated, 5, source="x") == stated
+    for channels in (3, 4):
+        with pytest.raises(DeepLabError, match=f"is 5, but the images of x have {channels} chan"):
+            with_input_channels(stated, channels, source="x")
+
+
+def pixels_of(file: Path) -> np.ndarray:
+    with Image.open(file) as image:
+        return np.asarray(image)
+
+
+class TrainedRun(NamedTuple):
+    model_dir: Path
+    source: Path
+    pixels: dict[str, np.ndarray]
+
+
+SIZES = {"train/a": (40, 36), "train/b": (33, 48), "val/c": (34, 41), "val/d": (34, 41)}
+CONFIG = deeplab.TrainConfig(
+    model=ModelConfig(
+        "mobilenet_v2",
+        depth_multiplier=0.25,
+        atrous_rates=(2,),
+        aspp_channels=16,
+        decoder_channels=16,
+    ),
+    data=deeplab.DataConfig(dataset="folder", crop_size=33),
+    optimizer=deeplab.OptimizerConfig("sgd", 0.01),
+    train_steps=2,
+    global_batch_size=2,
+    eval_steps=2,
+    log_steps=1,
+)
+
+
+@pytest.fixture(
+    scope="module", params=[4, pytest.param(5, marks=pytest.mark.slow)], ids="{} channels".format
+)
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
+    """Two steps from the weights of a model of three channels."""
+    root = tmp_path_factory.mktemp("run")
+    rgb = make_run_folder(root / "rgb")
+    pixels = make_channel_folder(root / "source", SIZES, request.param)
+    folders = {"source_dir": str(root / "source"), "data_dir": str(root / "data")}
+    deeplab.train(CONFIG, model_dir=root / "run", init_from=str(root / "rgb"), **folders)
+    start = build_model(read_description(root / "run").config)
+    initialize_from(start, str(root / "rgb"))
+    after, before = variables_by_path(start), variables_by_path(rgb)
+    (path,) = [
+        path
+        for path, variable in after.items()
+        if path.startswith("backbone/") and variable.shape != before[path].shape
+    ]
+    stored = before[path].numpy()
+    np.testing.assert_allclose(after[path].numpy(), inflated(stored, request.param), atol=1e-7)
+    return TrainedRun(root / "run", root / "source", pixels)
+
+
+def test_a_run_of_more_channels(run: TrainedRun, capsys: pytest.CaptureFixture[str]) -> None:
+    channels = run.pixels["val/c"].shape[-1]
+    description = read_description(run.model_dir)
+    assert description.config.input_channels == len(description.pad_value) == channels
+    assert f"inflated to {channels} channels" in description.weights_source
+    assert pixels_of(run.model_dir / "train" / "first_batch.png").shape[-1] == 3
+    history = json.loads((run.model_dir / "history.json").read_text())
+    assert [row["step"] for row in history["train"]] == [1, 2]
+    deeplab.train(CONFIG, model_dir=run.model_dir)
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_evaluation_of_more_channels(run: TrainedRun, tmp_path: Path) -> None:
+    options = {"model_dir": run.model_dir, "progress": False}
+    by_split = deeplab.evaluate(**options)
+    folders = {name: run.source / name / "val" for name in ("images", "labels")}
+    by_folder = deeplab.evaluate(**options, **folders, name="folders")
+    assert by_split["confusion_matrix"] == by_folder["confusion_matrix"]
+    rgb = make_folder(tmp_path / "rgb", SIZES)
+    channels = run.pixels["val/c"].shape[-1]
+    with pytest.raises(DeepLabError, match=f"takes images of {channels} channels and .* have 3"):
+        deeplab.evaluate(**options, source_dir=rgb, data_dir=tmp_path / "data")
+
+
+@pytest.mark.slow
+def test_evaluation_of_more_channels_at_several_scales(run: TrainedRun) -> None:
+    options = {"eval_scales": (0.75, 1.0), "flip": True, "pad_to": (48, 48), "progress": False}
+    for protocol in (False, True):
+        metrics = deeplab.evaluate(model_dir=run.model_dir, original_protocol=protocol, **options)
+        assert metrics["num_images"] == 2
+
+
+def test_prediction_and_export_of_more_channels(
+    run: TrainedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    channels = run.pixels["val/c"].shape[-1]
+    verification = deeplab.export(model_dir=run.model_dir, export_dir=tmp_path / "export")
+    assert verification.images == "data set folder"
+    metadata = json.loads((tmp_path / "export" / "assets" / "metadata.json").read_text())
+    assert metadata["preprocessing"]["channels"] == channels
+    network, _ = open_saved_model(tmp_path / "export")
+    model = load_model(run.model_dir)
+    images = run.pixels["val/c"][None].astype(np.float32)
+    expected = model(images).numpy()
+    np.testing.assert_allclose(network(images), expected, atol=2e-3 * expected.std())
+
+    inputs = tmp_path / "inputs"
+    if channels == 4:
+        save_image(inputs / "c.png", run.pixels["val/c"])
+    photo = save_image(inputs / "photo.jpg", random_image(9, 9))
+    np.save(inputs / "array.npy", run.pixels["val/d"])
+    readable = ["array", "c"] if channels == 4 else ["array"]
+    results = []
+    for name, where in (("model_dir", run.model_dir), ("saved_model", tmp_path / "export")):
+        summary = deeplab.predict(
+            inputs=[inputs], output_dir=tmp_path / name, progress=False, **{name: where}
+        )
+        ((failed, why),) = summary.failures
+        assert failed == photo
+        assert why.startswith(f"has 3 channels (JPEG, RGB), expected {channels}: ")
+        assert capsys.readouterr().err == f"cannot read the image {photo}: {why}\n"
+        names = sorted(path.name for path in summary.written if path.name.endswith("_index.png"))
+        assert names == [f"{stem}_index.png" for stem in readable]
+        results.append(pixels_of(tmp_path / name / "array_index.png"))
+    labels = label_function(model)(run.pixels["val/d"][None].astype(np.float32))[0].numpy()
+    np.testing.assert_array_equal(results[0], labels)
+    assert np.mean(results[1] == labels) > 0.99  # folding reorders float arithmetic
+    painted = overlay(run.pixels["val/d"][..., :3], labels, read_description(run.model_dir).colors)
+    np.testing.assert_array_equal(pixels_of(tmp_path / "model_dir" / "array_overlay.png"), painted)
+
+
+def test_arrays_are_no_images_for_a_model_of_three_channels(tmp_path: Path) -> None:
+    make_run_folder(tmp_path / "model")
+    np.save(tmp_path / "x.npy", np.zeros((5, 6, 4), np.uint8))
+    with pytest.raises(DeepLabError, match=r"no images in .*\.webp$"):
+        deeplab.predict(
+            inputs=[f"{tmp_path}/*.npy"], output_dir=tmp_path / "out", model_dir=tmp_path / "model"
+        )
