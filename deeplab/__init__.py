@@ -63,9 +63,9 @@ if TYPE_CHECKING:
     from deeplab.evaluation import evaluate, predict
     from deeplab.export.export import export
     from deeplab.interop import import_weights
+    from deeplab.model_dir import load_model
     from deeplab.models import BACKBONES, ModelConfig, build_model, intermediates
     from deeplab.models.deeplab_v3_plus import deeplab_v3_plus
-    from deeplab.model_dir import load_model
     from deeplab.training import LossConfig, OptimizerConfig, ScheduleConfig, TrainConfig
     from deeplab.training.train import train
 

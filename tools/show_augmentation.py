@@ -105,7 +105,7 @@ def _row(batch: dict[str, Any], count: int, dataset: Any) -> Any:
     """Images and masks side by side, uint8 [H, W, 3]."""
     import numpy as np
 
-    from deeplab.evaluation.colors import IGNORE_COLOR, overlay
+    from deeplab.data.colors import IGNORE_COLOR, overlay
 
     colors = list(dataset.colors) + [IGNORE_COLOR]
     cells = []

@@ -4,9 +4,9 @@ from deeplab.data.augment import AugmentConfig
 from deeplab.data.config import DataConfig
 from deeplab.data.datasets import DATASETS
 from deeplab.data.pipeline.batches import evaluation_batches, training_batches
-from deeplab.data.prepared.folder_pairs import FolderPairs, folder_pairs
-from deeplab.data.prepared.dataset import PreparedDataset, load_dataset
 from deeplab.data.prepared.damaged_records import NamingBatches, naming_unreadable
+from deeplab.data.prepared.dataset import PreparedDataset, load_dataset
+from deeplab.data.prepared.folder_pairs import FolderPairs, folder_pairs
 from deeplab.data.spec import DatasetSpec
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Masks for people: class ids as colours, and laid over the image."""
+"""The ids and colors of classes and of ignored pixels, and masks painted for people."""
 
 from __future__ import annotations
 
@@ -7,9 +7,26 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from deeplab.data.sources.classes import IGNORE_COLOR, Color
-
 Image = npt.NDArray[np.uint8]
+Color = tuple[int, int, int]
+
+# What the pipeline calls "ignored" while class ids fit below it, and what it must be beyond.
+IGNORE_LABEL = 255
+WIDE_IGNORE_LABEL = 65535
+IGNORE_COLOR = (224, 224, 192)  # as the void pixels of the PASCAL VOC masks
+
+
+def ignore_label_of(num_classes: int) -> int:
+    """The id that prepared labels use for ignored pixels: 255, with over 255 classes 65535."""
+    return IGNORE_LABEL if num_classes <= IGNORE_LABEL else WIDE_IGNORE_LABEL
+
+
+def default_colors(num_classes: int) -> tuple[Color, ...]:
+    """The colour map of PASCAL VOC: the bits of the id, dealt out to red, green and blue.
+
+    Source: VOCdevkit (VOClabelcolormap), http://host.robots.ox.ac.uk/pascal/VOC/
+    """
+    return tuple(_default_color(index) for index in range(num_classes))
 
 
 def color_table(colors: Sequence[Color], ignore_label: int | None = None) -> Image:
@@ -48,9 +65,33 @@ def overlay(
     return blended.astype(np.uint8)
 
 
+def error_image(
+    image: Image,
+    labels: npt.NDArray[np.integer],
+    predictions: npt.NDArray[np.integer],
+    ignore_label: int,
+) -> Image:
+    """Where a prediction is wrong: red on the paled image, ignored pixels grey, uint8 [H, W, 3]."""
+    grey = image.astype(np.float32).mean(axis=-1, keepdims=True)
+    canvas = np.repeat(160 + grey * (80 / 255), 3, axis=-1).astype(np.uint8)
+    canvas[labels == ignore_label] = 120
+    canvas[(labels != predictions) & (labels != ignore_label)] = (214, 39, 40)
+    return canvas
+
+
 def _outlines(ids: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
     """One pixel wide: those that differ from the next one below or to the right."""
     edge = np.zeros(ids.shape, np.bool_)
     edge[:-1] |= ids[:-1] != ids[1:]
     edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
     return edge
+
+
+def _default_color(index: int) -> Color:
+    red = green = blue = 0
+    for bit in range(7, -1, -1):
+        red |= (index & 1) << bit
+        green |= (index >> 1 & 1) << bit
+        blue |= (index >> 2 & 1) << bit
+        index >>= 3
+    return red, green, blue

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from deeplab.data.sources.classes import IGNORE_LABEL, Color
+from deeplab.data.colors import IGNORE_LABEL, Color
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds

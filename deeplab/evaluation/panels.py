@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from deeplab.evaluation.colors import IGNORE_COLOR, Color
+from deeplab.data.colors import IGNORE_COLOR, Color
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import tensorflow as tf
 from PIL import Image
 
+from deeplab.data.colors import Color, color_image, color_table, overlay
 from deeplab.errors import DeepLabError
-from deeplab.evaluation.colors import Color, color_image, color_table, overlay
 from deeplab.evaluation.image_files import Input, find_images, read_pixels
 from deeplab.evaluation.inference import (
     Network,
@@ -28,9 +28,9 @@ from deeplab.evaluation.inference import (
 )
 from deeplab.evaluation.saved_model import open_saved_model, stated_channels
 from deeplab.files import make_directory, write_bytes
+from deeplab.model_dir import has_description, load_model, read_description
 from deeplab.out_of_memory import explained, inference_advice
 from deeplab.progress import track
-from deeplab.model_dir import has_description, load_model, read_description
 
 SUFFIXES = ("_index.png", "_color.png", "_overlay.png")
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deeplab.evaluation import colors
-from deeplab.evaluation.colors import Color
+from deeplab.data import colors
+from deeplab.data.colors import Color
 from deeplab.evaluation.examples import ExampleCollector, Scored
 from deeplab.evaluation.metrics import class_accuracy, class_share
 from deeplab.evaluation.table import percentage, rate

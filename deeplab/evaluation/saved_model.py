@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from deeplab.data.colors import Color
 from deeplab.errors import DeepLabError
-from deeplab.evaluation.colors import Color
 from deeplab.evaluation.inference import Network
 
 _SIGNATURE = "logits"

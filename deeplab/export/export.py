@@ -12,8 +12,6 @@ from deeplab import files
 from deeplab.errors import DeepLabError, unknown_name
 from deeplab.export.saved_model import ServedModel, save
 from deeplab.export.verify import Verification, sample_images, verify
-from deeplab.models import BACKBONES
-from deeplab.out_of_memory import explained, inference_advice
 from deeplab.model_dir import (
     Checkpoint,
     ModelDescription,
@@ -21,6 +19,8 @@ from deeplab.model_dir import (
     load_model,
     read_description,
 )
+from deeplab.models import BACKBONES
+from deeplab.out_of_memory import explained, inference_advice
 
 FORMATS = ("saved_model",)
 

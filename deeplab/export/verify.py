@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from deeplab.data import evaluation_batches, load_dataset
 from deeplab.errors import DeepLabError
-from deeplab.models import DeepLabModel
 from deeplab.model_dir import ModelDescription
+from deeplab.models import DeepLabModel
 
 _NUM_IMAGES = 4
 # Folding reorders float arithmetic: the largest difference of a logit over the standard deviation

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab.data import DATASETS
-from deeplab.data.sources.classes import Color, default_colors
+from deeplab.data.colors import Color, default_colors
 from deeplab.errors import DeepLabError
 from deeplab.interop.tf1_file import StoredVariables
 

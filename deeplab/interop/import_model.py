@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from deeplab import files
 from deeplab.data import DATASETS
-from deeplab.data.sources.classes import default_colors
+from deeplab.data.colors import default_colors
 from deeplab.errors import DeepLabError, unknown_name
 from deeplab.interop import ade20k, tf1
 from deeplab.interop.litert import load_litert, read_litert
@@ -20,17 +20,17 @@ from deeplab.interop.original_network import read_network_flags
 from deeplab.interop.report import ImportReport, Shapes
 from deeplab.interop.tf1_file import open_variables
 from deeplab.interop.tf1_recognise import check_parts, recognise
-from deeplab.models import (
-    DeepLabModel,
-    ModelConfig,
-    build_model,
-    variables_by_path,
-)
 from deeplab.model_dir import (
     CHECKPOINT_FOLDER,
     ModelDescription,
     save_checkpoint,
     write_description,
+)
+from deeplab.models import (
+    DeepLabModel,
+    ModelConfig,
+    build_model,
+    variables_by_path,
 )
 
 REPORT_FILE = "import.json"

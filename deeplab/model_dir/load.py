@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deeplab.models import DeepLabModel, build_model, variables_by_path
 from deeplab.model_dir.checkpoints import find_checkpoint, restore_checkpoint
 from deeplab.model_dir.description import read_description
+from deeplab.models import DeepLabModel, build_model, variables_by_path
 
 
 def load_model(

@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from deeplab.data import training_batches
 from deeplab.errors import DeepLabError, Terminated
+from deeplab.model_dir import CHECKPOINT_FOLDER, list_checkpoints, save_checkpoint
 from deeplab.models import rematerialised, variables_by_path
 from deeplab.progress import Progress, track
-from deeplab.model_dir import CHECKPOINT_FOLDER, list_checkpoints, save_checkpoint
 from deeplab.training.device_loop import (
     loops_on_device,
     make_step_loop,

@@ -9,7 +9,6 @@ from typing import Any
 
 from deeplab import files
 from deeplab.data import PreparedDataset
-from deeplab.models import ModelConfig
 from deeplab.model_dir import (
     CHECKPOINT_FOLDER,
     Checkpoint,
@@ -17,6 +16,7 @@ from deeplab.model_dir import (
     list_checkpoints,
     write_description,
 )
+from deeplab.models import ModelConfig
 from deeplab.training.config import TrainConfig
 from deeplab.training.resume import check_resumable
 from deeplab.training.run import Run

@@ -10,13 +10,6 @@ from typing import NamedTuple
 import keras
 
 from deeplab.errors import DeepLabError
-from deeplab.models import (
-    DeepLabModel,
-    ModelConfig,
-    inflated,
-    is_inflatable,
-    variables_by_path,
-)
 from deeplab.model_dir import (
     Checkpoint,
     ModelDescription,
@@ -25,6 +18,13 @@ from deeplab.model_dir import (
     read_variable,
     restore_checkpoint,
     stored_shapes,
+)
+from deeplab.models import (
+    DeepLabModel,
+    ModelConfig,
+    inflated,
+    is_inflatable,
+    variables_by_path,
 )
 
 IMPORT_REPORT = "import.json"

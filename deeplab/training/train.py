@@ -21,8 +21,6 @@ from deeplab.data import (
     training_batches,
 )
 from deeplab.errors import DeepLabError
-from deeplab.models import ModelConfig, build_model, with_input_channels, with_num_classes
-from deeplab.progress import warn
 from deeplab.model_dir import (
     Checkpoint,
     exclusive,
@@ -30,6 +28,8 @@ from deeplab.model_dir import (
     read_description,
     recover,
 )
+from deeplab.models import ModelConfig, build_model, with_input_channels, with_num_classes
+from deeplab.progress import warn
 from deeplab.training.config import TrainConfig
 from deeplab.training.distribution.cluster import Cluster, resolve_cluster
 from deeplab.training.distribution.ending import exit_without_waiting

@@ -14,9 +14,9 @@ from deeplab.evaluation import evaluate_model, label_function
 from deeplab.evaluation.examples import ExampleCollector
 from deeplab.evaluation.metrics import Tally
 from deeplab.evaluation.table import headline
+from deeplab.model_dir import BEST_FOLDER, CHECKPOINT_FOLDER, save_checkpoint
 from deeplab.models import variables_by_path
 from deeplab.progress import Progress, warn
-from deeplab.model_dir import BEST_FOLDER, CHECKPOINT_FOLDER, save_checkpoint
 from deeplab.training.config import TrainConfig
 from deeplab.training.monitoring.collapse import Collapse
 from deeplab.training.monitoring.history import History

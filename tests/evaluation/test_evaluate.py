@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 from model_dirs import make_run_folder
+from PIL import Image
 from source_folders import make_folder
 
 import deeplab

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from golden import golden_model, input_images, load_golden, weight_rule
-from PIL import Image
 from model_dirs import make_run_folder
+from PIL import Image
 from source_folders import make_folder
 
 import deeplab

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 from model_dirs import COLORS, make_run_folder
+from PIL import Image
 from source_folders import random_image, save
 
 import deeplab
+from deeplab.data.colors import overlay
 from deeplab.errors import DeepLabError
 from deeplab.evaluation import label_function, prediction
-from deeplab.evaluation.colors import overlay
 from deeplab.evaluation.image_files import find_images, read_rgb
 
 COLOR_CLASSES = ((255, 0, 0), (0, 255, 0), (0, 0, 255))

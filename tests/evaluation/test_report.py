@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deeplab.evaluation.colors import IGNORE_COLOR, color_image, error_image, overlay
+from deeplab.data.colors import IGNORE_COLOR, color_image, error_image, overlay
 from deeplab.evaluation.examples import ExampleCollector, Scored
 from deeplab.evaluation.metrics import Tally, summarize
 from deeplab.evaluation.report import render_report

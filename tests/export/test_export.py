@@ -15,8 +15,8 @@ from PIL import Image
 
 import deeplab
 from deeplab.export import freeze
-from deeplab.models import BACKBONES, DeepLabModel, variables_by_path
 from deeplab.model_dir import ModelDescription, save_checkpoint, write_description
+from deeplab.models import BACKBONES, DeepLabModel, variables_by_path
 
 NAMES = ("sky", "road", "tree")
 

@@ -19,8 +19,8 @@ from deeplab.data.prepared.decode import decode_image
 from deeplab.errors import DeepLabError
 from deeplab.evaluation import evaluate
 from deeplab.interop.import_model import import_model
-from deeplab.models import ModelConfig, build_model
 from deeplab.model_dir import load_model, read_description
+from deeplab.models import ModelConfig, build_model
 
 CONFIG = ModelConfig(
     "mobilenet_v2", num_classes=151, depth_multiplier=0.25, decoder=False, atrous_rates=()

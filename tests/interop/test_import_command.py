@@ -17,8 +17,8 @@ from deeplab.data import DATASETS
 from deeplab.interop import import_model
 from deeplab.interop.findings import PARTS
 from deeplab.interop.import_model import READERS
-from deeplab.models import ModelConfig, build_model, variables_by_path
 from deeplab.model_dir import load_model, read_description
+from deeplab.models import ModelConfig, build_model, variables_by_path
 
 SMALL = ModelConfig("mobilenet_v2", num_classes=3, depth_multiplier=0.25, aspp_channels=8)
 

@@ -21,8 +21,8 @@ from deeplab.interop.litert import FOLDED_NOTE, load_litert, read_litert
 from deeplab.interop.litert_file import Tensor, read_litert_file
 from deeplab.interop.litert_graph import Graph
 from deeplab.interop.litert_match import match_backbone
-from deeplab.models import DeepLabModel, ModelConfig, build_model, intermediates, variables_by_path
 from deeplab.model_dir import ModelDescription, save_checkpoint, write_description
+from deeplab.models import DeepLabModel, ModelConfig, build_model, intermediates, variables_by_path
 
 FLOAT = "deeplabv3_257_mv_gpu"
 QUANTISED = "deeplabv3_mnv2_dm05_pascal_quant"

@@ -10,18 +10,19 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 from model_dirs import make_run_folder
+from PIL import Image
 from source_folders import make_channel_folder, make_folder, random_image
 from source_folders import save as save_image
 
 import deeplab
+from deeplab.data.colors import overlay
 from deeplab.errors import DeepLabError
 from deeplab.evaluation import label_function
-from deeplab.evaluation.colors import overlay
 from deeplab.evaluation.saved_model import open_saved_model
 from deeplab.export.saved_model import ServedModel, save
 from deeplab.interop.loading import Parts, load
+from deeplab.model_dir import load_model, read_description
 from deeplab.models import (
     BACKBONES,
     ModelConfig,
@@ -30,7 +31,6 @@ from deeplab.models import (
     variables_by_path,
     with_input_channels,
 )
-from deeplab.model_dir import load_model, read_description
 from deeplab.training.starting_point import initialize_from
 
 SMALL = {"backbone": "mobilenet_v2", "num_classes": 3, "depth_multiplier": 0.25}

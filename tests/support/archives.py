@@ -23,7 +23,7 @@ from source_folders import make_folder, random_image, save
 
 from deeplab.data import DATASETS
 from deeplab.data.builders.shapes import Shapes
-from deeplab.data.sources.classes import default_colors
+from deeplab.data.colors import default_colors
 
 SIZE = (16, 24)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
-from deeplab.models import ModelConfig, build_model, variables_by_path
 from deeplab.model_dir import ModelDescription, save_checkpoint, write_description
+from deeplab.models import ModelConfig, build_model, variables_by_path
 
 COLORS = ((0, 0, 0), (128, 0, 0), (0, 128, 0))
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from deeplab.data.sources.classes import default_colors
+from deeplab.data.colors import default_colors
 from deeplab.evaluation.panels import Entry, legend, sheet
 from deeplab.training.monitoring import first_batch
 

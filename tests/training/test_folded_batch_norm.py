@@ -12,13 +12,13 @@ from source_folders import make_folder, numbered
 from test_train import CONFIG, MODEL
 
 import deeplab
-from deeplab.models import BatchNorm, variables_by_path
 from deeplab.model_dir import (
     ModelDescription,
     read_description,
     save_checkpoint,
     write_description,
 )
+from deeplab.models import BatchNorm, variables_by_path
 from deeplab.training.batch_norm import folded_batch_norms, freeze, measure_statistics
 
 NUM_LAYERS = 61

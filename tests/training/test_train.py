@@ -14,8 +14,8 @@ from PIL import Image
 from source_folders import make_folder, numbered
 
 import deeplab
-from deeplab.models import variables_by_path
 from deeplab.model_dir import find_checkpoint, list_checkpoints, read_description
+from deeplab.models import variables_by_path
 from deeplab.training import loop
 
 MODEL = deeplab.ModelConfig(

@@ -17,8 +17,8 @@ from source_folders import make_folder, numbered
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import deeplab
-from deeplab.out_of_memory import explained
 from deeplab.model_dir import find_checkpoint, list_checkpoints
+from deeplab.out_of_memory import explained
 from deeplab.training import loop
 
 CONFIG = deeplab.TrainConfig(

@@ -9,10 +9,10 @@ import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
 from deeplab.data.builders.makers import FromSource
-from deeplab.data.sources.classes import ClassList
 from deeplab.data.files.problems import Problem
-from deeplab.data.sources.pairs import MissingFiles, Source, match_files
+from deeplab.data.sources.classes import ClassList
 from deeplab.data.sources.folder import existing_folder
+from deeplab.data.sources.pairs import MissingFiles, Source, match_files
 from deeplab.data.spec import DatasetSpec
 from deeplab.data.tables.ade20k import CLASS_NAMES, COLORS, SPLIT_SIZES, STORED_IDS
 

@@ -15,8 +15,8 @@ import tensorflow_datasets as tfds
 from deeplab.data.builders.folder import Folder
 from deeplab.data.builders.makers import FromSource
 from deeplab.data.sources.classes import ClassList
-from deeplab.data.sources.pairs import MissingFiles, Source
 from deeplab.data.sources.folder import existing_folder, scan_folder, scan_segnet
+from deeplab.data.sources.pairs import MissingFiles, Source
 from deeplab.data.spec import DatasetSpec
 from deeplab.data.tables.camvid import CLASS_NAMES, COLORS, SPLIT_SIZES, VOID
 from deeplab.errors import DeepLabError

@@ -15,17 +15,17 @@ import tensorflow_datasets as tfds
 
 from deeplab.data.builders.beam import beam_examples
 from deeplab.data.builders.makers import FromSource
-from deeplab.data.sources.classes import IGNORE_LABEL, default_colors
+from deeplab.data.colors import IGNORE_LABEL, default_colors
 from deeplab.data.files.images import read_image
+from deeplab.data.files.mask_files import read_mask
 from deeplab.data.files.masks import (
     IdRule,
     check_something_to_learn,
     encode_label,
 )
-from deeplab.data.files.mask_files import read_mask
-from deeplab.data.sources.pairs import TRAINING, Pair, Source, check_sizes, find_split
 from deeplab.data.sources.folder import LAYOUT, scan_folder
 from deeplab.data.sources.lists import scan_list
+from deeplab.data.sources.pairs import TRAINING, Pair, Source, check_sizes, find_split
 from deeplab.data.spec import DatasetSpec
 
 # Pairs that are being read or wait to be written, per thread.
@@ -134,7 +134,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
         self, pairs: Sequence[Pair], ids: dict[str, Any], split: str, *, is_last: bool
     ) -> Any:
         """The same as `_generate_examples`, as a transform of Apache Beam."""
-        rule = IdRule.of(self.source.classes)
+        rule = self.source.classes.id_rule
         encode = self._encoding(rule)
         return beam_examples(
             pairs, encode, rule, split, ids, where=self.source.path if is_last else None
@@ -154,7 +154,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
         Raises:
             DeepLabError: if a file cannot be used, or the masks teach nothing.
         """
-        rule = IdRule.of(self.source.classes)
+        rule = self.source.classes.id_rule
         encode = self._encoding(rule)
         found: set[int] = set()
         threads = os.cpu_count() or 1

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from deeplab.data.sources.pairs import MissingFiles, Source
 from deeplab.data.sources.folder import existing_folder
+from deeplab.data.sources.pairs import MissingFiles, Source
 from deeplab.data.spec import MakeBuilder
 
 

@@ -14,10 +14,10 @@ import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
 from deeplab.data.builders.makers import FromSource
-from deeplab.data.sources.classes import ClassList
 from deeplab.data.files.sbd import require_scipy
-from deeplab.data.sources.pairs import MissingFiles, Pair, Source, find_files
+from deeplab.data.sources.classes import ClassList
 from deeplab.data.sources.folder import existing_folder, read_names
+from deeplab.data.sources.pairs import MissingFiles, Pair, Source, find_files
 from deeplab.data.spec import DatasetSpec
 from deeplab.data.tables.voc_2012 import CLASS_NAMES, COLORS, SPLIT_SIZES
 from deeplab.errors import DeepLabError

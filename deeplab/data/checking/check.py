@@ -19,14 +19,15 @@ from deeplab.data.checking.duplicates import Duplicates
 from deeplab.data.checking.inspect import Facts, MaskRule, inspect, read_mask, read_picture
 from deeplab.data.checking.result import CheckResult, Example, SplitTally
 from deeplab.data.checking.samples import Sample, samples_of_records, samples_of_source
+from deeplab.data.colors import Color, default_colors
 from deeplab.data.config import DataConfig
 from deeplab.data.datasets import DATASETS
-from deeplab.data.prepared.dataset import PreparedDataset, find_source, load_dataset
-from deeplab.data.sources.classes import Color, default_colors, read_class_file
 from deeplab.data.files.masks import IdRule, check_something_to_learn
 from deeplab.data.files.problems import KINDS, FileError, Problem
-from deeplab.data.sources.pairs import Source, find_split
+from deeplab.data.prepared.dataset import PreparedDataset, find_source, load_dataset
+from deeplab.data.sources.classes import read_class_file
 from deeplab.data.sources.folder import scan_two_folders
+from deeplab.data.sources.pairs import Source, find_split
 from deeplab.errors import unknown_name
 from deeplab.progress import track
 
@@ -96,7 +97,7 @@ def _check_source(title: str, source: Source, uses: Uses, *, silent: bool) -> Ch
     return _check(
         title,
         samples_of_source(source),
-        MaskRule(IdRule.of(classes), classes.names, stored_ids=source.stored_ids),
+        MaskRule(classes.id_rule, classes.names, stored_ids=source.stored_ids),
         colors=classes.colors or default_colors(len(classes.names)),
         base=source.path if source.path.is_dir() else source.path.parent,
         uses=uses,

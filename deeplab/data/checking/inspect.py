@@ -14,8 +14,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from deeplab.data.checking.samples import Sample
-from deeplab.data.files.masks import IdRule, Labels, Mask
 from deeplab.data.files.mask_files import examine_mask
+from deeplab.data.files.masks import IdRule, Labels, Mask
 from deeplab.data.files.problems import FileError, Problem
 from deeplab.data.sources.pairs import check_sizes
 

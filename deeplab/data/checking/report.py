@@ -9,8 +9,7 @@ import numpy as np
 
 from deeplab.data.checking.result import CheckResult, Example
 from deeplab.data.checking.table import share_text, verdict
-from deeplab.data.colors import overlay
-from deeplab.data.sources.classes import IGNORE_COLOR
+from deeplab.data.colors import IGNORE_COLOR, overlay
 from deeplab.data.files.problems import KINDS, Problem
 from deeplab.page import css, jpeg, render_page
 

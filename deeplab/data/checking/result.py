@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplab.data.checking.inspect import Facts
-from deeplab.data.sources.classes import Color
+from deeplab.data.colors import Color
 from deeplab.data.files.problems import Problem
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from deeplab.data.prepared.dataset import PreparedDataset
 from deeplab.data.files.channels import RGB, decode_channels
 from deeplab.data.files.images import decode_upright
 from deeplab.data.files.problems import FileError, Problem
 from deeplab.data.files.regular_file import read_bytes
+from deeplab.data.prepared.dataset import PreparedDataset
 from deeplab.data.sources.pairs import Pair, Source
 
 

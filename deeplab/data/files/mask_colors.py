@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from deeplab.data.sources.classes import IGNORE_COLOR, Color, ignore_label_of
+from deeplab.data.colors import IGNORE_COLOR, Color, ignore_label_of
 
 Labels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 

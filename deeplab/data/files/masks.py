@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from deeplab.data.colors import IGNORE_LABEL, Color, ignore_label_of
 from deeplab.data.files.mask_colors import ClassColors, Labels, colors_used, listed_colors
-from deeplab.data.sources.classes import IGNORE_LABEL, ClassList, Color, ignore_label_of
 from deeplab.data.files.opening import (
     UNREADABLE,
     TooLarge,
@@ -226,11 +226,6 @@ class IdRule:
     num_classes: int
     ignore: int = IGNORE_LABEL
     colors: ClassColors | None = None
-
-    @classmethod
-    def of(cls, classes: ClassList) -> IdRule:
-        """The rule of a class list."""
-        return cls(len(classes.names), classes.ignore, ClassColors(classes.colors))
 
     @property
     def ignore_label(self) -> int:

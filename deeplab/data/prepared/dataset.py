@@ -14,13 +14,13 @@ import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
 from deeplab.data.builders.makers import FromSource
+from deeplab.data.colors import IGNORE_LABEL, Color
 from deeplab.data.datasets import DATASETS
+from deeplab.data.files.problems import Problem, refuse
 from deeplab.data.prepared.copies import naming_damaged_copies, only_copy, open_copy
-from deeplab.data.prepared.places import data_place, naming_unreachable, source_place
+from deeplab.data.prepared.paths import data_place, naming_unreachable, source_place
 from deeplab.data.prepared.prepare import prepare, quiet_tfds
 from deeplab.data.prepared.record_table import RecordTable
-from deeplab.data.sources.classes import IGNORE_LABEL, Color
-from deeplab.data.files.problems import Problem, refuse
 from deeplab.data.sources.pairs import MissingFiles, Source, find_split
 from deeplab.data.spec import DatasetSpec, RecordKeys
 from deeplab.errors import DeepLabError, unknown_name

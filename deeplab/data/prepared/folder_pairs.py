@@ -11,9 +11,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from deeplab.data.builders.folder import encoded_pair
-from deeplab.data.prepared.decode import decode_image, decode_label
-from deeplab.data.sources.classes import IGNORE_LABEL
+from deeplab.data.colors import IGNORE_LABEL
 from deeplab.data.files.masks import IdRule, check_something_to_measure, read_index_mask
+from deeplab.data.prepared.decode import decode_image, decode_label
 from deeplab.data.sources.pairs import Pair, pair_files
 
 _THREADS = 2

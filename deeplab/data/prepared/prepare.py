@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 
 from deeplab.data.builders.beam import beam_options, message_of
 from deeplab.data.builders.folder import Folder
-from deeplab.data.prepared.places import is_remote
+from deeplab.data.prepared.paths import is_remote
 from deeplab.data.spec import DatasetSpec
 from deeplab.errors import DeepLabError
 from deeplab.files import make_directory, missing_folders, remove_empty

@@ -6,15 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from deeplab.data.colors import IGNORE_LABEL, WIDE_IGNORE_LABEL, Color, ignore_label_of
+from deeplab.data.files.mask_colors import ClassColors
+from deeplab.data.files.masks import IdRule
 from deeplab.data.files.text import is_line, parse_json, read_text, shown
 from deeplab.errors import DeepLabError
-
-Color = tuple[int, int, int]
-
-# What the pipeline calls "ignored" while class ids fit below it, and what it must be beyond.
-IGNORE_LABEL = 255
-WIDE_IGNORE_LABEL = 65535
-IGNORE_COLOR = (224, 224, 192)  # as the void pixels of the PASCAL VOC masks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +35,10 @@ class ClassList:
         """The id of ignored pixels after preparation: 255, or 65535 if 255 can be a class."""
         return ignore_label_of(len(self.names))
 
-
-def ignore_label_of(num_classes: int) -> int:
-    """The id that prepared labels use for ignored pixels: 255, with over 255 classes 65535."""
-    return IGNORE_LABEL if num_classes <= IGNORE_LABEL else WIDE_IGNORE_LABEL
+    @property
+    def id_rule(self) -> IdRule:
+        """Which ids and colors the source's masks may hold."""
+        return IdRule(len(self.names), self.ignore, ClassColors(self.colors))
 
 
 def read_classes(folder: Path) -> ClassList:
@@ -87,24 +83,6 @@ def read_class_file(path: Path) -> ClassList:
         ignore=_ignore(content.get("ignore"), len(names), path),
         channels=_channels(content.get("channels"), path),
     )
-
-
-def default_colors(num_classes: int) -> tuple[Color, ...]:
-    """The colour map of PASCAL VOC: the bits of the id, dealt out to red, green and blue.
-
-    Source: VOCdevkit (VOClabelcolormap), http://host.robots.ox.ac.uk/pascal/VOC/
-    """
-    return tuple(_default_color(index) for index in range(num_classes))
-
-
-def _default_color(index: int) -> Color:
-    red = green = blue = 0
-    for bit in range(7, -1, -1):
-        red |= (index & 1) << bit
-        green |= (index >> 1 & 1) << bit
-        blue |= (index >> 2 & 1) << bit
-        index >>= 3
-    return red, green, blue
 
 
 def _names(values: Sequence[object], path: Path) -> tuple[str, ...]:

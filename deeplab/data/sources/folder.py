@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deeplab.data.sources.classes import ClassList, read_classes
 from deeplab.data.files.problems import Problem
+from deeplab.data.files.text import read_text
+from deeplab.data.sources.classes import ClassList, read_classes
 from deeplab.data.sources.pairs import (
     LABEL_SUFFIXES,
     SPLIT_NAMES,
@@ -21,7 +22,6 @@ from deeplab.data.sources.pairs import (
     split_names,
     split_order,
 )
-from deeplab.data.files.text import read_text
 from deeplab.errors import DeepLabError
 
 LAYOUT = (

@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from deeplab.data.sources.classes import read_classes
 from deeplab.data.files.problems import Problem
+from deeplab.data.files.text import is_utf8, parse_json, read_text, shown
+from deeplab.data.sources.classes import read_classes
 from deeplab.data.sources.pairs import (
     LABEL_SUFFIXES,
     Pair,
@@ -18,7 +19,6 @@ from deeplab.data.sources.pairs import (
     split_names,
     split_order,
 )
-from deeplab.data.files.text import is_utf8, parse_json, read_text, shown
 from deeplab.errors import DeepLabError
 
 _COLUMNS = ("image", "label", "split")

@@ -9,10 +9,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from deeplab.data.sources.classes import ClassList
 from deeplab.data.files.problems import FileError, Problem, refuse
 from deeplab.data.files.regular_file import state_of
 from deeplab.data.files.text import is_utf8
+from deeplab.data.sources.classes import ClassList
 from deeplab.errors import DeepLabError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deeplab.data.sources.classes import IGNORE_LABEL
+from deeplab.data.colors import IGNORE_LABEL
 
 MAP_SIZE = 256
 

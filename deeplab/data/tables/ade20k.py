@@ -6,7 +6,7 @@ of its objectInfo150.txt.
 
 from __future__ import annotations
 
-from deeplab.data.sources.classes import Color, default_colors
+from deeplab.data.colors import Color, default_colors
 from deeplab.data.tables import names
 
 CLASS_NAMES = names("""

@@ -5,7 +5,7 @@ Source: V. Badrinarayanan, A. Kendall, R. Cipolla, SegNet, arXiv 1511.00561, and
 
 from __future__ import annotations
 
-from deeplab.data.sources.classes import Color
+from deeplab.data.colors import Color
 
 CLASS_NAMES = (
     "sky",

@@ -6,7 +6,7 @@ and its class definitions (https://www.cityscapes-dataset.com/dataset-overview/)
 
 from __future__ import annotations
 
-from deeplab.data.sources.classes import Color
+from deeplab.data.colors import Color
 from deeplab.data.tables import label_map
 
 # Class, id in the masks ("labelId"), colour; the position is the class id ("trainId").

@@ -7,7 +7,7 @@ first 91 categories were never annotated.
 
 from __future__ import annotations
 
-from deeplab.data.sources.classes import Color, default_colors
+from deeplab.data.colors import Color, default_colors
 from deeplab.data.tables import names
 
 _THINGS = names("""

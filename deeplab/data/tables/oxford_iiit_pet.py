@@ -5,7 +5,7 @@ Source: O. M. Parkhi et al., Cats and Dogs, CVPR 2012; README of its annotations
 
 from __future__ import annotations
 
-from deeplab.data.sources.classes import Color, default_colors
+from deeplab.data.colors import Color, default_colors
 from deeplab.data.tables import label_map
 
 _PET, _BACKGROUND = 1, 2  # and 3, the border

@@ -6,7 +6,7 @@ Kit, section 3.3. The colours are its colour map.
 
 from __future__ import annotations
 
-from deeplab.data.sources.classes import Color, default_colors
+from deeplab.data.colors import Color, default_colors
 from deeplab.data.tables import names
 
 CLASS_NAMES = names("""

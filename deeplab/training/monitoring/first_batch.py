@@ -12,7 +12,7 @@ from PIL import Image
 
 from deeplab import files
 from deeplab.data import PreparedDataset
-from deeplab.evaluation.colors import overlay
+from deeplab.data.colors import overlay
 from deeplab.evaluation.examples import Scored, thumbnail
 from deeplab.evaluation.panels import legend, sheet
 from deeplab.progress import Progress, warn

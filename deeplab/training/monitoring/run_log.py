@@ -12,8 +12,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from deeplab.data import PreparedDataset
+from deeplab.data.colors import error_image, overlay
 from deeplab.errors import DeepLabError
-from deeplab.evaluation.colors import error_image, overlay
 from deeplab.evaluation.examples import Scored
 from deeplab.evaluation.panels import legend, sheet
 from deeplab.training.monitoring.history import History

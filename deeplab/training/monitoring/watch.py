@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from deeplab.errors import DeepLabError
-from deeplab.progress import Progress, warn
 from deeplab.model_dir import CHECKPOINT_FOLDER, list_checkpoints
+from deeplab.progress import Progress, warn
 from deeplab.training.monitoring.input_wait import InputWait
 from deeplab.training.monitoring.run_log import RunLog
 from deeplab.training.run import Run

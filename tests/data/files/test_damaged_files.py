@@ -17,11 +17,11 @@ from source_folders import random_image, random_mask, save
 from deeplab.data import DataConfig, load_dataset
 from deeplab.data.builders.folder import encoded_pair
 from deeplab.data.checking import check_named
-from deeplab.data.prepared.decode import decode_image, decode_label
 from deeplab.data.files.channels import decode_channels
 from deeplab.data.files.images import read_image
 from deeplab.data.files.masks import IdRule, read_index_mask
 from deeplab.data.files.png_file import DamagedPng, check_png
+from deeplab.data.prepared.decode import decode_image, decode_label
 from deeplab.data.sources.pairs import Pair
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.image_files import read_rgb

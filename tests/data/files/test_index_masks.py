@@ -12,10 +12,9 @@ import pytest
 from PIL import Image
 from source_folders import random_image, random_mask, save
 
-from deeplab.data.prepared.decode import decode_image, decode_label
-from deeplab.data.files.mask_colors import ClassColors
-from deeplab.data.sources.classes import default_colors, read_class_file, read_classes
+from deeplab.data.colors import default_colors
 from deeplab.data.files.images import read_image
+from deeplab.data.files.mask_colors import ClassColors
 from deeplab.data.files.masks import (
     IdRule,
     check_something_to_learn,
@@ -24,6 +23,8 @@ from deeplab.data.files.masks import (
     encode_label,
     read_index_mask,
 )
+from deeplab.data.prepared.decode import decode_image, decode_label
+from deeplab.data.sources.classes import read_class_file, read_classes
 from deeplab.errors import DeepLabError
 
 

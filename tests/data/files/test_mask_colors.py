@@ -17,8 +17,8 @@ from broken_folders import (
 from source_folders import random_mask, save
 
 from deeplab.data import load_dataset
+from deeplab.data.colors import default_colors
 from deeplab.data.prepared.decode import decode_label
-from deeplab.data.sources.classes import default_colors
 from deeplab.errors import DeepLabError
 
 

@@ -25,8 +25,8 @@ from deeplab.data import (
     training_batches,
 )
 from deeplab.data.pipeline import available_memory
-from deeplab.data.pipeline.order import training_order
 from deeplab.data.pipeline.cache import DecodedSamples, StoredSamples, _Pixels
+from deeplab.data.pipeline.order import training_order
 from deeplab.data.prepared.decode import decode_image, decode_image_part, image_size
 from deeplab.errors import DeepLabError
 

@@ -16,8 +16,8 @@ from source_folders import load, make_folder, numbered, random_image, random_mas
 
 from deeplab.data import PreparedDataset, load_dataset
 from deeplab.data.builders.folder import encoded_pair
-from deeplab.data.prepared.decode import decode_image, decode_label
 from deeplab.data.files.masks import IdRule
+from deeplab.data.prepared.decode import decode_image, decode_label
 from deeplab.data.sources.pairs import Pair, split_by_hash
 from deeplab.errors import DeepLabError
 
