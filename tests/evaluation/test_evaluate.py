@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_dirs import make_run_folder
+from model_dirs import make_model_dir
 from PIL import Image
 from source_folders import make_folder
 
@@ -139,7 +139,7 @@ def test_thumbnails_invent_no_class():
 def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder without training, as an import leaves it."""
     folder = tmp_path_factory.mktemp("evaluate") / "imported"
-    make_run_folder(folder)
+    make_model_dir(folder)
     return folder
 
 
@@ -154,7 +154,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data_dir": str(base / "prepared"),
         "source_dir": str(source),
     }
-    make_run_folder(base / "run", training=training)
+    make_model_dir(base / "run", training=training)
     return base / "run"
 
 

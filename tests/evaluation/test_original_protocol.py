@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from golden import golden_model, input_images, load_golden, weight_rule
-from model_dirs import make_run_folder
+from model_dirs import make_model_dir
 from PIL import Image
 from source_folders import make_folder
 
@@ -70,7 +70,7 @@ def test_several_copies_give_the_softmax_of_their_mean() -> None:
 
 
 def test_evaluate_by_the_original_protocol(tmp_path: Path) -> None:
-    make_run_folder(tmp_path / "model")
+    make_model_dir(tmp_path / "model")
     sizes = {"a": (33, 49), "b": (40, 40)}
     source = make_folder(tmp_path / "source", sizes, ids=(0, 1, 2))
     settings = {

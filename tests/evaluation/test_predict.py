@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_dirs import COLORS, make_run_folder
+from model_dirs import COLORS, make_model_dir
 from PIL import Image
 from source_folders import random_image, save
 
@@ -83,7 +83,7 @@ def test_files_that_are_written(colour_export: Path, tmp_path: Path):
 
 
 def test_a_model_folder_predicts_what_the_model_does(tmp_path: Path):
-    model = make_run_folder(tmp_path / "run")
+    model = make_model_dir(tmp_path / "run")
     photo = random_image(40, 33)
     file = save(tmp_path / "photo.png", photo)
     deeplab.predict(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_dirs import make_run_folder
+from model_dirs import make_model_dir
 from PIL import Image
 from source_folders import make_channel_folder, make_folder, random_image
 from source_folders import save as save_image
@@ -163,7 +163,7 @@ CONFIG = deeplab.TrainConfig(
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
     """Two steps from the weights of a model of three channels."""
     root = tmp_path_factory.mktemp("run")
-    rgb = make_run_folder(root / "rgb")
+    rgb = make_model_dir(root / "rgb")
     pixels = make_channel_folder(root / "source", SIZES, request.param)
     folders = {"source_dir": str(root / "source"), "data_dir": str(root / "data")}
     deeplab.train(CONFIG, model_dir=root / "run", init_from=str(root / "rgb"), **folders)
@@ -252,7 +252,7 @@ def test_prediction_and_export_of_more_channels(
 
 
 def test_arrays_are_no_images_for_a_model_of_three_channels(tmp_path: Path) -> None:
-    make_run_folder(tmp_path / "model")
+    make_model_dir(tmp_path / "model")
     np.save(tmp_path / "x.npy", np.zeros((5, 6, 4), np.uint8))
     with pytest.raises(DeepLabError, match=r"no images in .*\.webp$"):
         deeplab.predict(

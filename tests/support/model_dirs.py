@@ -13,7 +13,7 @@ from deeplab.models import ModelConfig, build_model, variables_by_path
 COLORS = ((0, 0, 0), (128, 0, 0), (0, 128, 0))
 
 
-def make_run_folder(
+def make_model_dir(
     folder: Path,
     *,
     class_names: tuple[str, ...] = ("background", "cat", "dog"),

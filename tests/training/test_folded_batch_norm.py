@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from source_folders import make_folder, numbered
-from test_train import CONFIG, MODEL
+from tiny_training import CONFIG, MODEL
 
 import deeplab
 from deeplab.model_dir import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_dirs import make_run_folder
+from model_dirs import make_model_dir
 
 import deeplab
 from deeplab.models import ModelConfig, build_model, variables_by_path
@@ -21,7 +21,7 @@ SMALL = {"depth_multiplier": 0.25}
 def other(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object]:
     """A model folder and its model, which no test changes."""
     folder = tmp_path_factory.mktemp("other") / "source"
-    return folder, make_run_folder(folder)
+    return folder, make_model_dir(folder)
 
 
 def loaded_parts(model: object, source: object) -> dict[str, bool]:

@@ -12,31 +12,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from source_folders import make_folder, numbered
+from tiny_training import CONFIG, MODEL
 
 import deeplab
 from deeplab.model_dir import find_checkpoint, list_checkpoints, read_description
 from deeplab.models import variables_by_path
 from deeplab.training import loop
-
-MODEL = deeplab.ModelConfig(
-    "mobilenet_v2",
-    depth_multiplier=0.35,
-    atrous_rates=(2,),
-    aspp_channels=16,
-    decoder_channels=16,
-    dropout_rate=0.2,
-    backbone_batch_norm_momentum=0.9,
-    head_batch_norm_momentum=0.9,
-)
-CONFIG = deeplab.TrainConfig(
-    model=MODEL,
-    data=deeplab.DataConfig(dataset="folder", crop_size=33),
-    optimizer=deeplab.OptimizerConfig("sgd", 0.01),
-    train_steps=4,
-    global_batch_size=4,
-    checkpoint_steps=2,
-    log_steps=1,
-)
 
 
 @pytest.fixture(scope="module")

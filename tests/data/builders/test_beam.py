@@ -13,7 +13,6 @@ from source_folders import make_folder, random_mask, save
 
 from deeplab.cli import main as cli
 from deeplab.data import PreparedDataset, load_dataset
-from deeplab.data.prepared import preparation
 from deeplab.errors import DeepLabError
 
 DIRECT = ("--runner=DirectRunner", "--direct_num_workers=1")
@@ -141,13 +140,13 @@ def test_the_command_without_beam(
 def test_very_many_images_are_not_for_a_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparation, "MAX_PAIRS_WITHOUT_BEAM", 2)
+    monkeypatch.setattr(prepare, "MAX_PAIRS_WITHOUT_BEAM", 2)
     sizes = {"train/a": SIZE, "train/b": SIZE, "val/c": SIZE}
     source = make_folder(tmp_path / "source", sizes)
     with pytest.raises(DeepLabError, match=r"has 3 images, and more than 2 are prepared by Apache"):
         load("folder", tmp_path / "data", source, flags=None)
     assert not (tmp_path / "data").exists()
-    monkeypatch.setattr(preparation, "MAX_PAIRS_WITHOUT_BEAM", 3)
+    monkeypatch.setattr(prepare, "MAX_PAIRS_WITHOUT_BEAM", 3)
     assert load("folder", tmp_path / "data", source, flags=None).splits["train"] == 2
 
 
