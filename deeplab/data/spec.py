@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import tensorflow_datasets as tfds
 
 from deeplab.data.colors import IGNORE_LABEL, Color
+from deeplab.data.sources.folder import existing_folder
+from deeplab.data.sources.pairs import MissingFiles, Source
 
-if TYPE_CHECKING:
-    import tensorflow_datasets as tfds
-
-MakeBuilder = Callable[[str, str | None], "tfds.core.DatasetBuilder"]
+MakeBuilder = Callable[[str, str | None], tfds.core.DatasetBuilder]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,3 +81,57 @@ class DatasetSpec:
     copies: str = ""
     split_hints: Mapping[str, str] = dataclasses.field(default_factory=dict)
     further: Mapping[str, DatasetSpec] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class FromSource:
+    """Makes the builder of a source folder.
+
+    Attributes:
+        builder: (source, data_dir) -> the builder.
+        scan: reads what the folder holds.
+    """
+
+    builder: Callable[[Source, str], tfds.core.DatasetBuilder]
+    scan: Callable[[Path], Source]
+
+    def __call__(self, data_dir: str, source_dir: str | None) -> tfds.core.DatasetBuilder:
+        """The builder of what the folder holds."""
+        if source_dir is None:
+            raise ValueError("the specification must say that it needs a source folder")
+        return self.builder(self.scan(Path(source_dir)), data_dir)
+
+
+def of_tfds(name: str, archives: Sequence[str]) -> MakeBuilder:
+    """One of TFDS's own builders.
+
+    Args:
+        name: its name, with the configuration.
+        archives: the files that it takes from source_dir, if there is one.
+    """
+
+    def make(data_dir: str, source_dir: str | None) -> tfds.core.DatasetBuilder:
+        builder = tfds.builder(name, data_dir=data_dir)
+        if source_dir is not None and not builder.is_prepared():
+            folder = existing_folder(Path(source_dir))
+            missing = [archive for archive in archives if not (folder / archive).is_file()]
+            if missing:
+                raise MissingFiles(f"{folder} has no {' and no '.join(missing)}")
+        return builder
+
+    return make
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names of a list that commas separate, on any number of lines."""
+    return tuple(" ".join(name.split()) for name in text.split(","))
+
+
+def label_map(ids: dict[int, int], other: int = IGNORE_LABEL) -> tuple[int, ...]:
+    """What each of the stored ids 0..255 becomes.
+
+    Args:
+        ids: stored id -> class id.
+        other: what the ids that are not listed become.
+    """
+    return tuple(ids.get(stored, other) for stored in range(256))

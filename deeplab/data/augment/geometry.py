@@ -1,4 +1,4 @@
-"""Affine transforms of an image and its label, the same of both.
+"""Affine transforms of an image and its label, the same of both, and random rotation.
 
 Coordinates are those of pixel centres: x to the right, y downwards, (0, 0) the centre of the first
 pixel. A transform is given by where an output pixel comes from.
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from deeplab.data.augment import draw
 
 # Image float32 [h, w, C] of 0..255, label int32 [h, w], seed [2] -> image and label.
 Distort = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -95,3 +97,35 @@ def rotate_pair(
     angle = tf.cast(degrees, tf.float32) * (3.141592653589793 / 180)
     cosine, sine = tf.cos(angle), tf.sin(angle)
     return affine_pair(image, label, fill=fill, linear=((cosine, -sine), (sine, cosine)))
+
+
+def random_rotation(
+    image: tf.Tensor,
+    label: tf.Tensor,
+    seed: tf.Tensor,
+    *,
+    max_degrees: float,
+    probability: float,
+    fill: Fill,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Turns image and label about their centre, by the same angle.
+
+    Args:
+        image: float32 [H, W, C].
+        label: int32 [H, W].
+        seed: [2].
+        max_degrees: the angle is uniform in -max_degrees..max_degrees.
+        probability: 0..1, that anything is turned.
+        fill: what comes from outside of the image.
+
+    Returns:
+        Both in the same shape.
+    """
+    happens, angle = draw.split(seed, 2)
+    return tf.cond(
+        draw.uniform(happens, 0.0, 1.0) < probability,
+        lambda: rotate_pair(
+            image, label, draw.uniform(angle, -max_degrees, max_degrees), fill=fill
+        ),
+        lambda: (image, label),
+    )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from deeplab.data.augment import draw
-from deeplab.data.augment.geometry import Distort, Fill
+from deeplab.data.augment.geometry import Distort, Fill, random_rotation
 from deeplab.data.augment.mix import (
     Batch,
     MaskFunction,
@@ -23,7 +23,6 @@ from deeplab.data.augment.mix import (
 )
 from deeplab.data.augment.photometric import photometric
 from deeplab.data.augment.rand_augment import OPERATIONS, rand_augment
-from deeplab.data.augment.rotation import random_rotation
 from deeplab.errors import DeepLabError, unknown_name
 
 if TYPE_CHECKING:

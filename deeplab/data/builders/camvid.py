@@ -3,6 +3,8 @@
 G. J. Brostow, J. Fauqueur, R. Cipolla: Semantic object classes in video: A high-definition ground
 truth database. Pattern Recognition Letters 30(2), 2009. The 367/101/233 split at 480x360 and the
 merging of 32 classes into 11 are those of SegNet (Badrinarayanan et al., arXiv 1511.00561).
+
+Source of the classes, and of what is void: the same paper and its masks.
 """
 
 from __future__ import annotations
@@ -13,13 +15,42 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
-from deeplab.data.builders.makers import FromSource
+from deeplab.data.colors import Color
 from deeplab.data.sources.classes import ClassList
 from deeplab.data.sources.folder import existing_folder, scan_folder, scan_segnet
 from deeplab.data.sources.pairs import MissingFiles, Source
-from deeplab.data.spec import DatasetSpec
-from deeplab.data.tables.camvid import CLASS_NAMES, COLORS, SPLIT_SIZES, VOID
+from deeplab.data.spec import DatasetSpec, FromSource
 from deeplab.errors import DeepLabError
+
+CLASS_NAMES = (
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "signsymbol",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+)
+COLORS: tuple[Color, ...] = (
+    (128, 128, 128),
+    (128, 0, 0),
+    (192, 192, 128),
+    (128, 64, 128),
+    (60, 40, 222),
+    (128, 128, 0),
+    (192, 128, 128),
+    (64, 64, 128),
+    (64, 0, 128),
+    (64, 64, 0),
+    (0, 128, 192),
+)
+VOID = 11
+
+SPLIT_SIZES = {"train": 367, "val": 101, "test": 233}
 
 
 class Camvid(Folder):

@@ -14,7 +14,6 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.beam import beam_examples
-from deeplab.data.builders.makers import FromSource
 from deeplab.data.colors import IGNORE_LABEL, default_colors
 from deeplab.data.files.images import read_image
 from deeplab.data.files.mask_files import read_mask
@@ -26,7 +25,7 @@ from deeplab.data.files.masks import (
 from deeplab.data.sources.folder import LAYOUT, scan_folder
 from deeplab.data.sources.lists import scan_list
 from deeplab.data.sources.pairs import TRAINING, Pair, Source, check_sizes, find_split
-from deeplab.data.spec import DatasetSpec
+from deeplab.data.spec import DatasetSpec, FromSource
 
 # Pairs that are being read or wait to be written, per thread.
 _AHEAD = 16

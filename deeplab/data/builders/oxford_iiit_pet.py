@@ -1,10 +1,20 @@
-"""The data set `oxford_iiit_pet`: TFDS's own builder; pet and background, the border ignored."""
+"""The data set `oxford_iiit_pet`: TFDS's own builder; pet and background, the border ignored.
+
+Source: O. M. Parkhi et al., Cats and Dogs, CVPR 2012; README of its annotations ("trimaps").
+"""
 
 from __future__ import annotations
 
-from deeplab.data.builders.makers import of_tfds
-from deeplab.data.spec import DatasetSpec, RecordKeys
-from deeplab.data.tables.oxford_iiit_pet import CLASS_NAMES, COLORS, LABEL_MAP, SPLIT_SIZES
+from deeplab.data.colors import Color, default_colors
+from deeplab.data.spec import DatasetSpec, RecordKeys, label_map, of_tfds
+
+_PET, _BACKGROUND = 1, 2  # and 3, the border
+
+CLASS_NAMES = ("background", "pet")
+COLORS: tuple[Color, ...] = default_colors(len(CLASS_NAMES))
+LABEL_MAP = label_map({_BACKGROUND: 0, _PET: 1})
+
+SPLIT_SIZES = {"train": 3680, "test": 3669}
 
 SPEC = DatasetSpec(
     name="oxford_iiit_pet",

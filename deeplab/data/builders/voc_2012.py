@@ -2,6 +2,9 @@
 
 trainaug is the training set of the DeepLab papers (v3+, section 4): the images of VOC's train and
 of SBD's train and val, less those of VOC's val; VOC's own masks where VOC has one, 10,582 in all.
+
+20 classes and the background; stored ids are class ids. Source: M. Everingham et al., The PASCAL Visual Object Classes Challenge 2012 (VOC2012) Development
+Kit, section 3.3. The colours are its colour map.
 """
 
 from __future__ import annotations
@@ -13,14 +16,22 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
-from deeplab.data.builders.makers import FromSource
+from deeplab.data.colors import Color, default_colors
 from deeplab.data.files.sbd import require_scipy
 from deeplab.data.sources.classes import ClassList
 from deeplab.data.sources.folder import existing_folder, read_names
 from deeplab.data.sources.pairs import MissingFiles, Pair, Source, find_files
-from deeplab.data.spec import DatasetSpec
-from deeplab.data.tables.voc_2012 import CLASS_NAMES, COLORS, SPLIT_SIZES
+from deeplab.data.spec import DatasetSpec, FromSource, names
 from deeplab.errors import DeepLabError
+
+CLASS_NAMES = names("""
+    background, aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, diningtable,
+    dog, horse, motorbike, person, pottedplant, sheep, sofa, train, tvmonitor
+""")
+COLORS: tuple[Color, ...] = default_colors(len(CLASS_NAMES))
+
+# Images per split. trainaug: Hariharan et al., Semantic contours from inverse detectors, ICCV 2011.
+SPLIT_SIZES = {"train": 1464, "trainaug": 10582, "trainval": 2913, "val": 1449}
 
 _LISTS = ("train", "val", "trainval")
 _MERGED = "SegmentationClassAug"

@@ -13,7 +13,6 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
-from deeplab.data.builders.makers import FromSource
 from deeplab.data.colors import IGNORE_LABEL, Color
 from deeplab.data.datasets import DATASETS
 from deeplab.data.files.problems import Problem, refuse
@@ -22,7 +21,7 @@ from deeplab.data.prepared.paths import data_place, naming_unreachable, source_p
 from deeplab.data.prepared.prepare import prepare, quiet_tfds
 from deeplab.data.prepared.record_table import RecordTable
 from deeplab.data.sources.pairs import MissingFiles, Source, find_split
-from deeplab.data.spec import DatasetSpec, RecordKeys
+from deeplab.data.spec import DatasetSpec, FromSource, RecordKeys
 from deeplab.errors import DeepLabError, unknown_name
 
 

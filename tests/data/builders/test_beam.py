@@ -13,6 +13,7 @@ from source_folders import make_folder, random_mask, save
 
 from deeplab.cli import main as cli
 from deeplab.data import PreparedDataset, load_dataset
+from deeplab.data.prepared import prepare
 from deeplab.errors import DeepLabError
 
 DIRECT = ("--runner=DirectRunner", "--direct_num_workers=1")
