@@ -4,8 +4,8 @@ The coarsely annotated images are the split train_extra, which another configura
 holds: `DataConfig.train_split = 'train_extra'` trains on them and still evaluates on the fine masks
 of `validation`. (The masks of `test` hold none of the classes: the benchmark's server keeps them.)
 
-The 19 classes are those that are evaluated, of the 34 ids that the masks store. Source: M. Cordts et
-al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016, and its class
+The 19 classes are those that are evaluated, of the 34 ids that the masks store. Source: M. Cordts
+et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016, and its class
 definitions (https://www.cityscapes-dataset.com/dataset-overview/).
 """
 
