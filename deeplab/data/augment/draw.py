@@ -12,7 +12,7 @@ def uniform(seed: tf.Tensor, low: float, high: float) -> tf.Tensor:
     return tf.random.stateless_uniform([], seed, low, high, alg=ALGORITHM)
 
 
-def integer(seed: tf.Tensor, count: int) -> tf.Tensor:
+def integer(seed: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
     """An int32 scalar of 0..count-1, equally probable; `seed` is [2]."""
     return tf.random.stateless_uniform([], seed, 0, count, dtype=tf.int32, alg=ALGORITHM)
 

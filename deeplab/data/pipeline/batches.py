@@ -15,7 +15,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from deeplab import checks
-from deeplab.data.augment import distortion, mixing
+from deeplab.data.augment import distortion, draw, mixing
 from deeplab.data.config import DataConfig
 from deeplab.data.pipeline.cache import open_samples
 from deeplab.data.pipeline.order import order_of_own_records, training_order
@@ -117,7 +117,7 @@ def training_batches(
         image, label = augment_pair(
             image,
             label,
-            tf.random.experimental.stateless_fold_in(augmentation_seed, position),
+            draw.fold_in(augmentation_seed, position),
             crop_size=config.crop_height_width,
             scale_range=(config.min_scale, config.max_scale),
             scale_step=config.scale_step,
@@ -229,4 +229,4 @@ def _finished(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _folded(seed: int, use: int) -> tf.Tensor:
-    return tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), use)
+    return draw.fold_in(tf.constant([seed, 0], tf.int64), use)

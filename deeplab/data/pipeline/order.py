@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from deeplab.data.augment import draw
+
 
 def training_order(
     num_images: int,
@@ -34,9 +36,9 @@ def training_order(
     start = start_step * step_size
 
     def epoch_order(epoch: tf.Tensor) -> tf.data.Dataset:
-        epoch_seed = tf.random.experimental.stateless_fold_in(seed, epoch)
+        epoch_seed = draw.fold_in(seed, epoch)
         order = tf.random.experimental.stateless_shuffle(
-            tf.range(num_images, dtype=tf.int64), epoch_seed, alg="philox"
+            tf.range(num_images, dtype=tf.int64), epoch_seed, alg=draw.ALGORITHM
         )
         return tf.data.Dataset.from_tensor_slices(order)
 
@@ -70,7 +72,7 @@ def order_of_own_records(
     Returns:
         As `training_order`: the positions are the same, the records are the worker's.
     """
-    own_seed = tf.random.experimental.stateless_fold_in(seed, worker_index)
+    own_seed = draw.fold_in(seed, worker_index)
     own = training_order(num_images, own_seed, start_step=start_step, share=share)
 
     def globally(position: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

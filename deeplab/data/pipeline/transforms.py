@@ -14,6 +14,7 @@ import functools
 
 import tensorflow as tf
 
+from deeplab.data.augment import draw
 from deeplab.data.augment.geometry import Distort
 from deeplab.data.pipeline.resampling import (
     ReadPart,
@@ -23,9 +24,6 @@ from deeplab.data.pipeline.resampling import (
 )
 
 _DISTORTION = 3  # scale, position and flip have the first three seeds
-
-# Named, because the default may differ between devices.
-_ALGORITHM = "philox"
 
 
 def random_scale(
@@ -46,11 +44,11 @@ def random_scale(
     if min_scale == max_scale:
         return tf.constant(min_scale, tf.float32)
     if scale_step == 0:
-        return _uniform(seed, min_scale, max_scale)
+        return draw.uniform(seed, min_scale, max_scale)
     # Like the original: as many factors as steps fit, spread over the interval.
     count = int((max_scale - min_scale) / scale_step + 1)
     factors = tf.linspace(tf.constant(min_scale, tf.float32), max_scale, count)
-    return tf.gather(factors, _integer(seed, count))
+    return tf.gather(factors, draw.integer(seed, count))
 
 
 def pad_pair(
@@ -123,9 +121,9 @@ def random_window(
     scale = random_scale(*scale_range, scale_step, seed[0])
     size = tf.maximum(tf.cast(tf.cast(source, tf.float32) * scale, tf.int32), 1)
     extent = tf.minimum(tf.constant(crop_size), size)
-    seeds = tf.random.experimental.stateless_split(seed[1], 2)
+    seeds = draw.split(seed[1], 2)
     free = size - extent
-    begin = tf.stack([_integer(seeds[axis], free[axis] + 1) for axis in (0, 1)])
+    begin = tf.stack([draw.integer(seeds[axis], free[axis] + 1) for axis in (0, 1)])
     return Window(source, size, begin, extent)
 
 
@@ -161,7 +159,7 @@ def augment_pair(
     Returns:
         float32 [crop height, crop width, C] of 0..255 and int32 [crop height, crop width].
     """
-    seeds = tf.random.experimental.stateless_split(seed, 3)
+    seeds = draw.split(seed, 3)
     window = random_window(
         tf.shape(label),
         seeds[:2],
@@ -170,11 +168,11 @@ def augment_pair(
         scale_step=scale_step,
     )
     read = image if callable(image) else functools.partial(_part, image)
-    flipped = _uniform(seeds[2], 0.0, 1.0) < flip_probability
+    flipped = draw.uniform(seeds[2], 0.0, 1.0) < flip_probability
     image = image_window(read, window, crop_size=crop_size, flipped=flipped)
     label = label_window(label, window, flipped=flipped)
     if distort is not None:
-        distortion_seed = tf.random.experimental.stateless_fold_in(seed, _DISTORTION)
+        distortion_seed = draw.fold_in(seed, _DISTORTION)
         image, label = distort(image, tf.cast(label, tf.int32), distortion_seed)
     # A flipped image is padded at the left: the same as padding before flipping, with less work.
     image, label = pad_pair(
@@ -186,12 +184,3 @@ def augment_pair(
 
 def _part(image: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
     return image[begin[0] : end[0], begin[1] : end[1]]
-
-
-def _uniform(seed: tf.Tensor, low: float, high: float) -> tf.Tensor:
-    return tf.random.stateless_uniform([], seed, low, high, alg=_ALGORITHM)
-
-
-def _integer(seed: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
-    """An integer of 0..count-1, equally probable."""
-    return tf.random.stateless_uniform([], seed, 0, count, dtype=tf.int32, alg=_ALGORITHM)
