@@ -48,8 +48,11 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Replaces the content of `path` by UTF-8 text, atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    """Replaces the content of `path` by UTF-8 text, atomically.
+
+    The bytes of a file name that is not UTF-8 become escapes, as JSON and Python read them.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def make_directory(path: str | os.PathLike[str]) -> Path:
@@ -69,19 +72,24 @@ def make_directory(path: str | os.PathLike[str]) -> Path:
 
 
 def check_writable(folder: str | os.PathLike[str]) -> None:
-    """Makes a file in a folder and removes it.
+    """Makes sure that a folder exists or can be made, and leaves nothing behind.
 
-    Permissions say nothing about read-only and full disks, or to root.
+    A file is made in it and removed: permissions say nothing about read-only and full disks, or to
+    root.
 
     Raises:
-        DeepLabError: if that fails.
+        DeepLabError: if it cannot be made or written to.
     """
+    missing = missing_folders(folder)
     try:
+        make_directory(folder)
         with tempfile.NamedTemporaryFile(prefix=".writable.", dir=folder) as file:
             file.write(b"?")
             file.flush()
     except OSError as error:
         raise DeepLabError(f"cannot write to the folder {folder}: {error.strerror}") from error
+    finally:
+        remove_empty(missing)
 
 
 @contextlib.contextmanager
