@@ -16,6 +16,8 @@ from pathlib import Path
 from deeplab.errors import DeepLabError
 
 _PARTIAL = ".partial."
+# Without the name of the target, which may be as long as the file system allows.
+_TEMPORARY = f".deeplab{_PARTIAL}"
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -26,9 +28,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """
     target = Path(path)
     try:
-        descriptor, temporary = tempfile.mkstemp(
-            prefix=f".{target.name}{_PARTIAL}", dir=target.parent
-        )
+        descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
     except OSError as error:
         raise DeepLabError(f"cannot write {target}: {error.strerror}") from error
     try:
@@ -106,7 +106,7 @@ def new_directory(target: str | os.PathLike[str]) -> Iterator[Path]:
     made = _missing_parents(final.parent)
     try:
         make_directory(final.parent)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=final.parent))
         os.chmod(temporary, 0o777 & ~_umask())
     except OSError as error:
         remove_empty(made)
@@ -125,7 +125,7 @@ def _replace_directory(temporary: Path, final: Path) -> None:
         os.rename(temporary, final)
         return
     # A full folder cannot be renamed over another: the old one steps aside first.
-    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.old.", dir=final.parent))
+    aside = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=final.parent))
     os.rename(final, aside / "old")
     try:
         os.rename(temporary, final)
