@@ -21,6 +21,7 @@ _PUBLIC = {
     "build_model": "deeplab.models",
     "deeplab_v3_plus": "deeplab.models",
     "intermediates": "deeplab.models",
+    "AugmentConfig": "deeplab.data",
     "DATASETS": "deeplab.data",
     "DataConfig": "deeplab.data",
     "DeepLabError": "deeplab.errors",
@@ -39,6 +40,7 @@ _PUBLIC = {
 __all__ = [
     "BACKBONES",
     "DATASETS",
+    "AugmentConfig",
     "DataConfig",
     "DeepLabError",
     "LossConfig",
@@ -58,7 +60,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from deeplab.data import DATASETS, DataConfig
+    from deeplab.data import DATASETS, AugmentConfig, DataConfig
     from deeplab.errors import DeepLabError
     from deeplab.evaluation import evaluate, predict
     from deeplab.export.export import export

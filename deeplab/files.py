@@ -16,6 +16,8 @@ from pathlib import Path
 from deeplab.errors import DeepLabError
 
 _PARTIAL = ".partial."
+# Without the name of the target, which may be as long as the file system allows.
+_TEMPORARY = f".deeplab{_PARTIAL}"
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -26,9 +28,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """
     target = Path(path)
     try:
-        descriptor, temporary = tempfile.mkstemp(
-            prefix=f".{target.name}{_PARTIAL}", dir=target.parent
-        )
+        descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
     except OSError as error:
         raise DeepLabError(f"cannot write {target}: {error.strerror}") from error
     try:
@@ -48,8 +48,11 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Replaces the content of `path` by UTF-8 text, atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    """Replaces the content of `path` by UTF-8 text, atomically.
+
+    The bytes of a file name that is not UTF-8 become escapes, as JSON and Python read them.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def make_directory(path: str | os.PathLike[str]) -> Path:
@@ -69,19 +72,24 @@ def make_directory(path: str | os.PathLike[str]) -> Path:
 
 
 def check_writable(folder: str | os.PathLike[str]) -> None:
-    """Makes a file in a folder and removes it.
+    """Makes sure that a folder exists or can be made, and leaves nothing behind.
 
-    Permissions say nothing about read-only and full disks, or to root.
+    A file is made in it and removed: permissions say nothing about read-only and full disks, or to
+    root.
 
     Raises:
-        DeepLabError: if that fails.
+        DeepLabError: if it cannot be made or written to.
     """
+    missing = missing_folders(folder)
     try:
+        make_directory(folder)
         with tempfile.NamedTemporaryFile(prefix=".writable.", dir=folder) as file:
             file.write(b"?")
             file.flush()
     except OSError as error:
         raise DeepLabError(f"cannot write to the folder {folder}: {error.strerror}") from error
+    finally:
+        remove_empty(missing)
 
 
 @contextlib.contextmanager
@@ -98,7 +106,7 @@ def new_directory(target: str | os.PathLike[str]) -> Iterator[Path]:
     made = _missing_parents(final.parent)
     try:
         make_directory(final.parent)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=final.parent))
         os.chmod(temporary, 0o777 & ~_umask())
     except OSError as error:
         remove_empty(made)
@@ -117,7 +125,7 @@ def _replace_directory(temporary: Path, final: Path) -> None:
         os.rename(temporary, final)
         return
     # A full folder cannot be renamed over another: the old one steps aside first.
-    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.old.", dir=final.parent))
+    aside = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=final.parent))
     os.rename(final, aside / "old")
     try:
         os.rename(temporary, final)

@@ -153,32 +153,37 @@ class _Lines:
         self._done = self._printed = start
         self._notes: Sequence[str] = ()
         self._began = self._last_line = clock()
+        self._measured_from: tuple[int, float] | None = None  # units done, and when
 
     def advance(self, count: int = 1, notes: Sequence[str] = ()) -> None:
+        now = self._clock()
         self._done += count
         self._notes = notes
-        if self._clock() - self._last_line >= LINE_SECONDS:
-            # Of late: how long the beginning took says little about the rest.
-            self._print(self._printed, self._last_line)
+        if now - self._last_line >= LINE_SECONDS:
+            self._print(now, self._measured_from)
+        elif self._measured_from is not None:
+            return
+        # Since the last line. The first units say nothing about the rest: they include tracing.
+        self._measured_from = self._done, now
 
     def message(self, text: str) -> None:
         print(text, flush=True)
 
     def finish(self) -> None:
         if self._done > self._printed:
-            self._print(self._start, self._began)
+            self._print(self._clock(), (self._start, self._began))
 
-    def _print(self, start: int, began: float) -> None:
-        """Prints a line with the speed since `start` units were done, at the time `began`."""
-        now = self._clock()
+    def _print(self, now: float, since: tuple[int, float] | None) -> None:
+        """Prints a line, with the speed since so many units were done, at that time."""
         self._last_line = now
         self._printed = self._done
         count = f"{self._done}" if self._total is None else f"{self._done}/{self._total}"
         parts = [f"{self._description} {count} {self._unit}"]
-        speed = (self._done - start) / max(now - began, 1e-9)
-        parts.append(_rate(speed, self._unit))
-        if self._total is not None and self._done < self._total:
-            parts.append(f"{_duration((self._total - self._done) / speed)} left")
+        if since is not None:
+            speed = (self._done - since[0]) / max(now - since[1], 1e-9)
+            parts.append(_rate(speed, self._unit))
+            if self._total is not None and self._done < self._total:
+                parts.append(f"{_duration((self._total - self._done) / speed)} left")
         print(", ".join([*parts, *self._notes]), flush=True)
 
 

@@ -37,9 +37,44 @@ def test_plain_lines_come_every_ten_seconds_and_at_the_end(capsys: pytest.Captur
 def test_slow_work_is_told_in_seconds_per_unit(capsys: pytest.CaptureFixture[str]):
     clock = Clock()
     lines = progress._Lines("training", 2000, "steps", 0, clock)
+    lines.advance(5)
     clock.seconds += 20
     lines.advance(5)
-    assert capsys.readouterr().out == "training 5/2000 steps, 4.0 s/step, 2:13:00 left\n"
+    assert capsys.readouterr().out == "training 10/2000 steps, 4.0 s/step, 2:12:40 left\n"
+
+
+@pytest.mark.parametrize(
+    ("tracing", "expected"),
+    [
+        (
+            20.0,
+            [
+                "training 1/40 steps",
+                "training 21/40 steps, 1.2 steps/s, 0:15 left",
+                "training 40/40 steps, 1.1 s/step",  # of everything
+            ],
+        ),
+        (
+            4.0,
+            [
+                "training 11/40 steps, 1.2 steps/s, 0:23 left",
+                "training 31/40 steps, 1.2 steps/s, 0:07 left",
+                "training 40/40 steps, 1.4 steps/s",
+            ],
+        ),
+    ],
+)
+def test_the_time_left_is_estimated_without_the_beginning(
+    tracing: float, expected: list[str], capsys: pytest.CaptureFixture[str]
+):
+    clock = Clock()
+    lines = progress._Lines("training", 40, "steps", 0, clock)
+    for seconds in (tracing, 8.0, 8.0, 8.0):  # of ten steps that are made in one call
+        clock.seconds += seconds
+        for _ in range(10):
+            lines.advance()
+    lines.finish()
+    assert capsys.readouterr().out.splitlines() == expected
 
 
 def test_an_unknown_total(capsys: pytest.CaptureFixture[str]):

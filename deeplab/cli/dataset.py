@@ -143,8 +143,8 @@ def _check(values: flags.FlagValues) -> int:
     result, _ = _checked(values)
     from deeplab.data.checking import render_check, write_check
 
+    print(render_check(result), end="", flush=True)
     write_check(result, Path(output_dir))
-    print(render_check(result), end="")
     print(f"wrote {output_dir}/report.html and check.json")
     return 0 if result.ok else 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from absl import flags
 
 from deeplab.cli import shared_flags
-from deeplab.cli.command import Command
+from deeplab.cli.command import Command, UsageError
 from deeplab.cli.quiet import import_tensorflow
 
 
@@ -47,13 +47,24 @@ def _define(values: flags.FlagValues) -> None:
         "folder of the results in MODEL_DIR/eval; without it, made of data set and settings",
         flag_values=values,
     )
+    flags.DEFINE_string(
+        "output_dir",
+        None,
+        "folder of metrics.json and report.html, instead of one in MODEL_DIR/eval",
+        flag_values=values,
+    )
     shared_flags.define_data(values)
 
 
 def _run(values: flags.FlagValues) -> int:
     shared_flags.require_together(values, "images", "labels")
+    if values.name and values.output_dir:
+        raise UsageError("flag --name does not go with --output_dir")
     eval_scales = shared_flags.eval_scales(values)
     pad_to = None if values.pad_to is None else shared_flags.size(values.pad_to, "--pad_to")
+    output_dir = shared_flags.optional_path(values.output_dir)
+    if output_dir is not None:
+        shared_flags.require_writable(output_dir)
 
     import_tensorflow(verbose=values.v > 0)
     from deeplab.configuration import read_data_config
@@ -74,6 +85,7 @@ def _run(values: flags.FlagValues) -> int:
         name=values.name,
         data_dir=shared_flags.optional_path(values.data_dir),
         source_dir=shared_flags.optional_path(values.source_dir),
+        output_dir=output_dir,
     )
     return 0
 

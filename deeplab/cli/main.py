@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import io
 import os
 import signal
 import sys
@@ -48,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # A name that the terminal cannot show must not end the work, as it would under a locale that is
+    # not UTF-8. Python's standard error does the same by itself.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _main(words)
         sys.stdout.flush()
@@ -122,7 +127,8 @@ def _help(commands: dict[str, Command]) -> str:
     lines = ["usage: deeplab COMMAND [flags]", ""]
     lines += ["DeepLabv3+ semantic segmentation: train, evaluate, predict, export.", ""]
     lines += [f"  {name}".ljust(column) + command.summary for name, command in commands.items()]
-    lines += ["", "`deeplab COMMAND --help` lists the flags of a command and gives an example."]
+    lines += ["", "`deeplab COMMAND --help` lists the flags of a command and gives an example,"]
+    lines += ["`deeplab --version` says which version this is."]
     lines += ["", "example:", f"  {next(iter(commands.values())).example}"]
     return "\n".join(lines)
 

@@ -49,7 +49,7 @@ def _run(values: flags.FlagValues) -> int:
         flip=values.flip,
         overwrite=values.overwrite,
     )
-    # Each image that could not be read has been named by now.
+    # Each image that failed has been named by now.
     return 1 if summary.failures else 0
 
 

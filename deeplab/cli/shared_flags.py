@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
 
 from deeplab.cli.command import UsageError
 from deeplab.errors import DeepLabError
-from deeplab.files import check_writable, make_directory, missing_folders, remove_empty
+from deeplab.files import check_writable
 
 
 def define_gin(values: flags.FlagValues) -> None:
@@ -166,11 +165,7 @@ def require_writable(path: str) -> None:
     """
     if "://" in path:
         raise DeepLabError(f"cannot write to {path}: only --data_dir may be remote")
-    missing = missing_folders(path)
-    try:
-        check_writable(make_directory(Path(path)))
-    finally:
-        remove_empty(missing)
+    check_writable(path)
 
 
 def _positive(word: str, flag: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import glob
 import os
@@ -21,10 +22,13 @@ from deeplab.data.files.opening import (
 )
 from deeplab.data.files.problems import FileError
 from deeplab.data.files.regular_file import read_bytes
-from deeplab.data.sources.pairs import ARRAY_SUFFIX
+from deeplab.data.sources.pairs import ARRAY_SUFFIX, visible_files
 from deeplab.errors import DeepLabError
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+# Pillow recognizes these and decodes none of them by itself.
+_NOT_DECODED = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
+# Photographs, which people expect to be read; whether Pillow does depends on how it was built.
+_NEED_DECODER = (".avif", ".heic", ".heif", ".jxl")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,70 +46,86 @@ class Input:
 
 def find_images(
     inputs: Sequence[str | Path], *, excluded: Path | None = None, channels: int = 3
-) -> list[Input]:
+) -> tuple[list[Input], list[Path]]:
     """The images that files, folders and glob patterns name, in order, none twice.
 
-    A folder is searched with all folders below it. A file that is named itself is taken whatever
-    its extension. The results of a pattern are named from its first part without a wildcard.
+    A folder is searched with all folders below it, as `visible_files`. A file that is named itself
+    is taken whatever its extension. The results of a pattern are named from its first part without
+    a wildcard.
 
     Args:
         inputs: paths and patterns; `~` is the home folder.
         excluded: a folder that is not searched, the one that results are written to.
         channels: of the images; with more than three, .npy files are images too.
 
+    Returns:
+        The images, and the other files, which are passed over.
+
     Raises:
-        DeepLabError: if one of the inputs holds no image.
+        DeepLabError: if one of the inputs holds no image, or a folder cannot be read.
     """
-    suffixes = IMAGE_SUFFIXES if channels == 3 else (*IMAGE_SUFFIXES, ARRAY_SUFFIX)
+    suffixes = {
+        suffix
+        for suffix, kind in Image.registered_extensions().items()
+        if kind in Image.OPEN and kind not in _NOT_DECODED
+    }
+    if channels != 3:
+        suffixes.add(ARRAY_SUFFIX)
     found: dict[tuple[Path, Path], Input] = {}
+    passed_over: dict[Path, None] = {}
     for given in inputs:
-        text = os.path.expanduser(given)
-        images = list(_images_of(text, excluded, suffixes))
+        path = Path(os.path.expanduser(given))
+        images: list[Input] = []
+        others: list[Input] = []
+        for file in _files_of(path, excluded):
+            is_image = file.path == path or file.path.suffix.lower() in suffixes
+            (images if is_image else others).append(file)
         if not images:
-            raise DeepLabError(f"no images in {given}: looked for {', '.join(suffixes)}")
+            why = summary([other.path for other in others]) if others else "nothing is there"
+            raise DeepLabError(f"no images in {given}: {why}")
         for image in images:
             found.setdefault((image.path.resolve(), image.relative), image)
-    return list(found.values())
+        passed_over |= {other.path: None for other in others}
+    return list(found.values()), list(passed_over)
 
 
-def _images_of(text: str, excluded: Path | None, suffixes: Sequence[str]) -> Iterator[Input]:
-    path = Path(text)
+def summary(passed_over: Sequence[Path]) -> str:
+    """How many files of which kinds were passed over, in one line."""
+    kinds = collections.Counter(path.suffix.lower() for path in passed_over)
+    parts = [
+        f"{kind or 'no extension'} {count}" + (" (no decoder)" if kind in _NEED_DECODER else "")
+        for kind, count in kinds.most_common()
+    ]
+    files = "file" if len(passed_over) == 1 else "files"
+    return f"passed over {len(passed_over)} {files}: {', '.join(parts)}"
+
+
+def _files_of(path: Path, excluded: Path | None) -> Iterator[Input]:
     # A file may have brackets in its name: what exists is no pattern.
     if path.is_dir():
-        yield from _below(path, _walk(path), excluded, suffixes)
+        yield from _below(path, visible_files(path), excluded)
     elif path.exists():
         yield Input(path, Path(path.stem))
-    elif glob.has_magic(text):
-        for match in sorted(map(Path, glob.iglob(text, recursive=True))):
-            files = _walk(match) if match.is_dir() else [match]
-            yield from _below(_fixed_part(path), files, excluded, suffixes)
+    elif glob.has_magic(str(path)):
+        for match in sorted(map(Path, glob.iglob(str(path), recursive=True))):
+            files = visible_files(match) if match.is_dir() else [match]
+            yield from _below(_fixed_part(path), files, excluded)
     else:
-        raise DeepLabError(f"there is no file or folder {text}")
+        raise DeepLabError(f"there is no file or folder {path}")
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """All files below a folder, hidden ones left out, in a fixed order."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _below(
-    base: Path, files: Iterable[Path], excluded: Path | None, suffixes: Sequence[str]
-) -> Iterator[Input]:
-    """Those of the files that are images, named from `base`.
+def _below(base: Path, files: Iterable[Path], excluded: Path | None) -> Iterator[Input]:
+    """The files, named from `base`, but for those in the folder that is excluded.
 
     Results in a folder below `base` are no inputs of the next run; if they are to lie among the
     images themselves, there is no folder to leave out.
     """
     if excluded is not None:
         excluded = excluded.resolve()
-        if base.resolve() not in excluded.parents:
+        if excluded in (base.resolve(), *base.resolve().parents):
             excluded = None
     for file in files:
-        if file.suffix.lower() in suffixes and (
-            excluded is None or excluded not in file.resolve().parents
-        ):
+        if excluded is None or excluded not in file.resolve().parents:
             yield Input(file, file.relative_to(base).with_suffix(""))
 
 

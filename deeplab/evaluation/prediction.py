@@ -5,7 +5,9 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import dataclasses
+import errno
 import io
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -19,7 +21,7 @@ from PIL import Image
 
 from deeplab.data.colors import Color, color_image, color_table, overlay
 from deeplab.errors import DeepLabError
-from deeplab.evaluation.image_files import Input, find_images, read_pixels
+from deeplab.evaluation.image_files import Input, find_images, read_pixels, summary
 from deeplab.evaluation.inference import (
     Network,
     check_scales,
@@ -33,6 +35,9 @@ from deeplab.out_of_memory import explained, inference_advice
 from deeplab.progress import track
 
 SUFFIXES = ("_index.png", "_color.png", "_overlay.png")
+
+# What file systems say of a name that they cannot hold; other errors come again at the next image.
+_BAD_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 
 # Images that are read, or results that are written, while the network works on another one.
 _THREADS = 2
@@ -48,7 +53,8 @@ class PredictSummary:
 
     Attributes:
         written: the files that were written.
-        failures: each image that could not be read, and why.
+        failures: each image that could not be read or has a name that its results cannot have,
+            and why.
     """
 
     written: tuple[Path, ...]
@@ -73,7 +79,8 @@ def predict(
     For each image three files are written below `output_dir`, named by the image's path below the
     input folder: `_index.png`, grey, the class ids (16 bit for more than 256 classes);
     `_color.png`, in the colours of the classes; `_overlay.png`, these laid over the image. An
-    image that cannot be read is named on standard error and passed over.
+    image that cannot be read, or whose name does not allow the longer ones, is named on standard
+    error and passed over.
 
     Args:
         inputs: image files, folders and glob patterns. For a model of more than three channels
@@ -90,7 +97,7 @@ def predict(
         progress: whether to show how far it is on standard output.
 
     Returns:
-        Which files were written and which images could not be read.
+        Which files were written and which images failed.
 
     Raises:
         DeepLabError: before anything is written: if there are no images, results would collide,
@@ -100,7 +107,9 @@ def predict(
     output_dir = Path(output_dir).expanduser()
     # What can be refused without the network, which takes its time, is refused first.
     channels = _stated_channels(model_dir, saved_model)
-    images = find_images(inputs, excluded=output_dir, channels=channels)
+    images, passed_over = find_images(inputs, excluded=output_dir, channels=channels)
+    if progress and passed_over:
+        print(summary(passed_over), flush=True)
     _check_targets(images, output_dir, overwrite)
     network, colors = _open(model_dir, saved_model, checkpoint, output_stride)
     channels = input_channels(network)
@@ -113,20 +122,26 @@ def predict(
         track("predicting", len(images), unit="images", silent=not progress) as reporter,
     ):
 
-        def results() -> Iterator[_Result]:
+        def fail(image: Input, what: str, error: DeepLabError) -> None:
+            failures.append((image.path, str(error)))
+            print(f"{what} the image {image.path}: {error}", file=sys.stderr)
+            reporter.advance()
+
+        def results() -> Iterator[tuple[Input, _Result]]:
             for image, pixels in _ahead(pool, partial(_try_read, channels=channels), images):
                 if isinstance(pixels, DeepLabError):
-                    failures.append((image.path, str(pixels)))
-                    print(f"cannot read the image {image.path}: {pixels}", file=sys.stderr)
-                    reporter.advance()
+                    fail(image, "cannot read", pixels)
                     continue
                 batch = tf.cast(pixels[np.newaxis], tf.float32)
                 size = "x".join(map(str, pixels.shape[:2]))
                 with explained(f"predicting {image.path} ({size} pixels)", inference_advice):
                     ids = predict_labels(batch)[0].numpy()
-                yield _Result(pixels, ids, colors, _targets(image, output_dir))
+                yield image, _Result(pixels, ids, colors, _targets(image, output_dir))
 
-        for paths in _ahead(pool, _write, results()):
+        for image, paths in _ahead(pool, _try_write, results()):
+            if isinstance(paths, DeepLabError):
+                fail(image, "no results of", paths)
+                continue
             written += paths
             reporter.advance()
     if progress:
@@ -179,7 +194,7 @@ def _check_targets(images: Sequence[Input], output_dir: Path, overwrite: bool) -
                     f"the result {target} of {image.path} would replace an image; give another "
                     "output_dir"
                 )
-            if target.exists():
+            if os.path.exists(target):  # unlike Path's, also if the name is too long
                 existing.append(target)
     if existing and not overwrite:
         raise DeepLabError(
@@ -196,10 +211,20 @@ def _try_read(image: Input, *, channels: int) -> tuple[Input, npt.NDArray[np.uin
         return image, error
 
 
-def _write(result: _Result) -> tuple[Path, Path, Path]:
-    """Writes the three files of an image."""
-    index, color, blended = result.targets
-    make_directory(index.parent)
+def _try_write(item: tuple[Input, _Result]) -> tuple[Input, tuple[Path, ...] | DeepLabError]:
+    """The files that were written, or why an image's name does not allow them."""
+    image, result = item
+    try:
+        return image, _write(result)
+    except DeepLabError as error:
+        reason = error.__cause__
+        if isinstance(reason, OSError) and reason.errno in _BAD_NAME:
+            return image, error
+        raise
+
+
+def _write(result: _Result) -> tuple[Path, ...]:
+    """Writes the three files of an image, or none of them."""
     if len(result.colors) <= 256:
         ids = result.ids.astype(np.uint8)
         painted = Image.fromarray(ids)
@@ -207,10 +232,18 @@ def _write(result: _Result) -> tuple[Path, Path, Path]:
     else:
         ids = result.ids.astype(np.uint16)
         painted = Image.fromarray(color_image(ids, result.colors))
-    write_bytes(index, _png(Image.fromarray(ids)))
-    write_bytes(color, _png(painted))
     laid_over = overlay(result.pixels[..., :3], ids, result.colors)
-    write_bytes(blended, _png(Image.fromarray(laid_over)))
+    pictures = (Image.fromarray(ids), painted, Image.fromarray(laid_over))
+    written: list[Path] = []
+    try:
+        for target, picture in zip(result.targets, pictures, strict=True):
+            make_directory(target.parent)
+            write_bytes(target, _png(picture))
+            written.append(target)
+    except BaseException:
+        for path in written:
+            path.unlink()
+        raise
     return result.targets
 
 

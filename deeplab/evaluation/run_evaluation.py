@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from deeplab.evaluation.model_evaluation import evaluate_model
 from deeplab.evaluation.original_protocol import original_label_function
 from deeplab.evaluation.report import render_report
 from deeplab.evaluation.table import render_table
-from deeplab.files import new_directory
+from deeplab.files import check_writable, make_directory, new_directory, write_text
 from deeplab.model_dir import find_checkpoint, load_model, read_description
 
 
@@ -36,13 +37,14 @@ def evaluate(
     name: str | None = None,
     data_dir: str | Path | None = None,
     source_dir: str | Path | None = None,
+    output_dir: str | Path | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Measures a model on labelled images; writes metrics.json and report.html.
 
     The images are those of a data set, the one the model was trained with unless `data` names
     another, or those of two folders. The result goes to MODEL_DIR/eval/NAME/, where it replaces
-    an older one as a whole.
+    an older one as a whole, or into `output_dir`.
 
     Args:
         model_dir: folder of the model.
@@ -59,22 +61,29 @@ def evaluate(
         pad_to: height and width in pixels that every image is padded to, at the bottom and the
             right and with the backbone's pad value, as the original evaluates; None: as it is.
         data: settings of a data set; None: as trained.
-        name: the folder of the result; None: made of data set, split and settings.
+        name: the folder of the result in MODEL_DIR/eval; None: made of data set, split and
+            settings.
         data_dir: prepared data sets; None: as trained.
         source_dir: raw files of the data set; None: as trained.
+        output_dir: folder that gets the two files, such as for a model that is only read; other
+            files in it stay. None: MODEL_DIR/eval/NAME.
         progress: whether to show how far it is, and the table at the end, on standard output.
 
     Returns:
         What metrics.json holds.
 
     Raises:
-        DeepLabError: if the model, the data or a setting cannot be used.
+        DeepLabError: if the model, the data or a setting cannot be used, or the folder of the
+            result cannot be written, which is tried first.
     """
     check_scales(eval_scales)
     if name is not None and (not name or name.startswith(".") or Path(name).name != name):
         raise DeepLabError(f"name {name!r} must be the name of a folder, without separators")
+    if name is not None and output_dir is not None:
+        raise DeepLabError(f"name {name!r} is a folder of MODEL_DIR/eval: give no output_dir")
     description = read_description(model_dir)
     stored = find_checkpoint(model_dir, checkpoint)
+    _check_place(Path(model_dir), name, output_dir)
     if images is not None or labels is not None:
         if images is None or labels is None:
             raise DeepLabError(
@@ -121,13 +130,35 @@ def evaluate(
         class_colors=description.colors,
         ignore_label=source.ignore_label,
     )
-    folder = Path(model_dir) / "eval" / name
-    with new_directory(folder) as temporary:
-        (temporary / "metrics.json").write_text(metrics_json(metrics), encoding="utf-8")
-        (temporary / "report.html").write_text(report, encoding="utf-8")
+    if progress:  # before it is written: it may have taken hours, and disks fill up meanwhile
+        print(render_table(metrics), flush=True)
+    folder = Path(model_dir) / "eval" / name if output_dir is None else Path(output_dir)
+    # Only a folder of our own is replaced as a whole.
+    opened = new_directory(folder) if output_dir is None else nullcontext(make_directory(folder))
+    with opened as place:
+        write_text(place / "metrics.json", metrics_json(metrics))
+        write_text(place / "report.html", report)
     if progress:
-        print(f"{render_table(metrics)}\nwrote {folder / 'metrics.json'} and report.html")
+        print(f"wrote {folder / 'metrics.json'} and report.html")
     return metrics
+
+
+def _check_place(model_dir: Path, name: str | None, output_dir: str | Path | None) -> None:
+    """Tries whether the result can be written.
+
+    Raises:
+        DeepLabError: if not.
+    """
+    if output_dir is not None:
+        check_writable(output_dir)
+        return
+    results = model_dir / "eval"
+    try:
+        check_writable(results)
+        if name is not None:
+            check_writable(results / name)
+    except DeepLabError as error:
+        raise DeepLabError(f"{error}; --output_dir names another one") from error
 
 
 def result_name(metrics: Mapping[str, Any], *, trained_stride: int) -> str:

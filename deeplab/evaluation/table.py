@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import rich.box
-import rich.console
-import rich.table
-import rich.text
 
 from deeplab.evaluation.metrics import class_accuracy, class_share
-
-WIDTH = 80
+from deeplab.table import class_table
 
 
 def render_table(metrics: Mapping[str, Any]) -> str:
@@ -24,30 +18,15 @@ def render_table(metrics: Mapping[str, Any]) -> str:
         metrics: what metrics.json holds.
     """
     matrix = np.asarray(metrics["confusion_matrix"], np.int64)
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_edge=False, expand=True)
-    table.add_column("id", justify="right")
-    table.add_column("class", ratio=1, no_wrap=True, overflow="ellipsis")
-    for heading in ("IoU", "accuracy", "pixels"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    rows = zip(
+    columns = zip(
         metrics["per_class_iou"].items(), class_accuracy(matrix), class_share(matrix), strict=True
     )
-    for class_id, ((name, iou), accuracy, share) in enumerate(rows):
-        # As Text: a class name is no markup.
-        table.add_row(
-            str(class_id),
-            rich.text.Text(name),
-            rate(iou),
-            rate(accuracy),
-            percentage(share),
-        )
-    console = rich.console.Console(
-        file=io.StringIO(), width=WIDTH, color_system=None, legacy_windows=False
-    )
-    console.print(table)
-    assert isinstance(console.file, io.StringIO)
-    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
-    return "\n".join([*lines, "", headline(metrics), boundary_line(metrics), ""])
+    rows = [
+        (str(class_id), name, rate(iou), rate(accuracy), percentage(share))
+        for class_id, ((name, iou), accuracy, share) in enumerate(columns)
+    ]
+    table = class_table(("IoU", "accuracy", "pixels"), rows)
+    return "\n".join([table, "", headline(metrics), boundary_line(metrics), ""])
 
 
 def headline(metrics: Mapping[str, Any]) -> str:

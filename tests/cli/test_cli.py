@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import signal
@@ -15,11 +16,14 @@ import keras
 import pytest
 from absl import flags
 
+import deeplab
 from deeplab.cli import export, quiet, shared_flags, train
 from deeplab.cli import main as cli
 from deeplab.cli.command import Command, UsageError
 from deeplab.errors import DeepLabError, Terminated
 from deeplab.export import FORMATS as EXPORT_FORMATS
+from deeplab.progress import track
+from deeplab.table import class_table
 from deeplab.training.distribution import cluster, strategies
 
 RUN = "--gin_file=runs/shapes_mobilenet_v2.gin"
@@ -56,6 +60,13 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert errors == ""
 
 
+def test_the_version_and_that_help_tells_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr() == (f"deeplab {deeplab.__version__}\n", "")
+    cli.main(["--help"])
+    assert "deeplab --version" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_help_of_a_command_has_its_flags_alone_and_an_example(
     name: str, capsys: pytest.CaptureFixture[str]
@@ -85,6 +96,12 @@ def test_choices_are_those_of_the_library() -> None:
     assert tuple(train.STRATEGIES) == strategies.STRATEGIES
     assert train.CLUSTERS == list(cluster.CLUSTERS)
     assert tuple(export.FORMATS) == EXPORT_FORMATS
+
+
+def test_every_public_name_is_there() -> None:
+    assert {"AugmentConfig", "DataConfig", "LossConfig"} < set(deeplab.__all__) < set(dir(deeplab))
+    for name in deeplab.__all__:
+        assert getattr(deeplab, name) is not None
 
 
 def test_help_imports_nothing_slow() -> None:
@@ -127,6 +144,7 @@ def test_help_imports_nothing_slow() -> None:
         ("train --model_dir=there/is/no/run", "missing flag --gin_file: there is no run to resume"),
         ("evaluate", "missing flag --model_dir"),
         ("evaluate --model_dir=x --images=y", "flag --images needs --labels"),
+        ("evaluate --model_dir=x --name=y --output_dir=z", "--name does not go with --output_dir"),
         ("evaluate --model_dir=x --output_stride=12", "choices: 8, 16, 32"),
         ("evaluate --model_dir=x --pad_to=1,2,3", "--pad_to=1,2,3: expected N or H,W"),
         ("evaluate --model_dir=x --eval_scales=1,0", "'0' is not a positive number"),
@@ -173,7 +191,7 @@ def test_a_bad_configuration(
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "export"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "export"])
 def test_an_output_folder_that_cannot_be_written(
     command: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -181,6 +199,7 @@ def test_an_output_folder_that_cannot_be_written(
     file.touch()
     flag = {
         "train": [RUN, f"--model_dir={file}/run"],
+        "evaluate": ["--model_dir=x", f"--output_dir={file}/results"],
         "predict": ["--model_dir=x", "--input=y", f"--output_dir={file}/masks"],
         "export": ["--model_dir=x", f"--export_dir={file}/export"],
     }
@@ -295,6 +314,35 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     command = f"{shlex.quote(sys.executable)} -m deeplab train --help | true"
     result = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso8859-1", "utf-8"])
+def test_what_the_terminal_cannot_show_ends_no_command(
+    encoding: str,
+    fake_command: Callable[[Callable[[], int]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = os.fsdecode(b"\xe9.png")  # a file name that is not UTF-8
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding)
+
+    def work() -> int:
+        print(class_table(["IoU"], [("0", "猫" + "é" * 80, "0.5")]))
+        with track("reading", 1, unit="files") as progress:
+            progress.message(name)
+            progress.advance(notes=("…",))
+        return 0
+
+    fake_command(work)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert cli.main(["fake"]) == 0
+    terminal.seek(0)
+    text = terminal.read()
+    shown = encoding == "utf-8"
+    assert "\\udce9.png\n" in text
+    assert ("猫" in text) == shown and ("\\u732b" in text) != shown
+    assert ("─" in text) == shown and ("---" in text) != shown
+    table = text.splitlines()[:3]
+    assert max(map(len, table)) <= 80 and table[2].rstrip().endswith("0.5")
 
 
 # Pieces

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,6 +167,8 @@ def results(imported: Path, trained: Path) -> Iterator[None]:
     yield
     for folder in (imported, trained):
         shutil.rmtree(folder / "eval", ignore_errors=True)
+        if (folder / "eval").is_file():
+            (folder / "eval").unlink()
 
 
 @pytest.mark.usefixtures("results")
@@ -247,6 +252,47 @@ def test_padding_changes_what_the_network_sees_but_not_what_is_counted(trained: 
         deeplab.evaluate(model_dir=trained, pad_to=(8, 8), progress=False)
 
 
+@pytest.mark.usefixtures("results")
+def test_another_folder_for_the_results_keeps_what_is_in_it(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "thesis.txt").touch()
+    (trained / "eval").touch()  # a folder that cannot be made
+    metrics = deeplab.evaluate(model_dir=trained, output_dir=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "metrics.json",
+        "report.html",
+        "thesis.txt",
+    }
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
+    assert f"wrote {tmp_path / 'metrics.json'}" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("results")
+@pytest.mark.parametrize("name", [None, "x" * 300])
+def test_results_that_cannot_be_written_are_refused_before_the_work(
+    trained: Path, name: str | None
+):
+    if name is None:
+        (trained / "eval").touch()
+    # The data are looked at later: there are none.
+    with pytest.raises(DeepLabError, match=f"{trained}/eval.*--output_dir"):
+        deeplab.evaluate(model_dir=trained, images="nowhere", labels="nowhere", name=name)
+
+
+@pytest.mark.usefixtures("results")
+def test_the_table_is_there_if_the_disk_became_read_only_meanwhile(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def fail(*_: object, **__: object) -> str:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", fail)
+    with pytest.raises(DeepLabError, match=r"cannot write .*folder-val: Read-only"):
+        deeplab.evaluate(model_dir=trained)
+    assert "mIoU" in capsys.readouterr().out
+
+
 def test_a_model_without_data_set_says_what_is_missing(imported: Path):
     with pytest.raises(DeepLabError, match="knows no data set: give --images and --labels"):
         deeplab.evaluate(model_dir=imported)
@@ -259,6 +305,7 @@ def test_a_model_without_data_set_says_what_is_missing(imported: Path):
         ({"images": "somewhere"}, "one is missing"),
         ({"name": "../elsewhere"}, "name '../elsewhere' must be the name of a folder"),
         ({"name": ""}, "name '' must be"),
+        ({"name": "mine", "output_dir": "x"}, "name 'mine'.*output_dir"),
         ({"split": "holidays"}, "unknown split .*holidays"),
         ({"eval_scales": (0.0,)}, "eval_scales must be"),
     ],

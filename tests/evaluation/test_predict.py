@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +21,7 @@ import deeplab
 from deeplab.data.colors import overlay
 from deeplab.errors import DeepLabError
 from deeplab.evaluation import label_function, prediction
-from deeplab.evaluation.image_files import find_images, read_rgb
+from deeplab.evaluation.image_files import find_images, read_rgb, summary
 
 COLOR_CLASSES = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
@@ -53,7 +55,7 @@ def written_below(folder: Path) -> list[str]:
 
 
 def found(inputs: Sequence[str | Path], base: Path, **settings: Any) -> list[tuple[str, str]]:
-    images = find_images(inputs, **settings)
+    images, _ = find_images(inputs, **settings)
     return [(str(i.path.relative_to(base)), str(i.relative)) for i in images]
 
 
@@ -147,6 +149,54 @@ def test_images_are_found_in_files_folders_and_patterns(tmp_path: Path):
     assert found([tmp_path / "a.jpg", f"{tmp_path}/a*"], tmp_path) == [("a.jpg", "a")]
 
 
+def test_links_are_followed_and_circles_are_not(tmp_path: Path):
+    photos, elsewhere = tmp_path / "photos", tmp_path / "elsewhere"
+    for name in ("photos/a.png", "elsewhere/deep/b.png", "elsewhere/out/b_index.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (photos / "linked").symlink_to(elsewhere, target_is_directory=True)
+    (elsewhere / "circle").symlink_to(photos, target_is_directory=True)
+    (photos / "c.png").symlink_to(elsewhere / "deep" / "b.png")
+    images = [
+        ("photos/a.png", "a"),
+        ("photos/c.png", "c"),
+        ("photos/linked/deep/b.png", "linked/deep/b"),
+    ]
+    # Results are no images, whatever link leads to them.
+    assert found([photos], tmp_path, excluded=elsewhere / "out") == images
+
+
+def test_whatever_pillow_decodes_is_an_image_and_the_rest_is_counted(tmp_path: Path):
+    pixels = Image.fromarray(random_image(8, 9))
+    decoded = [".JFIF", ".jpe", ".jp2", ".ppm", ".tga"]
+    if ".avif" in Image.registered_extensions():
+        decoded.append(".avif")
+    for suffix in decoded:
+        pixels.save(tmp_path / f"x{suffix}")
+    others = ("a.heic", "b.HEIC", "notes.txt", "film.mpg", "figure.eps", "README")
+    for name in (*others, ".hidden.txt"):
+        (tmp_path / name).touch()
+    images, passed_over = find_images([tmp_path, f"{tmp_path}/*"])
+    assert {image.path.suffix for image in images} == set(decoded)
+    for image in images:
+        assert read_rgb(image.path).shape == (8, 9, 3)
+    assert {path.name for path in passed_over} == set(others)
+    line = summary(passed_over)
+    assert line.startswith("passed over 6 files: .heic 2 (no decoder), ")
+    assert set(line.split(": ")[1].split(", ")[1:]) == {
+        ".txt 1",
+        ".mpg 1",
+        ".eps 1",
+        "no extension 1",
+    }
+    # A plug-in of Pillow brings its decoder along.
+    with pytest.MonkeyPatch.context() as plugin:
+        plugin.setitem(Image.EXTENSION, ".heic", "HEIF")
+        plugin.setitem(Image.OPEN, "HEIF", Image.OPEN["PNG"])
+        images, _ = find_images([tmp_path / "*.[hH]*"])
+    assert [image.path.name for image in images] == ["a.heic", "b.HEIC"]
+
+
 def test_a_name_with_brackets_is_no_pattern(tmp_path: Path):
     (tmp_path / "scan[1].png").touch()
     assert found([tmp_path / "scan[1].png"], tmp_path) == [("scan[1].png", "scan[1]")]
@@ -159,7 +209,7 @@ def test_results_below_the_images_are_no_images(tmp_path: Path):
     for given in (str(tmp_path), f"{tmp_path}/**"):
         assert found([given], tmp_path, excluded=tmp_path / "masks") == [("a.png", "a")]
     # Who names the folder means it.
-    inside = find_images([tmp_path / "masks"], excluded=tmp_path / "masks")
+    inside, _ = find_images([tmp_path / "masks"], excluded=tmp_path / "masks")
     assert [str(image.relative) for image in inside] == ["a_index"]
 
 
@@ -169,6 +219,9 @@ def test_nothing_to_do_is_an_error(tmp_path: Path, given: str, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DeepLabError, match="no (images|file)"):
         find_images([given])
+    (tmp_path / "empty" / "x.heic").touch()
+    with pytest.raises(DeepLabError, match=r"empty: .*\.heic 1"):
+        find_images(["empty"])
 
 
 def refused(message: str, **settings: Any) -> None:
@@ -237,6 +290,48 @@ def test_unreadable_images_are_named_and_skipped(
         f"cannot read the image {photos / name}" for name in ("cut.png", "empty.png", "text.jpg")
     ]
     assert "wrote 3 files for 1 of 4 images" in output.out
+
+
+def test_a_name_that_the_results_cannot_have_fails_alone(
+    colour_export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    photos = tmp_path / "photos"
+    limit = os.pathconf(tmp_path, "PC_NAME_MAX")
+    # The first has no room for "_index.png", the second for "_overlay.png" alone.
+    lengths = [limit - len(suffix) for suffix in (".png", "_index.png", "_overlay.png")]
+    names = [letter * length for letter, length in zip("abc", lengths, strict=True)]
+    for name in (*names, "d"):
+        save(photos / f"{name}.png", random_image(5, 6))
+    (photos / "notes.txt").touch()
+    result = deeplab.predict(
+        saved_model=colour_export, inputs=[photos], output_dir=tmp_path / "out"
+    )
+    assert [path for path, _ in result.failures] == [photos / f"{n}.png" for n in names[:2]]
+    assert written_below(tmp_path / "out") == sorted(
+        f"{name}{suffix}" for name in (names[2], "d") for suffix in prediction.SUFFIXES
+    )
+    output = capsys.readouterr()
+    for line, name in zip(output.err.splitlines(), names[:2], strict=True):
+        assert f"{photos / name}.png: " in line and "too long" in line
+    assert "passed over 1 file: .txt 1" in output.out
+    assert "for 2 of 4 images" in output.out
+
+
+def test_a_full_disk_stops_and_leaves_no_part_of_an_image(
+    colour_export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def replace(source: str, target: Path) -> None:
+        if "overlay" in target.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        Path(source).rename(target)
+
+    photo = save(tmp_path / "x.png", random_image(5, 6))
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(DeepLabError, match=r"x_overlay\.png: No space left"):
+        deeplab.predict(
+            saved_model=colour_export, inputs=[photo], output_dir=tmp_path / "out", progress=False
+        )
+    assert written_below(tmp_path / "out") == []
 
 
 def test_nothing_readable_makes_no_folder(colour_export: Path, tmp_path: Path):

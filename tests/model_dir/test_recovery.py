@@ -110,12 +110,12 @@ def test_an_empty_folder_is_a_new_run(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_is_removed(run: Path) -> None:
     checkpoints = run / "checkpoints"
-    # As TensorFlow has them while it saves, and as files.write_bytes does.
+    # As TensorFlow has them while it saves, and as files.write_bytes does and did.
     parts = checkpoints / "ckpt-400_temp"
     parts.mkdir()
     (parts / "part-00000-of-00001.data-00000-of-00001.tempstate123").write_bytes(b"half")
     (checkpoints / "ckpt-400.data-00000-of-00001").write_bytes(b"half")
-    (checkpoints / ".checkpoint.partial.abcdefgh").write_text("half")
+    (checkpoints / ".deeplab.partial.abcdefgh").write_text("half")
     (run / ".history.json.partial.abcdefgh").write_text("half")
     (run / ".env.template").write_text("somebody's own")
     before = {path.name for path in checkpoints.iterdir()}
@@ -124,7 +124,7 @@ def test_what_a_killed_process_left_is_removed(run: Path) -> None:
     assert before - left == {
         "ckpt-400_temp",
         "ckpt-400.data-00000-of-00001",
-        ".checkpoint.partial.abcdefgh",
+        ".deeplab.partial.abcdefgh",
     }
     assert {path.name for path in run.iterdir()} == {"checkpoints", ".env.template"}
 
@@ -161,11 +161,30 @@ def test_a_full_disk_while_saving(run: Path, where: str, monkeypatch: pytest.Mon
     assert recover(run).latest.step == 300  # type: ignore[union-attr]
 
 
-def test_partial_files_are_ours_alone(tmp_path: Path) -> None:
+def test_partial_files_are_ours_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as killed:
+        for name in ("replace", "unlink"):
+            killed.setattr(os, name, lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            files.write_text(tmp_path / "a.txt", "half")
+    assert len(list(tmp_path.iterdir())) == 1
     files.write_text(tmp_path / "a.txt", "text")
     (tmp_path / ".b.txt.abcdefgh").write_text("not ours")
     files.remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"a.txt", ".b.txt.abcdefgh"}
+
+
+def test_a_name_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
+    name = "x" * os.pathconf(tmp_path, "PC_NAME_MAX")
+    files.write_text(tmp_path / name, "text")
+    (tmp_path / name).unlink()
+    for content in ("old", "new"):
+        with files.new_directory(tmp_path / name) as folder:
+            (folder / content).touch()
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == [
+        name,
+        f"{name}/new",
+    ]
 
 
 def test_the_lock_leaves_nothing_after_an_error_in_an_empty_folder(tmp_path: Path) -> None:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Sequence
-
-import rich.box
-import rich.console
-import rich.table
-import rich.text
 
 from deeplab.data.checking.result import CheckResult, SplitTally
 from deeplab.data.checking.statistics import class_weights
 from deeplab.data.files.problems import KINDS, Problem
+from deeplab.table import WIDTH, class_table
 
-WIDTH = 80
 _SHOWN = 5  # files of a kind
 
 
@@ -65,32 +59,16 @@ def share_text(part: int, whole: int) -> str:
 def _class_table(
     names: Sequence[str], tally: SplitTally, weights: Sequence[float] | None = None
 ) -> str:
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_edge=False, expand=True)
-    table.add_column("id", justify="right")
-    table.add_column("class", ratio=1, no_wrap=True, overflow="ellipsis")
-    for heading in ("pixels", "share", "images", *(["weight"] if weights else [])):
-        table.add_column(heading, justify="right", no_wrap=True)
     labelled = int(tally.class_pixels.sum())
+    rows = []
     for index, name in enumerate(names):
         pixels = int(tally.class_pixels[index])
-        # As Text: a class name is no markup.
-        table.add_row(
-            str(index),
-            rich.text.Text(name),
-            f"{pixels:,}",
-            share_text(pixels, labelled),
-            str(tally.class_images[index]),
-            *([f"{weights[index]:.4g}"] if weights else []),
-        )
+        row = [str(index), name, f"{pixels:,}", share_text(pixels, labelled)]
+        row.append(str(tally.class_images[index]))
+        rows.append([*row, *([f"{weights[index]:.4g}"] if weights else [])])
     ignored = tally.num_pixels - labelled
-    share = f"{share_text(ignored, tally.num_pixels)} of all"
-    table.add_row("", "ignored", f"{ignored:,}", share)
-    console = rich.console.Console(
-        file=io.StringIO(), width=WIDTH, color_system=None, legacy_windows=False
-    )
-    console.print(table)
-    assert isinstance(console.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+    rows.append(["", "ignored", f"{ignored:,}", f"{share_text(ignored, tally.num_pixels)} of all"])
+    return class_table(("pixels", "share", "images", *(["weight"] if weights else [])), rows)
 
 
 def _kind_lines(result: CheckResult, kind: str, problems: Sequence[Problem]) -> list[str]:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from deeplab.data.files.problems import FileError, Problem, refuse
@@ -108,11 +108,37 @@ def image_suffixes(channels: int) -> tuple[str, ...]:
     return IMAGE_SUFFIXES if channels == 3 else (*IMAGE_SUFFIXES, ARRAY_SUFFIX)
 
 
+def visible_files(folder: Path) -> Iterator[Path]:
+    """All files below a folder in a fixed order, and below the folders that it links to.
+
+    Hidden files and folders are passed over, and links to folders that they lie in. What is found
+    may be no regular file.
+
+    Raises:
+        DeepLabError: if a folder is unreadable.
+    """
+
+    def fail(error: OSError) -> None:
+        raise DeepLabError(f"cannot read {error.filename}: {error.strerror}") from error
+
+    above = {os.fspath(folder): frozenset({os.path.realpath(folder)})}
+    for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        around = above.pop(place)
+        inner = {
+            name: os.path.realpath(os.path.join(place, name))
+            for name in sorted(folders)
+            if not name.startswith(".")
+        }
+        folders[:] = [name for name, real in inner.items() if real not in around]
+        for name in folders:
+            above[os.path.join(place, name)] = around | {inner[name]}
+        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
+
+
 def find_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     """Files below a folder by their relative path without extension, in that order.
 
-    Hidden files and other suffixes are passed over, and links to folders that they lie in. What
-    is found may be no regular file.
+    Of `visible_files`, those with one of the suffixes.
 
     Raises:
         DeepLabError: if the folder is missing or unreadable, if two files differ in the
@@ -120,32 +146,16 @@ def find_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise DeepLabError(f"no folder {folder}")
-
-    def fail(error: OSError) -> None:
-        raise DeepLabError(f"cannot read {error.filename}: {error.strerror}") from error
-
     found: dict[str, Path] = {}
-    above = {os.fspath(folder): frozenset({os.path.realpath(folder)})}
-    for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
-        around = above.pop(place)
-        inner = {
-            name: os.path.realpath(os.path.join(place, name))
-            for name in folders
-            if not name.startswith(".")
-        }
-        folders[:] = [name for name, real in inner.items() if real not in around]
-        for name in folders:
-            above[os.path.join(place, name)] = around | {inner[name]}
-        for name in names:
-            path = Path(place, name)
-            if name.startswith(".") or path.suffix.lower() not in suffixes:
-                continue
-            key = path.relative_to(folder).with_suffix("").as_posix()
-            if not is_utf8(key):
-                raise DeepLabError(f"the file name {os.fsencode(path)!r} is not UTF-8: rename it")
-            if key in found:
-                raise DeepLabError(f"{found[key]} and {path} have the same name: keep one of them")
-            found[key] = path
+    for path in visible_files(folder):
+        if path.suffix.lower() not in suffixes:
+            continue
+        key = path.relative_to(folder).with_suffix("").as_posix()
+        if not is_utf8(key):
+            raise DeepLabError(f"the file name {os.fsencode(path)!r} is not UTF-8: rename it")
+        if key in found:
+            raise DeepLabError(f"{found[key]} and {path} have the same name: keep one of them")
+        found[key] = path
     return dict(sorted(found.items()))
 
 
