@@ -26,6 +26,7 @@ from gin import config_parser
 
 import deeplab
 from deeplab.data import DATASETS, AugmentConfig, DataConfig
+from deeplab.data.files.text import read_text
 from deeplab.errors import DeepLabError, unknown_name
 from deeplab.models import ModelConfig
 from deeplab.training.config import OptimizerConfig, ScheduleConfig, TrainConfig
@@ -202,7 +203,7 @@ class _Reader:
 
     def read_saved(self, path: Path) -> None:
         """Binds the statements of a run's `config.gin`, without imports."""
-        self._read(_text(path), str(path), may_import=False)
+        self._read(read_text(path), str(path), may_import=False)
         # gin also saves the macros that nothing uses any more.
         self._saved = frozenset(self._macros)
 
@@ -212,7 +213,7 @@ class _Reader:
         if path in self._including:
             raise DeepLabError(f"gin file {name!r} includes itself")
         self._including.append(path)
-        self._read(_text(path), name, may_import=True)
+        self._read(read_text(path), name, may_import=True)
         self._including.pop()
 
     def read_bindings(self, bindings: Sequence[str]) -> None:
@@ -397,15 +398,6 @@ def _check_num_classes(config: TrainConfig) -> None:
     num_classes = given if names is None else len(names)
     if num_classes is not None:
         config.loss.check_num_classes(num_classes)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DeepLabError(f"{path} is not a text file") from error
-    except OSError as error:
-        raise DeepLabError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _how_to_set(name: str) -> str:

@@ -101,6 +101,13 @@ def test_a_bad_statement_is_named_with_file_and_line(
     assert expected in message
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_statement(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.gin"
+    path.write_text(f"include '{RUN}'\r\nTRAIN_STEPS = 5  # é\n", encoding=encoding)
+    assert read_configuration([str(path)]).train.train_steps == 5
+
+
 def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     binary, loop, alone = (tmp_path / f"{name}.gin" for name in ("binary", "loop", "alone"))
     binary.write_bytes(b"\xff\xfe")

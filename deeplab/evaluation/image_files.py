@@ -30,6 +30,9 @@ _NOT_DECODED = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 # Photographs, which people expect to be read; whether Pillow does depends on how it was built.
 _NEED_DECODER = (".avif", ".heic", ".heif", ".jxl")
 
+# Images of 10, 12 or 14 bits lie in 16 bits as they are, and would be almost black.
+_TOP_OF_14_BITS = 2**14 - 1
+
 
 @dataclasses.dataclass(frozen=True)
 class Input:
@@ -164,8 +167,8 @@ def read_rgb(path: str | Path) -> npt.NDArray[np.uint8]:
     is dropped, 16 bits a channel become 8, and of an animation the first picture counts.
 
     Raises:
-        DeepLabError: if it is unreadable, truncated, of floating-point numbers, or has more than
-            `MAX_PIXELS` pixels.
+        DeepLabError: if it is unreadable, truncated, of floating-point numbers, of 16 bits in grey
+            of which the upper two are not used, or has more than `MAX_PIXELS` pixels.
     """
     try:
         data = read_bytes(Path(path))
@@ -174,6 +177,11 @@ def read_rgb(path: str | Path) -> npt.NDArray[np.uint8]:
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion clips at 255
                 wide = np.clip(np.asarray(image, np.int64), 0, 65535)
+                if 0 < (top := wide.max()) <= _TOP_OF_14_BITS:
+                    raise DeepLabError(
+                        f"it has 16 bits a channel, but no level above {top} of 65535: what is "
+                        "white in it is not known; convert it to 8 bits"
+                    )
                 image = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
             elif image.mode == "F":
                 raise DeepLabError(

@@ -419,6 +419,17 @@ def test_16_bit_grey_keeps_its_range(tmp_path: Path):
     assert read_rgb(path)[..., 0].tolist() == [[0, 1, 128, 255]]
 
 
+@pytest.mark.parametrize("top", [255, 1023, 4095, 16383])
+@pytest.mark.parametrize("end", ["png", "tif"])
+def test_fewer_bits_in_16_are_refused(tmp_path: Path, end: str, top: int):
+    path = tmp_path / f"x.{end}"
+    Image.fromarray(np.array([[0, 17, top]], np.uint16)).save(path)
+    with pytest.raises(DeepLabError, match=f"no level above {top} of 65535.*convert it to 8 bits"):
+        read_rgb(path)
+    Image.fromarray(np.zeros((2, 2), np.uint16)).save(path)  # black, whatever is white
+    assert not read_rgb(path).any()
+
+
 def test_floating_point_images_are_refused(tmp_path: Path):
     path = tmp_path / "x.tiff"
     Image.fromarray(np.zeros((2, 2), np.float32)).save(path)

@@ -7,16 +7,18 @@ under the same paths as the machine that starts the pipeline.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from deeplab.data.files.masks import IdRule, check_something_to_learn
+from deeplab.data.files.masks import IdRule
+from deeplab.data.sources.pair_tally import PairTally, judge
 from deeplab.data.sources.pairs import TRAINING, Pair, find_split
 from deeplab.errors import DeepLabError
+from deeplab.progress import warn
 
 Features = dict[str, Any]
-Encode = Callable[[Pair], tuple[Features, frozenset[int]]]
+Encode = Callable[[Pair], tuple[Features, PairTally]]
 
 # Stands before a message inside the text of an error that a runner raises, and behind it.
 _BEGIN, _END = "[deeplab: ", " :deeplab]"
@@ -54,7 +56,7 @@ def beam_examples(
     encode: Encode,
     rule: IdRule,
     split: str,
-    ids_of_splits: dict[str, Any],
+    tallies: dict[str, Any],
     *,
     where: Path | None,
 ) -> Any:
@@ -62,11 +64,11 @@ def beam_examples(
 
     Args:
         pairs: what the split holds.
-        encode: pair -> features and the ids that the mask holds; it can be pickled.
+        encode: pair -> features and its tally; it can be pickled.
         rule: the ids of classes.
         split: its name.
-        ids_of_splits: collects, while the pipeline is built, the ids of the masks of each split.
-        where: the source's folder if this is the last split, after which the ids of all splits
+        tallies: collects, while the pipeline is built, what the pairs of each split are together.
+        where: the source's folder if this is the last split, after which the pairs of all splits
             and those of the training split are judged; None before.
 
     Returns:
@@ -80,19 +82,19 @@ def beam_examples(
             | "Pairs" >> beam.Create(list(enumerate(pairs)), reshuffle=True)
             | "Encode" >> beam.Map(_encode_numbered, encode)
         )
-        ids_of_splits[split] = (
+        tallies[split] = (
             encoded
-            | "Ids" >> beam.Map(_ids)
-            | "IdsOfSplit" >> beam.CombineGlobally(_union).without_defaults()
+            | "Tallies" >> beam.Map(_tally)
+            | "TallyOfSplit" >> beam.CombineGlobally(PairTally.total).without_defaults()
         )
         if where is not None:
-            training = find_split(TRAINING, ids_of_splits)
-            of_training = training and beam.pvalue.AsSingleton(ids_of_splits[training])
+            training = find_split(TRAINING, tallies)
+            of_training = training and beam.pvalue.AsSingleton(tallies[training])
             _ = (
-                list(ids_of_splits.values())
-                | "IdsOfSplits" >> beam.Flatten()
-                | "IdsOfAll" >> beam.CombineGlobally(_union).without_defaults()
-                | "Check" >> beam.Map(_check_ids, rule, where, training, of_training)
+                list(tallies.values())
+                | "TalliesOfSplits" >> beam.Flatten()
+                | "Total" >> beam.CombineGlobally(PairTally.total).without_defaults()
+                | "Judge" >> beam.Map(_judge, rule, where, training, of_training)
             )
         return encoded | "Features" >> beam.Map(_features)
 
@@ -106,9 +108,7 @@ def message_of(error: Exception) -> DeepLabError | None:
     return DeepLabError(rest.partition(_END)[0]) if found else None
 
 
-def _encode_numbered(
-    numbered: tuple[int, Pair], encode: Encode
-) -> tuple[int, Features, frozenset[int]]:
+def _encode_numbered(numbered: tuple[int, Pair], encode: Encode) -> tuple[int, Features, PairTally]:
     number, pair = numbered
     try:
         return number, *encode(pair)
@@ -116,17 +116,16 @@ def _encode_numbered(
         _fail(error)
 
 
-def _check_ids(
-    ids: frozenset[int],
+def _judge(
+    total: PairTally,
     rule: IdRule,
     where: Path,
     training: str | None,
-    of_training: frozenset[int] | None,
+    of_training: PairTally | None,
 ) -> None:
     try:
-        check_something_to_learn(ids, rule, where)
-        if of_training is not None:
-            check_something_to_learn(of_training, rule, where, training)
+        for remark in judge(total, rule, where, training, of_training):
+            warn(remark)
     except DeepLabError as error:
         _fail(error)
 
@@ -135,13 +134,9 @@ def _fail(error: DeepLabError) -> NoReturn:
     raise DeepLabError(f"{_BEGIN}{error}{_END}") from error
 
 
-def _features(encoded: tuple[int, Features, frozenset[int]]) -> tuple[int, Features]:
+def _features(encoded: tuple[int, Features, PairTally]) -> tuple[int, Features]:
     return encoded[:2]
 
 
-def _ids(encoded: tuple[int, Features, frozenset[int]]) -> frozenset[int]:
+def _tally(encoded: tuple[int, Features, PairTally]) -> PairTally:
     return encoded[2]
-
-
-def _union(parts: Iterable[frozenset[int]]) -> frozenset[int]:
-    return frozenset().union(*parts)

@@ -16,16 +16,18 @@ import tensorflow_datasets as tfds
 from deeplab.data.builders.beam import beam_examples
 from deeplab.data.colors import IGNORE_LABEL, default_colors
 from deeplab.data.files.images import read_image
-from deeplab.data.files.mask_files import read_mask
+from deeplab.data.files.mask_files import examine_mask
 from deeplab.data.files.masks import (
     IdRule,
-    check_something_to_learn,
     encode_label,
+    mask_bytes,
 )
 from deeplab.data.sources.folder import LAYOUT, scan_folder
 from deeplab.data.sources.lists import scan_list
+from deeplab.data.sources.pair_tally import PairTally, judge
 from deeplab.data.sources.pairs import TRAINING, Pair, Source, check_sizes, find_split
 from deeplab.data.spec import DatasetSpec, FromSource
+from deeplab.progress import warn
 
 # Pairs that are being read or wait to be written, per thread.
 _AHEAD = 16
@@ -113,14 +115,14 @@ class Folder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         generate = self._beam_examples if self.on_beam else self._generate_examples
-        ids: dict[str, Any] = {}
+        tallies: dict[str, Any] = {}
         last = list(self.source.splits)[-1]
         return {
-            split: generate(pairs, ids, split, is_last=split == last)
+            split: generate(pairs, tallies, split, is_last=split == last)
             for split, pairs in self.source.splits.items()
         }
 
-    def _encoding(self, rule: IdRule) -> Callable[[Pair], tuple[dict[str, Any], frozenset[int]]]:
+    def _encoding(self, rule: IdRule) -> Callable[[Pair], tuple[dict[str, Any], PairTally]]:
         source = self.source
         return functools.partial(
             encoded_pair,
@@ -130,46 +132,47 @@ class Folder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _beam_examples(
-        self, pairs: Sequence[Pair], ids: dict[str, Any], split: str, *, is_last: bool
+        self, pairs: Sequence[Pair], tallies: dict[str, Any], split: str, *, is_last: bool
     ) -> Any:
         """The same as `_generate_examples`, as a transform of Apache Beam."""
         rule = self.source.classes.id_rule
         encode = self._encoding(rule)
         return beam_examples(
-            pairs, encode, rule, split, ids, where=self.source.path if is_last else None
+            pairs, encode, rule, split, tallies, where=self.source.path if is_last else None
         )
 
     def _generate_examples(
-        self, pairs: Sequence[Pair], ids: dict[str, frozenset[int]], split: str, *, is_last: bool
+        self, pairs: Sequence[Pair], tallies: dict[str, PairTally], split: str, *, is_last: bool
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields the number of each pair and its features, in order.
 
         Args:
             pairs: what a split holds.
-            ids: collects the ids of the masks of each split.
+            tallies: collects what the pairs of each split are together.
             split: its name.
-            is_last: whether this is the last split, after which the ids are judged.
+            is_last: whether this is the last split, after which the pairs are judged.
 
         Raises:
             DeepLabError: if a file cannot be used, or the masks teach nothing.
         """
         rule = self.source.classes.id_rule
         encode = self._encoding(rule)
-        found: set[int] = set()
+        tally = PairTally()
         threads = os.cpu_count() or 1
         rest = iter(pairs)
         number = itertools.count()
         with concurrent.futures.ThreadPoolExecutor(threads) as pool:
             while batch := list(itertools.islice(rest, threads * _AHEAD)):
-                for features, ids_of_mask in pool.map(encode, batch):
-                    found |= ids_of_mask
+                for features, of_pair in pool.map(encode, batch):
+                    tally = PairTally.total([tally, of_pair])
                     yield next(number), features
-        ids[split] = frozenset(found)
+        tallies[split] = tally
         if is_last:
-            where = self.source.path
-            check_something_to_learn(frozenset().union(*ids.values()), rule, where)
-            if (training := find_split(TRAINING, ids)) is not None:
-                check_something_to_learn(ids[training], rule, where, training)
+            total = PairTally.total(tallies.values())
+            training = find_split(TRAINING, tallies)
+            of_training = None if training is None else tallies[training]
+            for remark in judge(total, rule, self.source.path, training, of_training):
+                warn(remark)
 
 
 def encoded_pair(
@@ -177,7 +180,7 @@ def encoded_pair(
     rule: IdRule,
     stored_ids: Mapping[int, int] | None = None,
     channels: int = 3,
-) -> tuple[dict[str, Any], frozenset[int]]:
+) -> tuple[dict[str, Any], PairTally]:
     """Reads, checks and encodes a pair.
 
     Args:
@@ -187,17 +190,18 @@ def encoded_pair(
         channels: of the image.
 
     Returns:
-        The features "image" and "label" (bytes of files), "id", and the ids that the mask holds.
+        The features "image" and "label" (bytes of files), "id", and the tally of the pair.
 
     Raises:
         DeepLabError: if a file is unreadable, has ids that are no classes, or if image and mask
             differ in size.
     """
     image = read_image(pair.image, channels)
-    mask = read_mask(pair.label, rule, stored_ids)
-    label, ids = rule.labels(mask, pair.label)
+    mask = examine_mask(mask_bytes(pair.label), pair.label, rule, stored_ids)
+    label, ids = rule.labels(mask.ids, pair.label)
     check_sizes(pair, (image.height, image.width), label.shape)
-    return {"image": image.data, "label": encode_label(label), "id": pair.id}, ids
+    tally = PairTally.of(ids, image_is_turned=image.is_turned, mask_is_turned=mask.is_turned)
+    return {"image": image.data, "label": encode_label(label), "id": pair.id}, tally
 
 
 def _scan(path: Path) -> Source:

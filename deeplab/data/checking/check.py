@@ -27,6 +27,7 @@ from deeplab.data.files.problems import KINDS, FileError, Problem
 from deeplab.data.prepared.dataset import PreparedDataset, find_source, load_dataset
 from deeplab.data.sources.classes import read_class_file
 from deeplab.data.sources.folder import scan_two_folders
+from deeplab.data.sources.pair_tally import PairTally
 from deeplab.data.sources.pairs import Source, find_split
 from deeplab.errors import unknown_name
 from deeplab.progress import track
@@ -142,7 +143,6 @@ def _check(
     forms: Counter[str] = Counter()
     duplicates = Duplicates(uses)
     usable: list[Sample] = []
-    turned: Counter[tuple[bool, bool]] = Counter()
     # Pillow decodes outside of Python's lock: threads use all cores and need no second start.
     with (
         track("checking", len(samples), unit="images", silent=silent) as progress,
@@ -153,7 +153,6 @@ def _check(
             sample = facts.sample
             splits.setdefault(sample.split, SplitTally.empty(len(rule.class_names))).add(facts)
             found += facts.problems
-            turned[facts.image_is_turned, facts.mask_is_turned] += 1
             if facts.form is not None:
                 forms[facts.form] += 1
             if facts.image_hash is not None:
@@ -163,7 +162,8 @@ def _check(
                 usable.append(sample)
             progress.advance()
     where = base or Path(title)
-    found = _whole(found, splits, rule, where, uses) + _missing_splits(splits, where, uses)
+    total = PairTally.total(tally.pairs for tally in splits.values())
+    found = _whole(found, splits, total, rule, where, uses) + _missing_splits(splits, where, uses)
     order = list(KINDS)
     return CheckResult(
         title=title,
@@ -173,7 +173,7 @@ def _check(
         ignore_label=rule.ids.ignore_label,
         splits=splits,
         problems=tuple(sorted(found, key=lambda problem: order.index(problem.kind))),
-        notes=(*notes, *_notes(splits, forms, rule), *_turned_notes(turned)),
+        notes=(*notes, *_notes(splits, forms, rule), *total.turned_notes()),
         mask_forms=dict(forms),
         examples=tuple(_example(sample, rule) for sample in _choose(usable)),
     )
@@ -197,27 +197,32 @@ def _inspections(
 def _whole(
     found: list[Problem],
     splits: Mapping[str, SplitTally],
+    total: PairTally,
     rule: MaskRule,
     where: Path,
     uses: Uses,
 ) -> list[Problem]:
     """Adds what is wrong with all masks together, and drops what repeats it file by file."""
-    ids: frozenset[int] = frozenset().union(*(tally.ids for tally in splits.values()))
-    if not ids:
+    if not total.ids:
         return found  # no mask could be used, and each says why
     collapsed = {problem.file for problem in found if problem.kind == "single_class"}
     others = [problem for problem in found if problem.kind != "single_class"]
     try:
-        check_something_to_learn(ids, rule.ids, where)
+        check_something_to_learn(total.ids, rule.ids, where)
     except FileError as error:
         return [*others, error.problem]
+    lost = total.lost_objects(rule.ids)
     training = find_split(uses.training, splits)
-    if training is not None and splits[training].ids:
+    if training is not None and splits[training].pairs.ids:
+        of_training = splits[training].pairs
         try:
-            check_something_to_learn(splits[training].ids, rule.ids, where, training)
+            check_something_to_learn(of_training.ids, rule.ids, where, training)
         except FileError as error:
             return [*found, error.problem]
-    classes = [i for i in sorted(ids) if i not in (rule.ids.ignore, rule.ids.ignore_label)]
+        lost = lost or of_training.lost_objects(rule.ids, training)
+    if lost:
+        return [*found, Problem("binary_mask", where, lost, is_warning=True)]
+    classes = [i for i in sorted(total.ids) if i not in (rule.ids.ignore, rule.ids.ignore_label)]
     if len(classes) == 1 and len(collapsed) > 1:
         name = f"{rule.class_names[classes[0]]!r} (id {classes[0]})"
         detail = f"all {len(collapsed)} masks hold nothing but {name}"
@@ -255,25 +260,6 @@ def _notes(splits: Mapping[str, SplitTally], forms: Counter[str], rule: MaskRule
     if absent:
         count = f"{len(absent)} of {len(rule.class_names)}"
         notes.append(f"{count} classes have no pixel: {', '.join(absent)}")
-    return notes
-
-
-def _turned_notes(turned: Mapping[tuple[bool, bool], int]) -> list[str]:
-    """What the orientation of EXIF did.
-
-    Args:
-        turned: (whether the image is turned, whether the mask is) -> how many.
-    """
-    notes = []
-    if images := turned[True, False] + turned[True, True]:
-        notes.append(
-            f"images turned as their EXIF orientation says: {images}, of which "
-            f"{turned[True, True]} with their masks; each mask must fit the turned image"
-        )
-    if masks := turned[False, True]:
-        notes.append(
-            f"masks turned as their own EXIF orientation says, but not their images: {masks}"
-        )
     return notes
 
 

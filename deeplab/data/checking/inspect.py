@@ -17,6 +17,7 @@ from deeplab.data.checking.samples import Sample
 from deeplab.data.files.mask_files import examine_mask
 from deeplab.data.files.masks import IdRule, Labels, Mask
 from deeplab.data.files.problems import FileError, Problem
+from deeplab.data.sources.pair_tally import PairTally
 from deeplab.data.sources.pairs import check_sizes
 
 _T = TypeVar("_T")
@@ -48,22 +49,18 @@ class Facts:
         problems: what is wrong with it.
         image_hash: of the image file's bytes; None if it could not be read.
         form: of the mask, see `Mask`; None if it could not be read.
-        ids: what the mask holds, before ignored ids become one; empty if it cannot be used.
+        tally: of this pair.
         class_pixels: pixels per class, int64 [C]; None if the mask cannot be used.
         num_pixels: pixels of the mask, ignored ones included; 0 if it cannot be used.
-        image_is_turned: whether the orientation of the image's EXIF was applied.
-        mask_is_turned: whether that of the mask's own EXIF was.
     """
 
     sample: Sample
     problems: tuple[Problem, ...]
     image_hash: bytes | None = None
     form: str | None = None
-    ids: frozenset[int] = frozenset()
+    tally: PairTally = PairTally()
     class_pixels: npt.NDArray[np.int64] | None = None
     num_pixels: int = 0
-    image_is_turned: bool = False
-    mask_is_turned: bool = False
 
 
 def inspect(sample: Sample, rule: MaskRule) -> Facts:
@@ -99,11 +96,9 @@ def inspect(sample: Sample, rule: MaskRule) -> Facts:
         tuple(dict.fromkeys(problems)),
         hashlib.blake2b(data, digest_size=16).digest() if data else None,
         mask.form if mask else None,
-        ids,
+        PairTally.of(ids, image_is_turned=is_turned, mask_is_turned=bool(mask and mask.is_turned)),
         counts,
         0 if labels is None else labels.size,
-        is_turned,
-        bool(mask and mask.is_turned),
     )
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from deeplab.data.checking.inspect import Facts
 from deeplab.data.colors import Color
 from deeplab.data.files.problems import Problem
+from deeplab.data.sources.pair_tally import PairTally
 
 
 @dataclasses.dataclass
@@ -25,7 +26,7 @@ class SplitTally:
         pixels_where_present: labelled pixels of these images, int64 [C].
         num_images: images with a mask, whether or not they can be used.
         num_pixels: pixels of the masks that can be used, ignored ones included.
-        ids: what these masks hold, before ignored ids become one.
+        pairs: what the images and these masks are together.
     """
 
     class_pixels: npt.NDArray[np.int64]
@@ -33,7 +34,7 @@ class SplitTally:
     pixels_where_present: npt.NDArray[np.int64]
     num_images: int = 0
     num_pixels: int = 0
-    ids: frozenset[int] = frozenset()
+    pairs: PairTally = PairTally()
 
     @classmethod
     def empty(cls, num_classes: int) -> SplitTally:
@@ -45,7 +46,7 @@ class SplitTally:
         """Adds a sample."""
         self.num_images += 1
         self.num_pixels += facts.num_pixels
-        self.ids |= facts.ids
+        self.pairs = PairTally.total([self.pairs, facts.tally])
         if facts.class_pixels is not None:
             present = facts.class_pixels > 0
             self.class_pixels += facts.class_pixels
@@ -56,7 +57,7 @@ class SplitTally:
         """Adds another split."""
         self.num_images += other.num_images
         self.num_pixels += other.num_pixels
-        self.ids |= other.ids
+        self.pairs = PairTally.total([self.pairs, other.pairs])
         self.class_pixels += other.class_pixels
         self.class_images += other.class_images
         self.pixels_where_present += other.pixels_where_present

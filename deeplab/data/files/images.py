@@ -35,11 +35,13 @@ class EncodedImage:
             number of channels, of the PNG file that `packed` makes.
         height: of the image, in pixels.
         width: of the image, in pixels.
+        is_turned: whether the orientation of EXIF was applied.
     """
 
     data: bytes
     height: int
     width: int
+    is_turned: bool = False
 
 
 def read_image(path: Path, channels: int = RGB) -> EncodedImage:
@@ -67,7 +69,7 @@ def read_image(path: Path, channels: int = RGB) -> EncodedImage:
     file = io.BytesIO()
     # Without `exif` Pillow would copy the orientation tag that has just been applied.
     image.save(file, "PNG", exif=b"")
-    return EncodedImage(file.getvalue(), image.height, image.width)
+    return EncodedImage(file.getvalue(), image.height, image.width, decoded.is_turned)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,42 +8,26 @@ from pathlib import Path
 
 import numpy as np
 
-from deeplab.data.files.masks import IdRule, Labels, Mask, decode_mask, listed, mask_bytes
+from deeplab.data.files.masks import IdRule, Labels, Mask, decode_mask, listed
 from deeplab.data.files.problems import FileError, Problem
 from deeplab.data.files.sbd import read_sbd_mask
 from deeplab.errors import DeepLabError
 
 
-def read_mask(path: Path, rule: IdRule, stored_ids: Mapping[int, int] | None = None) -> Labels:
-    """Reads a mask.
-
-    Args:
-        path: a PNG file, or a .mat file of the Semantic Boundaries Dataset.
-        rule: what colours mean.
-        stored_ids: class id of each id that the mask may hold; None: it holds class ids.
-
-    Returns:
-        Class ids [H, W], not compared with the classes yet.
-
-    Raises:
-        FileError: if it cannot be read, or holds other ids than the stored ones.
-    """
-    return examine_mask(mask_bytes(path), path, rule, stored_ids).ids
-
-
 def examine_mask(
     data: bytes, path: Path, rule: IdRule, stored_ids: Mapping[int, int] | None = None
 ) -> Mask:
-    """What `read_mask` reads, and the form it was found in.
+    """Decodes a mask; its ids are class ids that are not compared with the classes yet.
 
     Args:
         data: the bytes of the file, or of the mask in a record.
-        path: the file, or what the record is called.
-        rule: as of `read_mask`.
-        stored_ids: as of `read_mask`.
+        path: a PNG file, a .mat file of the Semantic Boundaries Dataset, or what the record is
+            called.
+        rule: what colours mean.
+        stored_ids: class id of each id that the mask may hold; None: it holds class ids.
 
     Raises:
-        FileError: as `read_mask`.
+        FileError: if it cannot be read, or holds other ids than the stored ones.
     """
     if path.suffix == ".mat":
         try:

@@ -38,7 +38,7 @@ _PNG_GREY_ALPHA = 4
 
 _SHOWN_IDS = 8
 
-_SAVE_AS_1 = (
+SAVE_AS_1 = (
     "if 255 marks an object, save it as 1, with Pillow: "
     "Image.open(p).convert('L').point(lambda v: v // 255).save(p)"
 )
@@ -282,7 +282,7 @@ def check_something_to_learn(
     if rule.ignore_label == IGNORE_LABEL and found <= {0, IGNORE_LABEL}:
         detail = (
             f"together hold nothing but the ids {listed(sorted(found))}, and 255 means 'ignore': "
-            f"nothing could be learned; {_SAVE_AS_1}"
+            f"nothing could be learned; {SAVE_AS_1}"
         )
         kind = "binary_mask"
     elif found <= {rule.ignore, rule.ignore_label}:
@@ -315,7 +315,7 @@ def check_something_to_measure(masks: Iterable[frozenset[int]], rule: IdRule, wh
     if IGNORE_LABEL in found:
         detail = (
             f"together hold nothing but the ids {listed(sorted(found))}, and 255 means 'ignore': "
-            f"no object would be measured; {_SAVE_AS_1}"
+            f"no object would be measured; {SAVE_AS_1}"
         )
         problem = Problem("binary_mask", where, f"all masks {detail}")
         raise FileError(problem, f"all masks in {where} {detail}")

@@ -7,7 +7,7 @@ import struct
 import threading
 import zlib
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from deeplab.data.files.png_file import SIGNATURE, check_png
 from deeplab.errors import DeepLabError
@@ -23,6 +23,11 @@ UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, *_
 _PNG_BIT_DEPTH = 24  # offset in the file, whose first chunk is IHDR
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 _OPENING = threading.Lock()
+
+# Pillow refuses a PNG file for 1 MB of text or color profile in one chunk, which editors write and
+# TensorFlow reads. Its bound on all chunks together, 64 MB, holds for one as well; it is read
+# whenever a chunk is, behind the pixels too, so it cannot be lifted for the header alone.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 
 class TooLarge(DeepLabError):
@@ -93,6 +98,9 @@ def what_is_wrong(error: Exception) -> str:
     """What the user should be told of an error of `UNREADABLE`."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image of a known format"  # Pillow names an object in memory
+    if "MAX_TEXT" in str(error):
+        size = PngImagePlugin.MAX_TEXT_MEMORY >> 20
+        return f"the file holds more than {size} MB of metadata (text or color profile): remove it"
     if isinstance(error, _MALFORMED):
         return f"the file is damaged ({error})"
     return str(error) or type(error).__name__

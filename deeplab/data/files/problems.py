@@ -20,7 +20,7 @@ KINDS: dict[str, str] = {
     "size_mismatch": "a mask of another size than its image",
     "id_out_of_range": "a mask with ids that are no classes",
     "colour_mask": "a mask that is an image in colours",
-    "binary_mask": "masks that all hold nothing but 0 and 255",
+    "binary_mask": "masks that hold nothing but 0 and 255",
     "duplicate_across_splits": "an image that is in another split too",
     "palette_mask": "a mask with a palette",
     "single_class": "a mask of one class everywhere",

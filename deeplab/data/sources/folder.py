@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deeplab.data.files.problems import Problem
-from deeplab.data.files.text import read_text
+from deeplab.data.files.text import composed, read_text
 from deeplab.data.sources.classes import ClassList, read_classes
+from deeplab.data.sources.near_misses import NearMisses
 from deeplab.data.sources.pairs import (
     LABEL_SUFFIXES,
     SPLIT_NAMES,
@@ -18,6 +19,7 @@ from deeplab.data.sources.pairs import (
     find_files,
     image_suffixes,
     match_files,
+    missing_mask,
     split_by_hash,
     split_names,
     split_order,
@@ -54,7 +56,7 @@ def scan_folder(path: Path) -> Source:
 
     Splits are those of `splits/NAME.txt` (then only images that are listed need a mask), else the
     folders below `images/` if one of them is named as a split, else 90/10 by a hash of the name.
-    Their names are taken in lower case.
+    Their names are taken in lower case. Hidden files are passed over.
 
     Images and masks without a partner become problems of the source.
 
@@ -67,8 +69,7 @@ def scan_folder(path: Path) -> Source:
         if not part.is_dir():
             raise DeepLabError(f"the source folder {path} has no {part.name}/; expected {LAYOUT}")
     classes = read_classes(path)
-    lists = sorted((path / "splits").glob("*.txt"))
-    if lists:
+    if lists := _split_lists(path / "splits"):
         return _listed_source(path, classes, lists)
     return scan_two_folders(path, images, labels, classes)
 
@@ -133,17 +134,31 @@ def _folder_splits(pairs: Sequence[Pair], images: Path) -> dict[str, tuple[Pair,
     return {split: splits[split] for split in sorted(splits, key=split_order)}
 
 
+def _split_lists(folder: Path) -> list[Path]:
+    try:
+        files = [file for file in folder.iterdir() if not file.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise DeepLabError(f"cannot read {folder}: {error.strerror}") from error
+    lists = sorted(file for file in files if file.suffix == ".txt")
+    if files and not lists:
+        raise DeepLabError(f"{min(files)} is no split list: write a name a line into SPLIT.txt")
+    return lists
+
+
 def _listed_source(path: Path, classes: ClassList, lists: Sequence[Path]) -> Source:
     suffixes = image_suffixes(classes.channels)
     image_files = find_files(path / "images", suffixes)
     label_files = find_files(path / "labels", LABEL_SUFFIXES)
     splits = {}
+    near = NearMisses()
     problems: list[Problem] = []
     used: set[str] = set()
     names = split_names([file.stem for file in lists], path / "splits")
     for file in sorted(lists, key=lambda file: split_order(names[file.stem])):
         found = [
-            _listed_pair(name, file, image_files, label_files, suffixes)
+            _listed_pair(name, file, path, image_files, label_files, suffixes, near)
             for name in read_names(file)
         ]
         problems += [item for item in found if isinstance(item, Problem)]
@@ -158,13 +173,14 @@ def _listed_source(path: Path, classes: ClassList, lists: Sequence[Path]) -> Sou
 
 
 def read_names(file: Path) -> list[str]:
-    """The names of a split list, one a line.
+    """The names of a split list, one a line, `composed`.
 
     Raises:
         DeepLabError: if it cannot be read, is empty, or has a name twice.
     """
     # At line ends alone: names may hold other characters that could end a line.
-    names = [line.strip() for line in read_text(file).split("\n") if line.strip()]
+    lines = composed(read_text(file)).split("\n")
+    names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise DeepLabError(f"the split list {file} is empty")
     seen: set[str] = set()
@@ -178,9 +194,11 @@ def read_names(file: Path) -> list[str]:
 def _listed_pair(
     name: str,
     file: Path,
+    path: Path,
     images: Mapping[str, Path],
     labels: Mapping[str, Path],
     suffixes: Sequence[str],
+    near: NearMisses,
 ) -> Pair | Problem:
     # Lists are found with and without the extension of the image.
     key = name
@@ -188,9 +206,11 @@ def _listed_pair(
         key = Path(name).with_suffix("").as_posix()
     if key not in images:
         choices = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
-        return Problem("missing_image", file, f"names {name!r}, but images/ has no {key}{choices}")
-    if key not in labels:
+        hint = near.hint(path / "images" / f"{key}.png")
         return Problem(
-            "missing_mask", images[key], f"has no mask: a split needs it, labels/ has no {key}.png"
+            "missing_image", file, f"names {name!r}, but images/ has no {key}{choices}{hint}"
         )
+    if key not in labels:
+        why = f"a split needs it, labels/ has no {key}.png"
+        return missing_mask(images[key], why, path / "labels" / f"{key}.png", near)
     return Pair(key, images[key], labels[key])

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from deeplab.data.files.problems import Problem
-from deeplab.data.files.text import is_utf8, parse_json, read_text, shown
+from deeplab.data.files.text import composed, is_utf8, parse_json, read_text, shown
 from deeplab.data.sources.classes import read_classes
+from deeplab.data.sources.near_misses import NearMisses
 from deeplab.data.sources.pairs import (
     LABEL_SUFFIXES,
     Pair,
     Source,
     image_suffixes,
+    missing_mask,
     split_by_hash,
     split_names,
     split_order,
@@ -22,17 +25,18 @@ from deeplab.data.sources.pairs import (
 from deeplab.errors import DeepLabError
 
 _COLUMNS = ("image", "label", "split")
+_NAMED = 8  # other columns in a note
 
 
 def scan_list(path: Path) -> Source:
-    """Reads a list with the columns image, label and optionally split.
+    """Reads a list with the columns image, label and optionally split, in any case.
 
     Args:
         path: a .csv file with a header, or a .jsonl file with an object a line. Paths in it are
             relative to its folder (or absolute), where classes.json or classes.txt is expected
             too. Names of splits are taken in lower case. Without the column split the images are
             split 90/10 by a hash of the name. Files that are named but do not exist become
-            problems of the source.
+            problems of the source; its note names the columns that are not read.
 
     Raises:
         DeepLabError: if the list is unreadable or empty, or a line makes no sense.
@@ -44,30 +48,36 @@ def scan_list(path: Path) -> Source:
     rows: list[tuple[Pair, str]] = []
     problems: list[Problem] = []
     seen: dict[tuple[str, str], int] = {}
-    for number, row in _rows(path):
+    unread: dict[str, None] = {}
+    near = NearMisses()
+    for number, row in _rows(path, unread):
         where = f"{path}, line {number}"
         image = _file(row, "image", path, where, suffixes)
         label = _file(row, "label", path, where, LABEL_SUFFIXES)
         split = row.get("split", "")
-        pair = Pair(Path(row["image"]).with_suffix("").as_posix(), image, label)
+        pair = Pair(composed(Path(row["image"]).with_suffix("").as_posix()), image, label)
         if (split, pair.id) in seen:
             raise DeepLabError(
                 f"{where}: {row['image']} is listed already in line {seen[split, pair.id]}"
             )
         seen[split, pair.id] = number
-        missing = _missing(pair, where)
+        missing = _missing(pair, where, near)
         if missing:
             problems.append(missing)
         else:
             rows.append((pair, split))
     if not seen:
         raise DeepLabError(f"the list {path} is empty")
+    note = _unread_note(tuple(unread))
     if not any(split for _, split in rows):
         pairs = tuple(pair for pair, _ in rows)
         if problems and len(pairs) < 2:  # too few to split, and not to be used anyway
             splits = {"train": pairs} if pairs else {}
-            return Source(path, classes, splits, problems=tuple(problems))
-        return Source(path, classes, *split_by_hash(pairs), tuple(problems))
+            return Source(path, classes, splits, note, tuple(problems))
+        splits, by_hash = split_by_hash(pairs, "values in a column 'split'")
+        return Source(
+            path, classes, splits, "; ".join(filter(None, (by_hash, note))), tuple(problems)
+        )
     groups: dict[str, list[Pair]] = {}
     for pair, split in rows:
         if not split:
@@ -78,24 +88,53 @@ def scan_list(path: Path) -> Source:
         path,
         classes,
         {split: splits[split] for split in sorted(splits, key=split_order)},
-        problems=tuple(problems),
+        note,
+        tuple(problems),
     )
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yields (line number, columns that are filled)."""
+def _unread_note(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return (
+        f"columns that are not read: {', '.join(map(shown, names[:_NAMED]))}{more} "
+        f"(read are {', '.join(_COLUMNS)})"
+    )
+
+
+def _rows(path: Path, unread: dict[str, None]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yields (line number, columns that are filled), and adds the names of others to `unread`."""
     text = read_text(path)
     # Lines end at line ends alone: names may hold other characters that could end one.
     rows = _json_rows if path.suffix.lower() == ".jsonl" else _csv_rows
-    return rows(path, text.split("\n"))
+    for number, cells in rows(path, text.split("\n")):
+        row: dict[str, str] = {}
+        for name, value in cells:
+            key = _column(name)
+            if key not in _COLUMNS:
+                unread[name.strip()] = None
+            elif key in row:
+                raise DeepLabError(f"{path}, line {number}: two columns are named {key}")
+            elif value not in (None, ""):
+                if not isinstance(value, str):
+                    raise DeepLabError(
+                        f"{path}, line {number}: {key} is {shown(value)}, expected text"
+                    )
+                row[key] = value
+        yield number, row
 
 
-def _csv_rows(path: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def _column(name: str) -> str:
+    return name.strip().lower()
+
+
+def _csv_rows(path: Path, lines: list[str]) -> Iterator[tuple[int, Iterable[tuple[str, object]]]]:
     reader = csv.reader(f"{line}\n" for line in lines)
     begin = 1  # line that the row begins in
     try:
         columns = next(reader)
-        missing = {"image", "label"}.difference(columns)
+        missing = {"image", "label"}.difference(map(_column, columns))
         if missing:
             raise DeepLabError(
                 f"{path}: the first line must name the columns image, label and optionally split; "
@@ -106,9 +145,8 @@ def _csv_rows(path: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, str
             if reader.line_num > begin and reader.line_num == len(lines):
                 # Else an open quote makes one value of all that follows.
                 next(csv.reader((f"{line}\n" for line in lines[begin - 1 :]), strict=True))
-            row = dict(zip(columns, values, strict=False))
-            if row:
-                yield begin, {key: row[key].strip() for key in _COLUMNS if row.get(key)}
+            if values:
+                yield begin, zip(columns, map(str.strip, values), strict=False)
             begin = reader.line_num + 1
     except csv.Error as error:
         raise DeepLabError(
@@ -116,18 +154,14 @@ def _csv_rows(path: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, str
         ) from error
 
 
-def _json_rows(path: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def _json_rows(path: Path, lines: list[str]) -> Iterator[tuple[int, Iterable[tuple[str, object]]]]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         row = parse_json(line, f"{path}, line {number}")
         if not isinstance(row, dict):
             raise DeepLabError(f'{path}, line {number}: expected {{"image": ..., "label": ...}}')
-        values = {key: row[key] for key in _COLUMNS if row.get(key) not in (None, "")}
-        for key, value in values.items():
-            if not isinstance(value, str):
-                raise DeepLabError(f"{path}, line {number}: {key} is {shown(value)}, expected text")
-        yield number, values
+        yield number, row.items()
 
 
 def _file(
@@ -137,7 +171,7 @@ def _file(
         raise DeepLabError(f"{where}: no {column}")
     if "\0" in row[column] or not is_utf8(row[column]):
         raise DeepLabError(f"{where}: the {column} {shown(row[column])} cannot name a file")
-    file = path.parent / row[column]
+    file = _as_stored(path.parent / row[column])
     if file.suffix.lower() not in suffixes:
         raise DeepLabError(
             f"{where}: the {column} {shown(row[column])} is not {' or '.join(suffixes)}"
@@ -145,14 +179,20 @@ def _file(
     return file
 
 
-def _missing(pair: Pair, where: str) -> Problem | None:
+def _as_stored(file: Path) -> Path:
+    """The file itself, or the one whose name has its accents in another form (NFC or NFD)."""
+    if str(file).isascii():
+        return file
+    forms = (Path(unicodedata.normalize(form, str(file))) for form in ("NFC", "NFD"))
+    return next((other for other in (file, *forms) if os.path.exists(other)), file)
+
+
+def _missing(pair: Pair, where: str, near: NearMisses) -> Problem | None:
     # Of os, for names that are too long; what is no regular file is found when it is read.
     if not os.path.exists(pair.image):
-        return Problem("missing_image", pair.image, f"does not exist; {where} names it")
+        hint = near.hint(pair.image)
+        return Problem("missing_image", pair.image, f"does not exist; {where} names it{hint}")
     if not os.path.exists(pair.label):
-        return Problem(
-            "missing_mask",
-            pair.image,
-            f"has no mask: {pair.label}, which {where} names, does not exist",
-        )
+        why = f"{pair.label}, which {where} names, does not exist"
+        return missing_mask(pair.image, why, pair.label, near)
     return None

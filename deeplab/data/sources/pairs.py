@@ -11,8 +11,9 @@ from pathlib import Path
 
 from deeplab.data.files.problems import FileError, Problem, refuse
 from deeplab.data.files.regular_file import state_of
-from deeplab.data.files.text import is_utf8
+from deeplab.data.files.text import composed, is_utf8
 from deeplab.data.sources.classes import ClassList
+from deeplab.data.sources.near_misses import NearMisses
 from deeplab.errors import DeepLabError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -136,7 +137,7 @@ def visible_files(folder: Path) -> Iterator[Path]:
 
 
 def find_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    """Files below a folder by their relative path without extension, in that order.
+    """Files below a folder by their relative path without extension, `composed`, in that order.
 
     Of `visible_files`, those with one of the suffixes.
 
@@ -150,11 +151,14 @@ def find_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     for path in visible_files(folder):
         if path.suffix.lower() not in suffixes:
             continue
-        key = path.relative_to(folder).with_suffix("").as_posix()
+        key = composed(path.relative_to(folder).with_suffix("").as_posix())
         if not is_utf8(key):
             raise DeepLabError(f"the file name {os.fsencode(path)!r} is not UTF-8: rename it")
         if key in found:
-            raise DeepLabError(f"{found[key]} and {path} have the same name: keep one of them")
+            raise DeepLabError(
+                f"{found[key]} and {path} have the same name without extension: if one is the "
+                "mask of the other, move all masks into a folder of their own; else rename one"
+            )
         found[key] = path
     return dict(sorted(found.items()))
 
@@ -182,15 +186,17 @@ def match_files(
         raise DeepLabError(f"no images in {images} ({', '.join(suffixes)})")
     missing = sorted(image_files.keys() - label_files.keys())
     surplus = sorted(label_files.keys() - image_files.keys())
+    near = NearMisses()
     problems = [
-        Problem("missing_mask", image_files[key], f"has no mask: expected {labels / key}.png")
+        missing_mask(image_files[key], f"expected {labels / key}.png", labels / f"{key}.png", near)
         for key in missing
     ]
     problems += [
         Problem(
             "missing_image",
             label_files[key],
-            f"has no image: expected {images / key} with {', '.join(suffixes)}",
+            f"has no image: expected {images / key} with {', '.join(suffixes)}"
+            + near.hint(images / f"{key}.png"),
         )
         for key in surplus
     ]
@@ -198,6 +204,11 @@ def match_files(
         Pair(key, path, label_files[key]) for key, path in image_files.items() if key in label_files
     ]
     return tuple(pairs), tuple(problems)
+
+
+def missing_mask(image: Path, why: str, expected: Path, near: NearMisses) -> Problem:
+    """That an image has no mask, why, and what lies there instead of the expected one."""
+    return Problem("missing_mask", image, f"has no mask: {why}{near.hint(expected, image)}")
 
 
 def pair_files(images: Path, labels: Path, channels: int = 3) -> tuple[Pair, ...]:
@@ -229,12 +240,18 @@ def check_sizes(pair: Pair, image: Sequence[int], label: Sequence[int]) -> None:
                 f"is {size} (width x height), its image {pair.image.name} is {expected}{advice}",
             ),
             f"the image {pair.image} is {expected} (width x height), its mask {pair.label} is "
-            f"{size}: they must be equal",
+            f"{size}: they must be equal{advice}",
         )
 
 
-def split_by_hash(pairs: Iterable[Pair]) -> tuple[dict[str, tuple[Pair, ...]], str]:
+def split_by_hash(
+    pairs: Iterable[Pair], lacking: str = "split folders or lists"
+) -> tuple[dict[str, tuple[Pair, ...]], str]:
     """Splits 90/10 by a hash of the id: the same whatever else is in the folder.
+
+    Args:
+        pairs: what is to be split.
+        lacking: what could have named the splits, for the messages.
 
     Returns:
         "train" and "val", at least one image in each, and a note that says so.
@@ -246,14 +263,14 @@ def split_by_hash(pairs: Iterable[Pair]) -> tuple[dict[str, tuple[Pair, ...]], s
     if len(by_share) < 2:
         raise DeepLabError(
             f"{len(by_share)} image cannot be split into training and validation: add images, or "
-            "say with split folders or lists what it is for"
+            f"say with {lacking} what it is for"
         )
     count = sum(_share(pair.id) < _VAL_SHARE for pair in by_share)
     count = min(max(count, 1), len(by_share) - 1)
     val = sorted(by_share[:count], key=lambda pair: pair.id)
     train = sorted(by_share[count:], key=lambda pair: pair.id)
     note = (
-        f"no split folders or lists: {len(train)} images for training and {len(val)} for "
+        f"no {lacking}: {len(train)} images for training and {len(val)} for "
         "validation, by a hash of the name"
     )
     return {"train": tuple(train), "val": tuple(val)}, note

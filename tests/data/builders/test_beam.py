@@ -72,7 +72,9 @@ def test_a_bad_mask_stops_it_with_one_line(
 
 
 @needs_beam
-def test_masks_of_all_splits_are_judged_together(tmp_path: Path) -> None:
+def test_masks_of_all_splits_are_judged_together(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     source = make_folder(tmp_path / "source", {"train/a": SIZE, "val/b": SIZE}, ids=(0, 255))
     with pytest.raises(DeepLabError, match=r"^all masks in [^\n]*nothing could be learned[^\n]*$"):
         load("folder", tmp_path / "data", source)
@@ -82,7 +84,9 @@ def test_masks_of_all_splits_are_judged_together(tmp_path: Path) -> None:
         load("folder", tmp_path / "data", source)
     save(source / "labels/train/a.png", random_mask(*SIZE, ids=(0, 1)))
     save(source / "labels/val/b.png", random_mask(*SIZE, ids=(0, 255)))
+    capfd.readouterr()
     assert load("folder", tmp_path / "data", source).splits == {"train": 1, "val": 1}
+    assert "warning: 1 of 2 masks hold nothing but 0 and 255" in capfd.readouterr().err
 
 
 @needs_beam

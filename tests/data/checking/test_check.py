@@ -160,6 +160,17 @@ def test_binary_masks_are_one_problem(tmp_path: Path) -> None:
     assert "save it as 1" in problem.detail
 
 
+def test_most_masks_of_0_and_255_are_a_warning(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", numbered(20), ids=(0, 255))
+    for number in (7, 8):
+        save(source / f"labels/picture{number:02d}.png", random_mask(12, 16, (0, 1)))
+    result = check(source, tmp_path)
+    (problem,) = [item for item in result.problems if item.kind == "binary_mask"]
+    assert (problem.file, problem.is_warning, result.ok) == (source, True, True)
+    assert "18 of 20 masks hold nothing but 0 and 255" in problem.detail
+    assert "save it as 1" in problem.detail
+
+
 def test_one_class_in_all_masks_is_one_warning(tmp_path: Path) -> None:
     source = make_folder(tmp_path / "source", numbered(6), ids=(1, 255))
     result = check(source, tmp_path)

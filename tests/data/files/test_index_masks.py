@@ -25,6 +25,7 @@ from deeplab.data.files.masks import (
 )
 from deeplab.data.prepared.decode import decode_image, decode_label
 from deeplab.data.sources.classes import read_class_file, read_classes
+from deeplab.data.sources.pair_tally import PairTally, judge
 from deeplab.errors import DeepLabError
 
 
@@ -161,6 +162,36 @@ def test_masks_of_ignored_ids_alone_are_refused() -> None:
     with pytest.raises(DeepLabError, match="nothing but ignored ids: 11"):
         check_something_to_learn({11}, IdRule(11, 11), Path("labels"))
     check_something_to_learn({0, 1, 255}, IdRule(2), Path("labels"))
+
+
+@pytest.mark.parametrize(
+    ("masks", "is_suspected"),
+    [
+        ({(0, 255): 18, (0, 1): 2}, True),
+        ({(0, 255): 2, (0, 1): 18}, True),
+        ({(0, 1, 255): 18, (0, 255): 2}, False),  # 255 is a border, and two hold no object
+        ({(0, 1, 255): 2, (0, 255): 2, (0,): 9}, False),
+        ({(0, 1): 5, (255,): 5}, False),  # not labelled at all
+        ({(0, 1): 5}, False),
+    ],
+)
+def test_objects_that_are_lost_as_255(
+    masks: dict[tuple[int, ...], int], is_suspected: bool
+) -> None:
+    tally = PairTally.total(
+        PairTally.of(frozenset(ids)) for ids, count in masks.items() for _ in range(count)
+    )
+    assert bool(tally.lost_objects(IdRule(2))) == is_suspected
+    assert not tally.lost_objects(IdRule(300, 65535))
+    remarks = judge(PairTally.total([tally, tally]), IdRule(2), Path("x"), "train", tally)
+    assert len(remarks) == is_suspected
+
+
+def test_objects_that_are_lost_in_the_training_split_alone() -> None:
+    train = PairTally.total(map(PairTally.of, [frozenset({0, 255}), frozenset({0, 1})]))
+    rest = PairTally.total([PairTally.of(frozenset({0, 1, 255}))] * 9)
+    (remark,) = judge(PairTally.total([train, rest]), IdRule(2), Path("x"), "train", train)
+    assert remark.startswith("1 of 2 masks of the split 'train' hold nothing but 0 and 255")
 
 
 def test_masks_that_measure_no_object_are_refused() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 from broken_folders import empty_png
 from PIL import Image
-from source_folders import random_image, save
+from PIL.PngImagePlugin import PngInfo
+from source_folders import random_image, random_mask, save
 
 from deeplab.data.files.images import read_image
 from deeplab.data.files.masks import read_index_mask
@@ -45,6 +48,30 @@ def test_a_palette_with_transparency_is_read_without_a_warning(tmp_path: Path) -
     image = Image.fromarray(random_image(6, 7)).convert("P")
     image.save(tmp_path / "a.png", transparency=bytes(range(256)))
     assert read_image(tmp_path / "a.png").width == 7
+
+
+@pytest.mark.parametrize("kind", ["text", "text behind", "profile"])
+def test_large_metadata_is_accepted_up_to_a_bound(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+
+    def write(size: int) -> None:
+        chunks = PngInfo()
+        chunks.add(b"zTXt", b"k\0\0" + zlib.compress(bytes(size)), after_idat=kind[-1] == "d")
+        image = Image.fromarray(random_mask(6, 7))
+        if kind == "profile":
+            image.save(path, icc_profile=bytes(size))
+        else:
+            image.save(path, pnginfo=chunks)
+
+    write(3_000_000)
+    assert read_index_mask(path).tolist() == random_mask(6, 7).tolist()
+    assert read_rgb(path)[..., 0].tolist() == random_mask(6, 7).tolist()
+    encoded = read_image(path)
+    assert tf.io.decode_png(encoded.data)[..., 0].numpy().tolist() == random_mask(6, 7).tolist()
+    write(65 << 20)
+    for read in (read_index_mask, read_rgb, read_image):
+        with pytest.raises(DeepLabError, match="more than 64 MB of metadata"):
+            read(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG"])

@@ -18,7 +18,10 @@ from deeplab.data import PreparedDataset, load_dataset
 from deeplab.data.builders.folder import encoded_pair
 from deeplab.data.files.masks import IdRule
 from deeplab.data.prepared.decode import decode_image, decode_label
-from deeplab.data.sources.pairs import Pair, split_by_hash
+from deeplab.data.sources.folder import scan_folder
+from deeplab.data.sources.lists import scan_list
+from deeplab.data.sources.pair_tally import PairTally
+from deeplab.data.sources.pairs import Pair, match_files, split_by_hash
 from deeplab.errors import DeepLabError
 
 
@@ -256,6 +259,62 @@ def test_images_and_masks_that_do_not_pair(tmp_path: Path) -> None:
     refused(source, tmp_path, r"picture02.* have the same name")
 
 
+def test_images_and_masks_in_one_folder(tmp_path: Path) -> None:
+    save(tmp_path / "all/a.jpg", random_image(8, 9))
+    save(tmp_path / "all/a.png", random_mask(8, 9))
+    with pytest.raises(DeepLabError, match=r"move all masks into a folder of their own") as caught:
+        match_files(tmp_path / "all", tmp_path / "all")
+    assert all(str(tmp_path / f"all/a.{end}") in str(caught.value) for end in ("jpg", "png"))
+    assert "keep" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("there", "advice"),
+    [
+        ("labels/a.jpg.png", "rename it a.png"),
+        ("labels/a_mask.png", "rename it a.png"),
+        ("labels/a-labelIds.PNG", "rename it a.png"),
+        ("labels/A.png", "rename it a.png"),
+        ("labels/a.tif", "save it as a.png"),
+        ("labels/a_segmentation.npy", "save it as a.png"),
+        ("images/a.json", "labelme"),
+        ("labels/a.json", "labelme"),
+        ("images/a_mask.tif", "save it as a.png"),
+        ("labels/ab.png", ""),
+        ("labels/a_b.tif", ""),
+        ("labels/.a.json.swp", ""),
+    ],
+)
+@pytest.mark.parametrize("kind", ["two folders", "split list", "csv"])
+def test_a_file_that_lies_there_in_place_of_a_mask_is_named(
+    kind: str, there: str, advice: str, tmp_path: Path
+) -> None:
+    source = make_folder(tmp_path / "source", {"b": (8, 9), "c": (8, 9)})
+    save(source / "images/a.jpg", random_image(8, 9))
+    (source / there).write_bytes(b"")
+    if kind == "csv":
+        lines = ["image,label", "images/b.png,labels/b.png", "images/a.jpg,labels/a.png"]
+        (source / "a.csv").write_text("\n".join(lines))
+    elif kind == "split list":
+        (source / "splits").mkdir()
+        (source / "splits/train.txt").write_text("a\nb")
+    read = scan_list(source / "a.csv") if kind == "csv" else scan_folder(source)
+    problem = read.problems[0]
+    assert (problem.kind, problem.file) == ("missing_mask", source / "images/a.jpg")
+    assert "a.png" in problem.detail
+    expected = f"; {source / there} is there: " if advice else ""
+    assert expected in problem.detail and advice in problem.detail
+    assert ("is there" in problem.detail) == bool(advice)
+
+
+def test_a_file_that_lies_there_in_place_of_an_image_is_named(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", numbered(3))
+    (source / "images/picture01.png").rename(source / "images/picture01.tif")
+    refused(
+        source, tmp_path, r"picture01\.png has no image: .*images/picture01\.tif is there: save"
+    )
+
+
 def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (8, 9)})
     for part in ("images", "labels"):
@@ -311,9 +370,39 @@ def test_bad_files(tmp_path: Path) -> None:
 def test_binary_masks_stop_with_the_way_out(tmp_path: Path) -> None:
     source = make_folder(tmp_path / "source", numbered(4), ids=(0, 255))
     refused(source, tmp_path, "nothing but the ids 0, 255.*save it as 1")
-    # One such mask among others is fine.
-    save(source / "labels/picture03.png", random_mask(12, 16, (0, 1)))
+
+
+@pytest.mark.parametrize("border", [False, True])
+def test_masks_of_0_and_255_among_others(
+    border: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = make_folder(tmp_path / "source", numbered(4), ids=(0, 255))
+    for number in (2, 3) if border else (3,):
+        ids = (0, 1, 255) if border else (0, 1)
+        save(source / f"labels/picture0{number}.png", random_mask(12, 16, ids))
     assert sum(load(source, tmp_path / "data").splits.values()) == 4
+    err = capfd.readouterr().err
+    # Two of four masks that hold 255 may be of a set with borders; three of three are not.
+    warning = "warning: 3 of 4 masks hold nothing but 0 and 255"
+    assert err.startswith(warning) != border and err.count("\n") == (0 if border else 1)
+    assert border or "save it as 1" in err
+
+
+def test_what_exif_turns_is_told_when_it_is_prepared(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (8, 9)})
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down: the size stays
+    Image.fromarray(random_image(8, 9)).save(source / "images/train/a.png", exif=exif)
+    load(source, tmp_path / "data")
+    assert capfd.readouterr().err == (
+        "warning: images turned as their EXIF orientation says: 1, of which 0 with their masks; "
+        "each mask must fit the turned image\n"
+    )
+    exif[0x0112] = 6  # on its side
+    Image.fromarray(random_image(8, 9)).save(source / "images/val/b.png", exif=exif)
+    refused(source, tmp_path, r"val/b\.png is 8x9 .*labels/val/b\.png is 9x8.*EXIF turns one")
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
@@ -348,11 +437,14 @@ def test_unknown_data_set(tmp_path: Path) -> None:
         load_dataset("foldr", data_dir=str(tmp_path / "data"))
 
 
-def test_voc_images(reference_data: Path, tmp_path: Path) -> None:
+def test_voc_images(
+    reference_data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     dataset = load(reference_data / "data" / "voc46", tmp_path / "data")
     assert sum(dataset.splits.values()) == 46
     assert dataset.num_classes == 21
     assert dataset.class_names[20] == "tvmonitor" and dataset.colors[20] == (0, 64, 128)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -375,7 +467,7 @@ def test_an_interrupted_preparation_leaves_nothing(
 
     def fail(
         pair: Pair, rule: IdRule, stored_ids: None, channels: int
-    ) -> tuple[dict[str, object], frozenset[int]]:
+    ) -> tuple[dict[str, object], PairTally]:
         if pair.id == "val/b":
             raise error
         return encoded_pair(pair, rule)

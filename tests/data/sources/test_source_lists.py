@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,10 @@ from source_folders import load, make_folder, numbered, refused
 
 from deeplab.data import PreparedDataset
 from deeplab.data.checking import prepare_folders
+from deeplab.data.files.text import read_text
+from deeplab.data.sources.classes import read_class_file
+from deeplab.data.sources.folder import scan_folder
+from deeplab.data.sources.lists import scan_list
 from deeplab.errors import DeepLabError
 
 
@@ -40,7 +46,122 @@ def test_a_list_without_splits(tmp_path: Path) -> None:
     source = make_folder(tmp_path / "source", numbered(4))
     lines = [f"images/picture0{i}.png,labels/picture0{i}.png" for i in range(4)]
     (source / "list.csv").write_text("\n".join(["image,label", *lines]))
-    assert set(load(source / "list.csv", tmp_path / "data").splits) == {"train", "val"}
+    read = scan_list(source / "list.csv")
+    assert set(read.splits) == {"train", "val"}
+    assert "'split'" in read.note and "by a hash" in read.note and "lists" not in read.note
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("a.csv", ["image", "label", " split"]),
+        ("a.csv", ["Image ", "LABEL", "Split", "width"]),
+        ("a.jsonl", ["IMAGE", " label", "Split ", "width", "note"]),
+    ],
+)
+def test_names_of_columns_in_any_case(name: str, header: list[str], tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", numbered(3))
+    rows = [
+        [f"images/picture0{i}.png", f"labels/picture0{i}.png", split, "7", "x"][: len(header)]
+        for i, split in enumerate(["val", "train", "train"])
+    ]
+    if name == "a.csv":
+        text = "\n".join(",".join(row) for row in [header, *rows])
+    else:
+        text = "\n".join(json.dumps(dict(zip(header, row, strict=True))) for row in rows)
+    (source / name).write_text(text)
+    read = scan_list(source / name)
+    assert {split: [pair.id for pair in pairs] for split, pairs in read.splits.items()} == {
+        "train": ["images/picture01", "images/picture02"],
+        "val": ["images/picture00"],
+    }
+    assert all(repr(other) in read.note for other in header[3:])
+    assert bool(read.note) == (len(header) > 3)
+
+
+@pytest.mark.parametrize("column", ["splits", "Set", "subset"])
+def test_a_column_that_is_almost_a_split_is_named(
+    column: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_folder(tmp_path / "source", numbered(4))
+    lines = [f"images/picture0{i}.png,labels/picture0{i}.png,train" for i in range(4)]
+    (source / "a.csv").write_text("\n".join([f"image,label,{column}", *lines]))
+    load(source / "a.csv", tmp_path / "data")
+    out = capsys.readouterr().out
+    assert f"not read: '{column}'" in out and "by a hash of the name" in out
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda text: text.encode(),
+        lambda text: b"\xef\xbb\xbf" + text.encode(),
+        lambda text: b"\xff\xfe" + text.encode("utf-16-le"),
+        lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
+    ],
+)
+def test_encodings_that_are_read(encode: Callable[[str], bytes], tmp_path: Path) -> None:
+    classes = tmp_path / "classes.txt"
+    classes.write_bytes(encode("Straße\r\n道路\n🚗"))
+    assert read_text(classes) == "Straße\n道路\n🚗"
+    assert read_class_file(classes).names == ("Straße", "道路", "🚗")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "letter", "why"),
+    [("cp1252", "ß", "line 2 holds the byte 0xdf"), ("utf-16-le", "x", "zero bytes")],
+)
+def test_other_encodings_are_one_line_with_the_way_out(
+    encoding: str, letter: str, why: str, tmp_path: Path
+) -> None:
+    source = make_folder(tmp_path / "source", numbered(2), classes=None)
+    texts = {"classes.txt": "car\n", "splits/train.txt": "picture00\n", "a.csv": "image,label\n"}
+    (source / "splits").mkdir()
+    for name, text in texts.items():
+        (source / name).write_bytes(f"{text}{letter}".encode(encoding))
+        with pytest.raises(DeepLabError, match=f"{source / name} .*{why}.*UTF-8") as caught:
+            scan_list(source / name) if name == "a.csv" else scan_folder(source)
+        assert "\n" not in str(caught.value)
+        (source / name).write_text("background\ncat\n")
+
+
+@pytest.mark.parametrize("kind", ["folder", "split list", "csv"])
+@pytest.mark.parametrize("forms", [("NFC", "NFD", "NFC"), ("NFD", "NFC", "NFC"), ("NFC",) * 3])
+def test_accents_are_the_same_in_both_forms(
+    kind: str, forms: tuple[str, str, str], tmp_path: Path
+) -> None:
+    names = ["é", "straße", "ngữ"]
+    image, mask, listed = ([unicodedata.normalize(form, name) for name in names] for form in forms)
+    source = make_folder(tmp_path / "source", dict.fromkeys(names, (8, 9)))
+    for i, name in enumerate(names):
+        (source / f"images/{name}.png").rename(source / f"images/{image[i]}.png")
+        (source / f"labels/{name}.png").rename(source / f"labels/{mask[i]}.png")
+    if kind == "csv":
+        lines = [f"images/{name}.png,labels/{name}.png,train" for name in listed]
+        (source / "a.csv").write_text("\n".join(["image,label,split", *lines]))
+        read = scan_list(source / "a.csv")
+    elif kind == "split list":
+        (source / "splits").mkdir()
+        (source / "splits/train.txt").write_text("\n".join(listed))
+        read = scan_folder(source)
+    else:
+        read = scan_folder(source)
+    assert read.problems == () and sum(read.sizes.values()) == 3
+    expected = {f"images/{name}" if kind == "csv" else name for name in names}
+    assert {pair.id for pairs in read.splits.values() for pair in pairs} == expected
+
+
+def test_hidden_and_other_files_beside_split_lists(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", numbered(3))
+    (source / "splits").mkdir()
+    (source / "splits/.DS_Store").write_bytes(b"\x00\xff")
+    assert "by a hash" in scan_folder(source).note
+    (source / "splits/train.csv").write_text("picture00")
+    with pytest.raises(DeepLabError, match=r"splits/train\.csv is no split list"):
+        scan_folder(source)
+    (source / "splits/train.txt").write_text("picture00")
+    (source / "splits/._train.txt").write_bytes(b"\x00\x05\x16\x07\xff")
+    assert scan_folder(source).sizes == {"train": 1}
 
 
 @pytest.mark.parametrize(
@@ -55,6 +176,8 @@ def test_a_list_without_splits(tmp_path: Path) -> None:
             r"no\.png does not exist; .*line 2",
         ),
         ("a.csv", "image,label\nimages/picture00.png\n", "line 2: no label"),
+        ("a.csv", "image,label,Image\na.png,b.png,c.png\n", "line 2: two columns are named image"),
+        ("a.jsonl", '{"image": "a.png", "Image": "b.png"}', "line 1: two columns are named image"),
         ("a.jsonl", "{", "line 1 is not JSON"),
         ("a.jsonl", "[]", "line 1: expected"),
         ("a.jsonl", '{"image": 3, "label": "x"}', "image is 3"),
