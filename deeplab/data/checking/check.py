@@ -81,7 +81,7 @@ def check_folders(
         images: folder with .jpg, .jpeg or .png files, or those that more channels need; folders
             in it named as splits are splits.
         labels: folder with .png files of the same relative paths.
-        classes: a class list, .json or one name a line.
+        classes: a class list, as of `read_class_file`.
         silent: whether to show no progress.
 
     Raises:
@@ -216,7 +216,7 @@ def _whole(
             check_something_to_learn(splits[training].ids, rule.ids, where, training)
         except FileError as error:
             return [*found, error.problem]
-    classes = [i for i in sorted(ids) if i not in (rule.ids.ignore, rule.ids.ignore_label)]
+    classes = [i for i in sorted(ids) if i not in rule.ids.ignored]
     if len(classes) == 1 and len(collapsed) > 1:
         name = f"{rule.class_names[classes[0]]!r} (id {classes[0]})"
         detail = f"all {len(collapsed)} masks hold nothing but {name}"
