@@ -5,7 +5,7 @@ from __future__ import annotations
 from absl import flags
 
 from deeplab.cli import shared_flags
-from deeplab.cli.command import Command
+from deeplab.cli.command import Command, UsageError
 from deeplab.cli.quiet import import_tensorflow
 
 
@@ -24,7 +24,14 @@ def _define(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_string(
-        "labels", None, "folder of the index masks that belong to --images", flag_values=values
+        "labels", None, "folder of the masks that belong to --images", flag_values=values
+    )
+    flags.DEFINE_string(
+        "classes",
+        None,
+        "class list of these masks, which names the ignored id and the colors; without it, as in "
+        "training",
+        flag_values=values,
     )
     flags.DEFINE_boolean(
         "original_protocol",
@@ -52,6 +59,8 @@ def _define(values: flags.FlagValues) -> None:
 
 def _run(values: flags.FlagValues) -> int:
     shared_flags.require_together(values, "images", "labels")
+    if values.classes and not values.images:
+        raise UsageError("flag --classes needs --images")
     eval_scales = shared_flags.eval_scales(values)
     pad_to = None if values.pad_to is None else shared_flags.size(values.pad_to, "--pad_to")
 
@@ -69,6 +78,7 @@ def _run(values: flags.FlagValues) -> int:
         original_protocol=values.original_protocol,
         images=shared_flags.optional_path(values.images),
         labels=shared_flags.optional_path(values.labels),
+        classes=shared_flags.optional_path(values.classes),
         pad_to=pad_to,
         data=read_data_config(values.gin_file) if values.gin_file else None,
         name=values.name,
