@@ -33,7 +33,8 @@ def _define_data(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "classes",
         None,
-        "classes.json, or a text file with a class name a line, in the order of the ids",
+        "classes.json, or a text file with a class name a line, in the order of the ids, or the "
+        "class list of labelme, CVAT, Roboflow or YOLO",
         flag_values=values,
     )
     shared_flags.define_data(values)

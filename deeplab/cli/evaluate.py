@@ -24,7 +24,14 @@ def _define(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_string(
-        "labels", None, "folder of the index masks that belong to --images", flag_values=values
+        "labels", None, "folder of the masks that belong to --images", flag_values=values
+    )
+    flags.DEFINE_string(
+        "classes",
+        None,
+        "class list of these masks, which names the ignored id and the colors; without it, as in "
+        "training",
+        flag_values=values,
     )
     flags.DEFINE_boolean(
         "original_protocol",
@@ -60,6 +67,8 @@ def _run(values: flags.FlagValues) -> int:
     shared_flags.require_together(values, "images", "labels")
     if values.name and values.output_dir:
         raise UsageError("flag --name does not go with --output_dir")
+    if values.classes and not values.images:
+        raise UsageError("flag --classes needs --images")
     eval_scales = shared_flags.eval_scales(values)
     pad_to = None if values.pad_to is None else shared_flags.size(values.pad_to, "--pad_to")
     output_dir = shared_flags.optional_path(values.output_dir)
@@ -80,6 +89,7 @@ def _run(values: flags.FlagValues) -> int:
         original_protocol=values.original_protocol,
         images=shared_flags.optional_path(values.images),
         labels=shared_flags.optional_path(values.labels),
+        classes=shared_flags.optional_path(values.classes),
         pad_to=pad_to,
         data=read_data_config(values.gin_file) if values.gin_file else None,
         name=values.name,

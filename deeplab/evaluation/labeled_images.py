@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from deeplab.data import (
     folder_pairs,
     load_dataset,
 )
+from deeplab.data.sources.classes import read_class_file
 from deeplab.errors import DeepLabError
 from deeplab.model_dir import ModelDescription
 
@@ -33,6 +34,8 @@ class LabelledImages:
         ignore_label: the label id of pixels that do not count.
         dataset: name of the data set; None for folders.
         split: which part of it; None for folders.
+        mask_ignored: the ids that mean "no class" in the masks of folders; empty for a data set,
+            where preparing has replaced them.
     """
 
     batches: Iterable[Mapping[str, tf.Tensor]]
@@ -40,25 +43,42 @@ class LabelledImages:
     ignore_label: int
     dataset: str | None = None
     split: str | None = None
+    mask_ignored: tuple[int, ...] = ()
 
 
 def from_folders(
-    description: ModelDescription, images: str | Path, labels: str | Path
+    description: ModelDescription,
+    images: str | Path,
+    labels: str | Path,
+    classes: str | Path | None = None,
 ) -> LabelledImages:
-    """The images of a folder with the index masks of another.
+    """The images of a folder with the masks of another.
+
+    Args:
+        description: of the model.
+        images: folder of the images.
+        labels: folder of the masks.
+        classes: a class list that says what the masks' ids and colors mean; None: what they meant
+            in training.
 
     Raises:
-        DeepLabError: if the folders cannot be used.
+        DeepLabError: if the folders or the class list cannot be used.
     """
-    ignore_label = description.ignore_label
+    mask_ignore, mask_colors = description.mask_ignore, description.mask_colors
+    if classes is not None:
+        listed = read_class_file(Path(classes))
+        _check_classes(description, listed.names, str(classes))
+        mask_ignore, mask_colors = listed.ignore, listed.colors
     pairs = folder_pairs(
         images,
         labels,
         num_classes=len(description.class_names),
-        ignore_label=ignore_label,
+        ignore_label=description.ignore_label,
+        mask_ignore=mask_ignore,
+        mask_colors=mask_colors,
         channels=description.config.resolved_input_channels,
     )
-    return LabelledImages(pairs, len(pairs), ignore_label)
+    return LabelledImages(pairs, len(pairs), description.ignore_label, mask_ignored=pairs.ignored)
 
 
 def from_data_set(
@@ -105,7 +125,7 @@ def from_data_set(
     if _has_other_first(description, dataset):
         batches = batches.map(partial(_after_other, ignore_label=dataset.ignore_label))
     else:
-        _check_classes(description, dataset)
+        _check_classes(description, dataset.class_names, f"the data set {dataset.name}")
     return LabelledImages(
         NamingBatches(batches, dataset, split),
         dataset.splits[split],
@@ -138,17 +158,15 @@ def _check_channels(description: ModelDescription, dataset: PreparedDataset) -> 
         )
 
 
-def _check_classes(description: ModelDescription, dataset: PreparedDataset) -> None:
-    ours, theirs = description.class_names, dataset.class_names
+def _check_classes(description: ModelDescription, theirs: Sequence[str], where: str) -> None:
+    ours = description.class_names
     if len(ours) != len(theirs):
-        raise DeepLabError(
-            f"the model has {len(ours)} classes and the data set {dataset.name} has {len(theirs)}"
-        )
+        raise DeepLabError(f"the model has {len(ours)} classes and {where} has {len(theirs)}")
     different = [index for index in range(len(ours)) if ours[index] != theirs[index]]
     if different:
         first = different[0]
         print(
-            f"warning: {len(different)} classes have other names in the data set {dataset.name}, "
+            f"warning: {len(different)} classes have other names in {where}, "
             f"the first is {first}: {ours[first]!r} in the model, {theirs[first]!r} there",
             file=sys.stderr,
         )

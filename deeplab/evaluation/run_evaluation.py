@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ def evaluate(
     original_protocol: bool = False,
     images: str | Path | None = None,
     labels: str | Path | None = None,
+    classes: str | Path | None = None,
     pad_to: tuple[int, int] | None = None,
     data: DataConfig | None = None,
     name: str | None = None,
@@ -57,7 +58,9 @@ def evaluate(
         original_protocol: whether several scales are combined exactly as in the original, see
             `original_protocol.py`; a single one is the same in both.
         images: folder of images to measure on instead of a data set; `labels` belongs to it.
-        labels: folder of index masks, of the same relative names.
+        labels: folder of masks, of the same relative names.
+        classes: a class list, as data sets have it, that says which id of these masks is ignored
+            and what their colors mean; None: as in the masks the model was trained with.
         pad_to: height and width in pixels that every image is padded to, at the bottom and the
             right and with the backbone's pad value, as the original evaluates; None: as it is.
         data: settings of a data set; None: as trained.
@@ -93,9 +96,13 @@ def evaluate(
             raise DeepLabError(
                 "images and labels take the place of a data set: give no split of one"
             )
-        source = from_folders(description, images, labels)
+        source = from_folders(description, images, labels, classes)
+    elif classes is not None:
+        raise DeepLabError(f"classes {classes} says what masks mean: give images and labels too")
     else:
         source = from_data_set(description, data, split, data_dir=data_dir, source_dir=source_dir)
+    if progress and source.mask_ignored:
+        print(f"ignored in the masks: {_named(source.mask_ignored, description.class_names)}")
     model = load_model(model_dir, output_stride=output_stride, checkpoint=checkpoint)
     make_function = original_label_function if original_protocol else label_function
     predict_labels = make_function(model, eval_scales=eval_scales, flip=flip)
@@ -172,6 +179,12 @@ def result_name(metrics: Mapping[str, Any], *, trained_stride: int) -> str:
     if metrics["flip"]:
         parts.append("flip")
     return "-".join(parts)
+
+
+def _named(ids: Iterable[int], class_names: Sequence[str]) -> str:
+    """Ids for a message, with the classes that they are else."""
+    names = dict(enumerate(class_names))
+    return ", ".join(f"{id_} ({names[id_]})" if id_ in names else str(id_) for id_ in ids)
 
 
 def metrics_json(metrics: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,10 @@ class ModelDescription:
             their moving average.
         training: what training was told (the resolved settings, folders, determinism); None for
             weights that were imported.
+        mask_ignore: the id that means "no class" in masks as they were prepared for training;
+            None: `ignore_label`.
+        mask_colors: the colors that stand for the classes in such masks, RGB 0..255; None: none
+            do.
     """
 
     config: ModelConfig
@@ -48,6 +52,8 @@ class ModelDescription:
     batch_norm_folded: bool = False
     weights_group: str = WEIGHTS_GROUPS[0]
     training: Mapping[str, Any] | None = None
+    mask_ignore: int | None = None
+    mask_colors: tuple[Color, ...] | None = None
 
     def to_json(self) -> str:
         """Text of the file."""
@@ -87,16 +93,19 @@ def read_description(model_dir: str | Path) -> ModelDescription:
             f"{path} has format version {version!r}; this version reads {FORMAT_VERSION}"
         )
     try:
+        mask_colors = values.get("mask_colors")
         description = ModelDescription(
             config=ModelConfig.from_dict(values["config"]),
             class_names=tuple(values["class_names"]),
-            colors=tuple((r, g, b) for r, g, b in values["colors"]),
+            colors=_colors(values["colors"]),
             ignore_label=values["ignore_label"],
             pad_value=tuple(values["pad_value"]),
             weights_source=values["weights_source"],
             batch_norm_folded=values["batch_norm_folded"],
             weights_group=values.get("weights_group", WEIGHTS_GROUPS[0]),
             training=values["training"],
+            mask_ignore=values.get("mask_ignore"),
+            mask_colors=None if mask_colors is None else _colors(mask_colors),
         )
     except DeepLabError as error:
         raise DeepLabError(f"{path}: {error}") from error
@@ -104,6 +113,10 @@ def read_description(model_dir: str | Path) -> ModelDescription:
         raise DeepLabError(f"{path} is damaged: {error!r}") from error
     _check(description, path)
     return description
+
+
+def _colors(values: Iterable[Iterable[int]]) -> tuple[Color, ...]:
+    return tuple((red, green, blue) for red, green, blue in values)
 
 
 def _check(description: ModelDescription, path: Path) -> None:
@@ -114,8 +127,12 @@ def _check(description: ModelDescription, path: Path) -> None:
             f"{', '.join(WEIGHTS_GROUPS)}"
         )
     num_classes = description.config.num_classes
-    for name, values in (("class names", description.class_names), ("colours", description.colors)):
-        if len(values) != num_classes:
+    for name, values in (
+        ("class names", description.class_names),
+        ("colours", description.colors),
+        ("mask_colors", description.mask_colors),
+    ):
+        if values is not None and len(values) != num_classes:
             raise DeepLabError(
                 f"{path} is damaged: it has {len(values)} {name} for {num_classes} classes"
             )

@@ -93,6 +93,8 @@ def write_settings(
         class_names=run.dataset.class_names,
         colors=run.dataset.colors,
         ignore_label=run.dataset.ignore_label,
+        mask_ignore=run.dataset.mask_ignore,
+        mask_colors=run.dataset.mask_colors,
         pad_value=run.pad_value,
         weights_source=start.source,
         batch_norm_folded=start.batch_norm_folded,

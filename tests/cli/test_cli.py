@@ -145,6 +145,7 @@ def test_help_imports_nothing_slow() -> None:
         ("evaluate", "missing flag --model_dir"),
         ("evaluate --model_dir=x --images=y", "flag --images needs --labels"),
         ("evaluate --model_dir=x --name=y --output_dir=z", "--name does not go with --output_dir"),
+        ("evaluate --model_dir=x --classes=y", "flag --classes needs --images"),
         ("evaluate --model_dir=x --output_stride=12", "choices: 8, 16, 32"),
         ("evaluate --model_dir=x --pad_to=1,2,3", "--pad_to=1,2,3: expected N or H,W"),
         ("evaluate --model_dir=x --eval_scales=1,0", "'0' is not a positive number"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -13,19 +14,25 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
 import tensorflow as tf
 from model_dirs import make_model_dir
 from PIL import Image
-from source_folders import make_folder
+from source_folders import make_folder, save
 
 import deeplab
-from deeplab.data import DataConfig
+from deeplab.data import DataConfig, load_dataset
+from deeplab.data.colors import IGNORE_COLOR
 from deeplab.errors import DeepLabError
 from deeplab.evaluation import evaluate_model, label_function
 from deeplab.evaluation.examples import ExampleCollector, Scored
+from deeplab.evaluation.labeled_images import from_folders
+from deeplab.model_dir import read_description, write_description
 
 NAMES = ["red", "green", "blue"]
+CLASSES = ("background", "cat", "dog")
+MASK_COLORS = ((9, 9, 9), (128, 0, 0), (0, 128, 0))
 
 
 def colour_labels(images: tf.Tensor) -> tf.Tensor:
@@ -148,16 +155,27 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder that remembers a small `folder` data set."""
+    """A model folder that remembers a small `folder` data set: id 0 is ignored, one mask in RGB."""
     base = tmp_path_factory.mktemp("evaluate")
     sizes = {f"{split}/{i}": (20 + i, 24) for split in ("train", "val") for i in range(3)}
     source = make_folder(base / "source", sizes)
+    (source / "classes.json").write_text(
+        json.dumps({"classes": CLASSES, "colors": MASK_COLORS, "ignore": 0})
+    )
+    colors = np.zeros((256, 3), np.uint8)
+    colors[[0, 1, 2, 255]] = [*MASK_COLORS, IGNORE_COLOR]
+    save(source / "labels/val/1.png", colors[np.asarray(Image.open(source / "labels/val/1.png"))])
     training = {
         "data": {"dataset": "folder", "crop_size": 33, "eval_batch_size": 2},
         "data_dir": str(base / "prepared"),
         "source_dir": str(source),
     }
     make_model_dir(base / "run", training=training)
+    data = load_dataset("folder", data_dir=training["data_dir"], source_dir=str(source))
+    description = dataclasses.replace(
+        read_description(base / "run"), mask_ignore=data.mask_ignore, mask_colors=data.mask_colors
+    )
+    write_description(base / "run", description)
     return base / "run"
 
 
@@ -223,20 +241,72 @@ def test_results_are_named_by_the_settings_and_replaced(trained: Path):
     assert sorted(path.name for path in old.iterdir()) == ["metrics.json", "report.html"]
 
 
+def val_masks(source: Path) -> list[npt.NDArray[np.int64]]:
+    """The ids of the masks in "val", by NumPy."""
+    masks = []
+    for index in range(3):
+        mask = np.asarray(Image.open(source / f"labels/val/{index}.png"), np.int64)
+        if mask.ndim == 3:
+            matches = (mask[:, :, None] == np.array(MASK_COLORS)).all(axis=-1)
+            mask = np.where(matches.any(axis=-1), matches.argmax(axis=-1), 255)
+        masks.append(mask)
+    return masks
+
+
 @pytest.mark.usefixtures("results")
-def test_folders_give_what_the_data_set_gives(trained: Path):
-    source = Path(json.loads((trained / "model.json").read_text())["training"]["source_dir"])
+def test_folders_give_what_the_data_set_gives(trained: Path, capsys: pytest.CaptureFixture[str]):
+    source = Path(read_description(trained).training["source_dir"])
     data = deeplab.evaluate(model_dir=trained, progress=False)
     folders = deeplab.evaluate(
-        model_dir=trained,
-        images=source / "images" / "val",
-        labels=source / "labels" / "val",
-        progress=False,
+        model_dir=trained, images=source / "images" / "val", labels=source / "labels" / "val"
     )
+    assert "ignored in the masks: 0 (background), 255\n" in capsys.readouterr().out
     assert (folders["dataset"], folders["split"]) == (None, None)
     assert (trained / "eval" / "images" / "metrics.json").is_file()
     same = [key for key in data if key not in ("dataset", "split")]
     assert {key: data[key] for key in same} == {key: folders[key] for key in same}
+    model, matrix = deeplab.load_model(trained), np.zeros((3, 3), np.int64)
+    for index, mask in enumerate(val_masks(source)):
+        image = np.asarray(Image.open(source / f"images/val/{index}.png"), np.float32)
+        predicted = np.argmax(model(image[None])[0], axis=-1)
+        kept = ~np.isin(mask, (0, 255))
+        np.add.at(matrix, (mask[kept], predicted[kept]), 1)
+    assert folders["confusion_matrix"] == matrix.tolist()
+    union = matrix.sum(axis=0) + matrix.sum(axis=1) - matrix.diagonal()
+    assert union.all() and folders["miou"] == pytest.approx((matrix.diagonal() / union).mean())
+
+
+def test_another_class_list_says_what_is_ignored(trained: Path, tmp_path: Path):
+    description = read_description(trained)
+    source = Path(description.training["source_dir"])
+    folders = (source / "images" / "val", source / "labels" / "val")
+    labelmap = tmp_path / "labelmap.txt"
+    rows = zip(CLASSES, MASK_COLORS, strict=True)
+    labelmap.write_text("".join(f"{name}:{','.join(map(str, rgb))}::\n" for name, rgb in rows))
+    for classes, ignored in ((None, (0, 255)), (labelmap, (255,))):
+        images = from_folders(description, *folders, classes)
+        assert (images.mask_ignored, images.ignore_label) == (ignored, 255)
+        for batch, mask in zip(images.batches, val_masks(source), strict=True):
+            expected = np.where(np.isin(mask, ignored), 255, mask)
+            np.testing.assert_array_equal(batch["label"][0], expected)
+
+
+def test_class_lists_that_do_not_fit(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    source = Path(read_description(trained).training["source_dir"])
+    folders = {"images": source / "images" / "val", "labels": source / "labels" / "val"}
+    classes = tmp_path / "classes.txt"
+    classes.write_text("background\ncat\nfox\n")  # and without colors
+    with pytest.raises(DeepLabError, match=r"val/1\.png is an image in colours"):
+        deeplab.evaluate(model_dir=trained, **folders, classes=classes)
+    error = capsys.readouterr().err
+    assert f"1 classes have other names in {classes}" in error and "'fox' there" in error
+    classes.write_text("background\ncat\n")
+    with pytest.raises(DeepLabError, match=r"3 classes and .*classes\.txt has 2"):
+        deeplab.evaluate(model_dir=trained, **folders, classes=classes)
+    with pytest.raises(DeepLabError, match=r"classes\.txt .* give images and labels too"):
+        deeplab.evaluate(model_dir=trained, classes=classes)
 
 
 @pytest.mark.usefixtures("results")

@@ -95,15 +95,20 @@ DESCRIPTION = ModelDescription(
 
 
 def test_model_json_round_trip(tmp_path: Path) -> None:
-    write_description(tmp_path, DESCRIPTION)
-    assert read_description(tmp_path) == DESCRIPTION
+    with_masks = dataclasses.replace(
+        DESCRIPTION, mask_ignore=0, mask_colors=((9, 9, 9), (255, 0, 0))
+    )
+    for description in (DESCRIPTION, with_masks):
+        write_description(tmp_path, description)
+        assert read_description(tmp_path) == description
 
 
-def test_model_json_from_before_averages(tmp_path: Path) -> None:
+def test_model_json_of_an_earlier_version(tmp_path: Path) -> None:
     values = json.loads(DESCRIPTION.to_json())
-    del values["weights_group"]
+    for name in ("weights_group", "mask_ignore", "mask_colors"):
+        del values[name]
     (tmp_path / "model.json").write_text(json.dumps(values))
-    assert read_description(tmp_path).weights_group == "model"
+    assert read_description(tmp_path) == DESCRIPTION
 
 
 @pytest.mark.parametrize(
@@ -116,6 +121,10 @@ def test_model_json_from_before_averages(tmp_path: Path) -> None:
         (
             dataclasses.replace(DESCRIPTION, weights_group="average").to_json(),
             "is damaged: weights_group is 'average', not one of model, ema",
+        ),
+        (
+            dataclasses.replace(DESCRIPTION, mask_colors=((0, 0, 0),)).to_json(),
+            "is damaged: it has 1 mask_colors for 2 classes",
         ),
     ],
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from model_dirs import COLORS
 from PIL import Image
 from source_folders import make_folder, numbered
 from tiny_training import CONFIG, MODEL
@@ -23,7 +24,9 @@ from deeplab.training import loop
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("data")
-    source = make_folder(root / "source", numbered(10, (40, 48)))
+    source = make_folder(root / "source", numbered(10, (40, 48)), ignore=7)
+    classes = json.loads((source / "classes.json").read_text())
+    (source / "classes.json").write_text(json.dumps({**classes, "colors": COLORS}))
     # Images with next to nothing labelled: replicas then have very different numbers of pixels.
     for path in sorted((source / "labels").iterdir())[::2]:
         mask = np.asarray(Image.open(path)).copy()
@@ -113,6 +116,8 @@ def test_what_a_run_leaves(folders: Mapping[str, str], tmp_path: Path) -> None:
     assert find_checkpoint(tmp_path, "best").step == best
     description = read_description(tmp_path)
     assert description.class_names == ("background", "cat", "dog")
+    assert description.colors == description.mask_colors == COLORS
+    assert (description.ignore_label, description.mask_ignore) == (255, 7)
     assert description.config.num_classes == 3
     assert description.training["source_dir"] == folders["source_dir"]
 

@@ -83,7 +83,7 @@ def check_folders(
         images: folder with .jpg, .jpeg or .png files, or those that more channels need; folders
             in it named as splits are splits.
         labels: folder with .png files of the same relative paths.
-        classes: a class list, .json or one name a line.
+        classes: a class list, as of `read_class_file`.
         silent: whether to show no progress.
 
     Raises:
@@ -222,7 +222,7 @@ def _whole(
         lost = lost or of_training.lost_objects(rule.ids, training)
     if lost:
         return [*found, Problem("binary_mask", where, lost, is_warning=True)]
-    classes = [i for i in sorted(total.ids) if i not in (rule.ids.ignore, rule.ids.ignore_label)]
+    classes = [i for i in sorted(total.ids) if i not in rule.ids.ignored]
     if len(classes) == 1 and len(collapsed) > 1:
         name = f"{rule.class_names[classes[0]]!r} (id {classes[0]})"
         detail = f"all {len(collapsed)} masks hold nothing but {name}"

@@ -143,7 +143,7 @@ def _remarks(mask: Mask, file: Path, *, has_colors: bool) -> list[Problem]:
         return []
     if mask.recoloured is None:
         colors = (
-            "some of its colours are no class's in classes.json"
+            "some of its colours are no class's in the class list"
             if has_colors
             else 'with "colors" in classes.json its colours would count'
         )

@@ -33,7 +33,7 @@ def prepare_folders(
         images: folder with .jpg, .jpeg or .png files, or those that more channels need; folders
             in it named as splits are splits.
         labels: folder with .png files of the same relative paths.
-        classes: a class list, .json or one name a line.
+        classes: a class list, as of `read_class_file`.
         output_dir: gets `list.jsonl` and `classes.json`. It must be new or empty, or hold these
             two and nothing else.
         data_dir: as of `load_dataset`.

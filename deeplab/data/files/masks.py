@@ -175,7 +175,7 @@ def _of_palette(
         detail = (
             f"has a palette whose colours and indices disagree: the colour of its index {index}, "
             f"{listed_colors([table[index]])}, is that of class {id_}, but {rest} no class's in "
-            'classes.json; give every class its colour there, or remove "colors" if the indices '
+            'the class list; give every class its colour there, or remove "colors" if the indices '
             "are the class ids"
         )
         raise FileError(Problem("colour_mask", path, detail), f"the mask {path} {detail}")
@@ -191,7 +191,7 @@ def _way_out(pixels: npt.NDArray[np.uint8], colors: ClassColors) -> str:
     used = colors_used(pixels)
     if colors:
         return (
-            f"the colours {listed_colors(colors.unknown(used))} are no class's in classes.json; "
+            f"the colours {listed_colors(colors.unknown(used))} are no class's in the class list; "
             f"expected an index mask, {_INDEX_MASK}, or class colours only"
         )
     return (
@@ -232,6 +232,11 @@ class IdRule:
         """The id of ignored pixels in the result."""
         return ignore_label_of(self.num_classes)
 
+    @property
+    def ignored(self) -> tuple[int, ...]:
+        """The ids that mean "no class" in a mask, in order."""
+        return tuple(sorted({self.ignore, self.ignore_label}))
+
     def labels(self, mask: Labels, path: Path) -> tuple[Labels, frozenset[int]]:
         """Checks the ids of a mask and turns ignored ones into `ignore_label`.
 
@@ -247,12 +252,11 @@ class IdRule:
             FileError: if it holds other ids.
         """
         ids = np.flatnonzero(np.bincount(mask.ravel(), minlength=1))
-        ignored = {self.ignore, self.ignore_label}
-        unknown = [i for i in ids.tolist() if i >= self.num_classes and i not in ignored]
+        unknown = [i for i in ids.tolist() if i >= self.num_classes and i not in self.ignored]
         if unknown:
             detail = (
                 f"holds the ids {listed(unknown)}, but the classes are "
-                f"0..{self.num_classes - 1} and {listed(sorted(ignored))} is ignored: list the "
+                f"0..{self.num_classes - 1} and {listed(self.ignored)} is ignored: list the "
                 'classes, or name the id of "no class" as "ignore" in classes.json, or save the '
                 "palette's indices if these are its grey levels"
             )
@@ -285,7 +289,7 @@ def check_something_to_learn(
             f"nothing could be learned; {SAVE_AS_1}"
         )
         kind = "binary_mask"
-    elif found <= {rule.ignore, rule.ignore_label}:
+    elif found <= set(rule.ignored):
         detail = f"hold nothing but ignored ids: {listed(sorted(found))}"
         kind = "single_class"
     else:

@@ -36,6 +36,8 @@ class PreparedDataset:
             classes.
         label_map: what the stored ids 0..255 become; None: they are class ids already.
         input_channels: of the images, at least 3, of which the first are R, G and B.
+        mask_ignore: the id that means "no class" in the source's masks; None: not known.
+        mask_colors: what the source says of the colors of its masks, one a class; None: nothing.
         splits: number of images per split.
         train_split: the split to train on unless told otherwise.
         eval_split: the split to evaluate on unless told otherwise.
@@ -49,6 +51,7 @@ class PreparedDataset:
         builder: tfds.core.DatasetBuilder,
         *,
         further: Mapping[str, tfds.core.DatasetBuilder],
+        source: Source | None,
         source_dir: str | None,
         data_dir: str,
     ) -> None:
@@ -58,6 +61,7 @@ class PreparedDataset:
             spec: what it is.
             builder: holds all splits but those of `further`.
             further: split -> the builder that holds it.
+            source: what the records are made of, None if that is not here.
             source_dir: raw files, None if there are none.
             data_dir: the TFDS folder.
         """
@@ -67,6 +71,11 @@ class PreparedDataset:
         self.name = spec.name
         self.label_map = spec.label_map
         self.input_channels = 3
+        self.mask_ignore: int | None = None
+        self.mask_colors: tuple[Color, ...] | None = None
+        if source is not None and source.stored_ids is None:
+            self.mask_ignore = source.classes.ignore
+            self.mask_colors = source.classes.colors
         self.source_dir = source_dir
         self.data_dir = data_dir
         self.splits: dict[str, int] = {
@@ -277,10 +286,12 @@ def load_dataset(
             _prepared(part, builder, data_dir, source_dir, beam_flags, may_prepare)
             for part, builder in made
         ]
+    _, found = made[0]
     return PreparedDataset(
         spec,
         builder,
         further=dict(zip(further, others, strict=True)),
+        source=found.source if isinstance(found, Folder) else None,
         source_dir=source_dir,
         data_dir=data_dir,
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import concurrent.futures
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
 from deeplab.data.builders.folder import encoded_pair
-from deeplab.data.colors import IGNORE_LABEL
+from deeplab.data.colors import IGNORE_LABEL, Color
+from deeplab.data.files.mask_colors import ClassColors
 from deeplab.data.files.masks import IdRule, check_something_to_measure, read_index_mask
 from deeplab.data.prepared.decode import decode_image, decode_label
 from deeplab.data.sources.pairs import Pair, pair_files
@@ -28,6 +29,7 @@ class FolderPairs:
 
     Attributes:
         pairs: what was found.
+        ignored: the ids that mean "no class" in the masks.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class FolderPairs:
     ) -> None:
         """Binds the pairs to the ids that their masks may hold, and the channels of the images."""
         self.pairs = pairs
+        self.ignored = rule.ignored
         self._rule = rule
         self._ignore_label = ignore_label
         self._channels = channels
@@ -71,9 +74,11 @@ def folder_pairs(
     *,
     num_classes: int,
     ignore_label: int = IGNORE_LABEL,
+    mask_ignore: int | None = None,
+    mask_colors: Sequence[Color] | None = None,
     channels: int = 3,
 ) -> FolderPairs:
-    """Pairs the images and index masks (grey or palette PNG) of two folders.
+    """Pairs the images and masks of two folders.
 
     They are paired by their path relative to the folder, without extension.
 
@@ -81,7 +86,9 @@ def folder_pairs(
         images: folder with .jpg, .jpeg or .png files, or those that more channels need.
         labels: folder with .png files.
         num_classes: ids of classes are 0..num_classes-1.
-        ignore_label: the id of ignored pixels, in the masks and in the batches.
+        ignore_label: the id of ignored pixels in the batches.
+        mask_ignore: the id of ignored pixels in the masks; None: the same.
+        mask_colors: the color of each class in masks that hold colors; None: they hold ids.
         channels: of the images.
 
     Raises:
@@ -89,8 +96,9 @@ def folder_pairs(
             masks hold nothing but 0 and 255.
     """
     pairs = pair_files(Path(images), Path(labels), channels)
-    rule = IdRule(num_classes, ignore_label)
+    ignore = ignore_label if mask_ignore is None else mask_ignore
+    rule = IdRule(num_classes, ignore, ClassColors(mask_colors))
     # Mostly the first mask is enough to see that they are index masks.
-    ids = (rule.labels(read_index_mask(pair.label), pair.label)[1] for pair in pairs)
+    ids = (rule.labels(read_index_mask(pair.label, rule.colors), pair.label)[1] for pair in pairs)
     check_something_to_measure(ids, rule, Path(labels))
     return FolderPairs(pairs, rule, ignore_label, channels)

@@ -1,4 +1,4 @@
-"""The class list of a source folder: classes.json or classes.txt, and default colours."""
+"""The class list of a source folder: classes.json, classes.txt or another tool's; its colours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ from deeplab.data.colors import IGNORE_LABEL, WIDE_IGNORE_LABEL, Color, ignore_l
 from deeplab.data.files.mask_colors import ClassColors
 from deeplab.data.files.masks import IdRule
 from deeplab.data.files.text import is_line, parse_json, read_text, shown
+from deeplab.data.sources.class_formats import of_table, of_text, of_yaml
 from deeplab.errors import DeepLabError
+
+# What a source folder's list may be called; if there are several, the first one counts.
+_FILE_NAMES = (
+    "classes.json",
+    "classes.txt",
+    "labels.txt",
+    "labelmap.txt",
+    "_classes.csv",
+    "data.yaml",
+)
+_FORMATS = {".txt": of_text, ".csv": of_table, ".yaml": of_yaml, ".yml": of_yaml}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,18 +54,21 @@ class ClassList:
 
 
 def read_classes(folder: Path) -> ClassList:
-    """Reads classes.json of a folder, or else its classes.txt.
+    """Reads the class list of a folder: classes.json, or else classes.txt, or else another tool's.
 
     Raises:
-        DeepLabError: if there is neither, or what is there is not a class list.
+        DeepLabError: if there is none, what is there is not a class list, or two of them disagree.
     """
-    for name in ("classes.json", "classes.txt"):
-        if (folder / name).is_file():
-            return read_class_file(folder / name)
-    raise DeepLabError(
-        f"no classes.json or classes.txt in {folder}: write one class name a line, in the order "
-        "of the ids, into classes.txt"
-    )
+    paths = [folder / name for name in _FILE_NAMES if (folder / name).is_file()]
+    if not paths:
+        raise DeepLabError(
+            f"no classes.json or classes.txt in {folder}: write one class name a line, in the "
+            f"order of the ids, into classes.txt ({', '.join(_FILE_NAMES[2:])} are read as well)"
+        )
+    first, *others = [read_class_file(path) for path in paths]
+    for path, other in zip(paths[1:], others, strict=True):
+        _check_agreement(first, other, f"{paths[0]} and {path}")
+    return first
 
 
 def read_class_file(path: Path) -> ClassList:
@@ -62,17 +77,19 @@ def read_class_file(path: Path) -> ClassList:
     Args:
         path: a .json file `{"classes": [...], "colors": [[r, g, b], ...], "ignore": 255,
             "channels": 3}`, of which only "classes" is needed and other keys are left alone, or a
-            text file with a name a line.
+            text, CSV or YAML file in a format of `class_formats`, such as a name a line.
 
     Raises:
         DeepLabError: if it cannot be read or is not a class list.
     """
+    suffix = path.suffix.lower()
+    if suffix != ".json" and suffix not in _FORMATS:
+        raise DeepLabError(f"{path} is no class list: it must end in .json, {', '.join(_FORMATS)}")
     text = read_text(path)
-    if path.suffix.lower() != ".json":
-        # At line ends alone: other characters that may end a line are none in a name.
-        lines = text.rstrip().split("\n") if text.strip() else []
-        names = _names([line.strip() for line in lines], path)
-        return ClassList(names, ignore=ignore_label_of(len(names)))
+    if suffix in _FORMATS:
+        values, colors = _FORMATS[suffix](text, path)
+        names = _names(values, path)
+        return ClassList(names, _colors(colors, len(names), path), ignore_label_of(len(names)))
     content = parse_json(text, str(path))
     if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
         raise DeepLabError(f'{path}: expected {{"classes": ["name", ...]}}, a list of class names')
@@ -83,6 +100,20 @@ def read_class_file(path: Path) -> ClassList:
         ignore=_ignore(content.get("ignore"), len(names), path),
         channels=_channels(content.get("channels"), path),
     )
+
+
+def _check_agreement(one: ClassList, other: ClassList, where: str) -> None:
+    if len(one.names) != len(other.names):
+        what = f"they list {len(one.names)} and {len(other.names)} classes"
+    elif one.names != other.names:
+        id_ = next(i for i, name in enumerate(one.names) if name != other.names[i])
+        what = f"class {id_} is {shown(one.names[id_])} and {shown(other.names[id_])}"
+    elif one.colors and other.colors and one.colors != other.colors:
+        id_ = next(i for i, color in enumerate(one.colors) if color != other.colors[i])
+        what = f"the color of class {id_} is {one.colors[id_]} and {other.colors[id_]}"
+    else:
+        return
+    raise DeepLabError(f"{where} disagree: {what}; keep the one that describes the masks")
 
 
 def _names(values: Sequence[object], path: Path) -> tuple[str, ...]:

@@ -129,7 +129,7 @@ def test_details_say_what_to_do(tmp_path: Path) -> None:
         ("unreadable", "p24.png", r"is not a regular file"),
         ("size_mismatch", "p14.png", r"is 32x24 \(width x height\), its image p14.png is 24x32"),
         ("id_out_of_range", "p08.png", r"holds the ids 7, but the classes are 0\.\.2"),
-        ("colour_mask", "p09.png", r"are no class's in classes\.json"),
+        ("colour_mask", "p09.png", r"are no class's in the class list"),
         ("colour_mask", "p17.png", r"preparing converts it"),
         ("duplicate_across_splits", "q10.png", r"same image as .*train/p10\.png of train"),
         ("missing_mask", "p11.png", r"expected .*labels/train/p11\.png"),

@@ -301,6 +301,7 @@ def test_class_lists(tmp_path: Path) -> None:
     text = tmp_path / "classes.txt"
     text.write_text("sky\nroad, wet \ncar\n\n")
     assert read_classes(tmp_path).names == ("sky", "road, wet", "car")
+    text.unlink()
     json_file = tmp_path / "classes.json"
     json_file.write_text(
         '{"classes": ["a", "b"], "colors": [[0, 0, 0], [1, 2, 3]], "ignore": 0, "more": 1}'
