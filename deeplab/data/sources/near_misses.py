@@ -28,13 +28,14 @@ class NearMisses:
 
         Args:
             expected: the file that is not there.
-            image: in whose folder a mask may lie as well.
+            image: in whose folder a mask may lie as well; None: an image is expected. An array is
+                none unless classes.json says so.
         """
         for place in (expected, image):
             if place is None:
                 continue
             for file in self._files_of(place.parent).get(composed(expected.stem).casefold(), ()):
-                if file != image:
+                if file != image and (image or file.suffix.lower() != ".npy"):
                     return f"; {file} is there: {_advice(file, expected)}"
         return ""
 
