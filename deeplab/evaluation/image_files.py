@@ -11,17 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
-from deeplab.data.files.channels import decode_channels
-from deeplab.data.files.opening import (
-    UNREADABLE,
-    load_pixels,
-    open_image,
-    what_is_wrong,
-)
+from deeplab.data.files.images import decode_picture
+from deeplab.data.files.opening import read_bytes
 from deeplab.data.files.problems import FileError
-from deeplab.data.files.regular_file import read_bytes
 from deeplab.data.sources.pairs import ARRAY_SUFFIX, visible_files
 from deeplab.errors import DeepLabError
 
@@ -29,9 +23,6 @@ from deeplab.errors import DeepLabError
 _NOT_DECODED = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 # Photographs, which people expect to be read; whether Pillow does depends on how it was built.
 _NEED_DECODER = (".avif", ".heic", ".heif", ".jxl")
-
-# Images of 10, 12 or 14 bits lie in 16 bits as they are, and would be almost black.
-_TOP_OF_14_BITS = 2**14 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,53 +136,14 @@ def _fixed_part(pattern: Path) -> Path:
 def read_pixels(path: str | Path, channels: int) -> npt.NDArray[np.uint8]:
     """Reads an image for a network of so many channels, uint8 [H, W, channels].
 
-    With three channels as `read_rgb`, with more as `decode_channels`.
-
     Raises:
-        DeepLabError: as these; the message does not name the file.
+        DeepLabError: if it cannot be used, see `decode_picture`; the message does not name the
+            file.
     """
-    if channels == 3:
-        return read_rgb(path)
+    path = Path(path)
     try:
-        return decode_channels(read_bytes(Path(path)), Path(path), channels)
+        return decode_picture(read_bytes(path), path, channels, wide=True).pixels
     except FileError as error:
         raise DeepLabError(error.problem.detail) from error
     except OSError as error:
         raise DeepLabError(str(error)) from error
-
-
-def read_rgb(path: str | Path) -> npt.NDArray[np.uint8]:
-    """Reads an image as people see it, uint8 [H, W, 3].
-
-    The orientation of EXIF is applied; grey, palette and CMYK images are converted, transparency
-    is dropped, 16 bits a channel become 8, and of an animation the first picture counts.
-
-    Raises:
-        DeepLabError: if it is unreadable, truncated, of floating-point numbers, of 16 bits in grey
-            of which the upper two are not used, or has more than `MAX_PIXELS` pixels.
-    """
-    try:
-        data = read_bytes(Path(path))
-        with open_image(data) as file:
-            load_pixels(file, data)
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion clips at 255
-                wide = np.clip(np.asarray(image, np.int64), 0, 65535)
-                if 0 < (top := wide.max()) <= _TOP_OF_14_BITS:
-                    raise DeepLabError(
-                        f"it has 16 bits a channel, but no level above {top} of 65535: what is "
-                        "white in it is not known; convert it to 8 bits"
-                    )
-                image = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
-            elif image.mode == "F":
-                raise DeepLabError(
-                    "its pixels are floating-point numbers, whose white is not known"
-                )
-            elif image.mode == "P":
-                # Straight to RGB, Pillow warns about palettes with transparency.
-                image = image.convert("RGBA")
-            return np.asarray(image.convert("RGB"))
-    except DeepLabError:
-        raise
-    except UNREADABLE as error:
-        raise DeepLabError(what_is_wrong(error)) from error

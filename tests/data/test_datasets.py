@@ -25,7 +25,7 @@ from source_folders import save
 
 from deeplab.data import DATASETS, PreparedDataset, load_dataset
 from deeplab.data.builders import coco_stuff
-from deeplab.data.prepared.decode import decode_image, decode_label
+from deeplab.data.files.decode import decode_image, decode_label
 from deeplab.errors import DeepLabError
 
 NEEDING_FILES = sorted(name for name, spec in DATASETS.items() if spec.needs_source_dir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import warnings
@@ -21,7 +22,9 @@ import deeplab
 from deeplab.data.colors import overlay
 from deeplab.errors import DeepLabError
 from deeplab.evaluation import label_function, prediction
-from deeplab.evaluation.image_files import find_images, read_rgb, summary
+from deeplab.evaluation.image_files import find_images, read_pixels, summary
+
+read_rgb = functools.partial(read_pixels, channels=3)
 
 COLOR_CLASSES = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 

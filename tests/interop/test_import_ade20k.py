@@ -15,7 +15,7 @@ from original_files import original_values, write_checkpoint, write_frozen_graph
 from source_folders import save
 
 from deeplab.data import DATASETS, DataConfig
-from deeplab.data.prepared.decode import decode_image
+from deeplab.data.files.decode import decode_image
 from deeplab.errors import DeepLabError
 from deeplab.evaluation import evaluate
 from deeplab.interop.import_model import import_model

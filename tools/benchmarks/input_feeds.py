@@ -29,7 +29,7 @@ def ours(folder: Path, crop: int, batch: int, *, cache: str, end: str) -> Iterat
     import tensorflow as tf
 
     from deeplab.data import DataConfig, load_dataset, training_batches
-    from deeplab.data.prepared.decode import decode_image, decode_label
+    from deeplab.data.files.decode import decode_image, decode_label
 
     dataset = load_dataset("folder", data_dir=str(folder / "prepared"), source_dir=str(folder))
     config = DataConfig(dataset="folder", crop_size=crop, train_split="train", cache=cache)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from deeplab.data.files.masks import IdRule
+from deeplab.data.files.mask_ids import IdRule
 from deeplab.data.sources.pair_tally import PairTally, judge
 from deeplab.data.sources.pairs import TRAINING, Pair, find_split
 from deeplab.errors import DeepLabError

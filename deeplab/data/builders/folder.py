@@ -16,12 +16,8 @@ import tensorflow_datasets as tfds
 from deeplab.data.builders.beam import beam_examples
 from deeplab.data.colors import IGNORE_LABEL, default_colors
 from deeplab.data.files.images import read_image
-from deeplab.data.files.mask_files import examine_mask
-from deeplab.data.files.masks import (
-    IdRule,
-    encode_label,
-    mask_bytes,
-)
+from deeplab.data.files.mask_ids import IdRule
+from deeplab.data.files.masks import encode_label, examine_mask, mask_bytes
 from deeplab.data.sources.folder import LAYOUT, scan_folder
 from deeplab.data.sources.lists import scan_list
 from deeplab.data.sources.pair_tally import PairTally, judge

@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
 from deeplab.data.colors import Color, default_colors
-from deeplab.data.files.sbd import require_scipy
+from deeplab.data.files.masks import require_scipy
 from deeplab.data.sources.classes import ClassList
 from deeplab.data.sources.folder import existing_folder, read_names
 from deeplab.data.sources.pairs import MissingFiles, Pair, Source, find_files

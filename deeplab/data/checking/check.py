@@ -22,7 +22,7 @@ from deeplab.data.checking.samples import Sample, samples_of_records, samples_of
 from deeplab.data.colors import Color, default_colors
 from deeplab.data.config import DataConfig
 from deeplab.data.datasets import DATASETS
-from deeplab.data.files.masks import IdRule, check_something_to_learn
+from deeplab.data.files.mask_ids import IdRule, check_something_to_learn
 from deeplab.data.files.problems import KINDS, FileError, Problem
 from deeplab.data.prepared.dataset import PreparedDataset, find_source, load_dataset
 from deeplab.data.sources.classes import read_class_file

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from deeplab.data.checking.samples import Sample
-from deeplab.data.files.mask_files import examine_mask
-from deeplab.data.files.masks import IdRule, Labels, Mask
+from deeplab.data.files.images import decode_picture, sound_picture
+from deeplab.data.files.mask_ids import IdRule
+from deeplab.data.files.masks import Labels, Mask, examine_mask
 from deeplab.data.files.problems import FileError, Problem
 from deeplab.data.sources.pair_tally import PairTally
 from deeplab.data.sources.pairs import check_sizes
@@ -71,7 +72,7 @@ def inspect(sample: Sample, rule: MaskRule) -> Facts:
     data = _attempt(sample.image, pair.image, problems)
     image_size, is_turned = None, False
     if data is not None:
-        decode = functools.partial(sample.decode, data, pair.image)
+        decode = functools.partial(sound_picture, data, pair.image, sample.channels)
         picture = _attempt(decode, pair.image, problems)
         if picture is not None:
             image_size, is_turned = picture.pixels.shape[:2], picture.is_turned
@@ -120,7 +121,7 @@ def read_picture(sample: Sample) -> Image.Image:
     Raises:
         FileError, OSError: if it cannot be used.
     """
-    pixels = sample.decode(sample.image(), sample.pair.image).pixels
+    pixels = decode_picture(sample.image(), sample.pair.image, sample.channels).pixels
     return Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
 
 

@@ -6,36 +6,14 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
-from deeplab.data.files.channels import RGB, decode_channels
-from deeplab.data.files.images import decode_upright
+from deeplab.data.files.channels import RGB
+from deeplab.data.files.opening import read_bytes
 from deeplab.data.files.problems import FileError, Problem
-from deeplab.data.files.regular_file import read_bytes
 from deeplab.data.prepared.dataset import PreparedDataset
 from deeplab.data.sources.pairs import Pair, Source
-
-
-class Picture(NamedTuple):
-    """An image.
-
-    Attributes:
-        pixels: uint8 [H, W, C], upright.
-        is_turned: whether the orientation of EXIF was applied.
-    """
-
-    pixels: npt.NDArray[np.uint8]
-    is_turned: bool
-
-
-def decode_rgb(data: bytes, path: Path) -> Picture:
-    """What `decode_upright` gives."""
-    decoded = decode_upright(data, path)
-    return Picture(np.asarray(decoded.image), decoded.is_turned)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +26,7 @@ class Sample:
             is the record's number until it is identified.
         image: reads the bytes of the image file; OSError or FileError.
         label: reads the bytes of the mask file, likewise.
-        decode: the bytes of the image file, and the path for messages -> the image; FileError.
-            By default of three channels.
+        channels: of the image.
         read_id: reads the id, OSError or FileError; None if `pair` has it.
     """
 
@@ -57,7 +34,7 @@ class Sample:
     pair: Pair
     image: Callable[[], bytes]
     label: Callable[[], bytes]
-    decode: Callable[[bytes, Path], Picture] = decode_rgb
+    channels: int = RGB
     read_id: Callable[[], str] | None = None
 
     def identified(self) -> Sample:
@@ -75,19 +52,13 @@ class Sample:
 
 def samples_of_source(source: Source) -> list[Sample]:
     """The pairs of all splits in their order."""
-    channels = source.classes.channels
-
-    def decode_more(data: bytes, path: Path) -> Picture:
-        return Picture(decode_channels(data, path, channels), is_turned=False)
-
-    decode = decode_rgb if channels == RGB else decode_more
     return [
         Sample(
             split,
             pair,
             functools.partial(read_bytes, pair.image),
             functools.partial(read_bytes, pair.label),
-            decode,
+            source.classes.channels,
         )
         for split, pairs in source.splits.items()
         for pair in pairs

@@ -1,4 +1,4 @@
-"""Index masks as people have them: read with Pillow, checked, and turned into labels.
+"""Masks as people have them: read with Pillow, checked, and turned into labels.
 
 TensorFlow's decoder destroys palette masks, the form in which PASCAL VOC ships: it returns the
 grey level of the colour instead of the index. So masks are read here, once, and everything later
@@ -8,8 +8,9 @@ works on grey PNG whose levels are the class ids.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import io
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +18,27 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from deeplab.data.colors import IGNORE_LABEL, Color, ignore_label_of
+from deeplab.data.colors import Color
+from deeplab.data.files.decode import check_png
 from deeplab.data.files.mask_colors import ClassColors, Labels, colors_used, listed_colors
+from deeplab.data.files.mask_ids import IdRule, listed
 from deeplab.data.files.opening import (
     UNREADABLE,
     TooLarge,
     load_pixels,
     open_image,
     png_bit_depth,
+    read_bytes,
     upright,
     what_is_wrong,
 )
 from deeplab.data.files.problems import FileError, Problem
-from deeplab.data.files.regular_file import read_bytes
+from deeplab.errors import DeepLabError
 
 # Offset in a PNG file, whose first chunk is IHDR.
 _PNG_COLOR_TYPE = 25
 _PNG_GREY = 0
 _PNG_GREY_ALPHA = 4
-
-_SHOWN_IDS = 8
-
-SAVE_AS_1 = (
-    "if 255 marks an object, save it as 1, with Pillow: "
-    "Image.open(p).convert('L').point(lambda v: v // 255).save(p)"
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +106,7 @@ def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> M
                 detail = f"is {image.format}, not PNG: formats with losses change ids"
                 raise FileError(Problem("unreadable", path, detail), f"the mask {path} {detail}")
             load_pixels(image, data)
+            check_png(data)
             mode = image.mode
             palette = (image.getpalette("RGB") or []) if mode == "P" else []
             turned, is_turned = upright(image)
@@ -122,6 +120,59 @@ def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> M
     else:
         mask = _of_pixels(pixels, mode, data, path, colors)
     return dataclasses.replace(mask, is_turned=is_turned)
+
+
+def examine_mask(
+    data: bytes, path: Path, rule: IdRule, stored_ids: Mapping[int, int] | None = None
+) -> Mask:
+    """Decodes a mask; its ids are class ids that are not compared with the classes yet.
+
+    Args:
+        data: the bytes of the file, or of the mask in a record.
+        path: a PNG file, a .mat file of the Semantic Boundaries Dataset, or what the record is
+            called.
+        rule: what colours mean.
+        stored_ids: class id of each id that the mask may hold; None: it holds class ids.
+
+    Raises:
+        FileError: if it cannot be read, or holds other ids than the stored ones.
+    """
+    if path.suffix == ".mat":
+        try:
+            mask = Mask(read_sbd_mask(path), "mat")
+        except DeepLabError as error:
+            raise FileError(Problem("unreadable", path, str(error)), str(error)) from error
+    else:
+        # The colours of a data set with ids of its own are not those of its class ids.
+        mask = decode_mask(data, path, None if stored_ids else rule.colors)
+    if stored_ids is None:
+        return mask
+    return dataclasses.replace(mask, ids=class_ids(mask.ids, stored_ids, path))
+
+
+def class_ids(mask: Labels, stored_ids: Mapping[int, int], path: Path) -> Labels:
+    """Turns the ids that a mask stores into class ids.
+
+    Args:
+        mask: [H, W], as read.
+        stored_ids: class id, or the ignored one, of each id that may be stored.
+        path: where it came from, for the message.
+
+    Returns:
+        uint8 [H, W].
+
+    Raises:
+        FileError: if it holds other ids.
+    """
+    found = np.flatnonzero(np.bincount(mask.ravel(), minlength=1)).tolist()
+    unknown = [stored for stored in found if stored not in stored_ids]
+    if unknown:
+        detail = f"holds the ids {listed(unknown)}, which are none of this data set"
+        raise FileError(Problem("id_out_of_range", path, detail), f"the mask {path} {detail}")
+    table = np.zeros(max(found, default=0) + 1, np.uint8)
+    table[found] = [stored_ids[stored] for stored in found]
+    labels: Labels = table[mask]
+    return labels
 
 
 def _of_pixels(
@@ -213,121 +264,44 @@ def encode_label(label: Labels) -> bytes:
     return file.getvalue()
 
 
-@dataclasses.dataclass(frozen=True)
-class IdRule:
-    """Which ids a mask may hold, and which of them mean "no class".
-
-    Attributes:
-        num_classes: ids of classes are 0..num_classes-1.
-        ignore: a further id that means "no class"; it may be one of the classes' ids.
-        colors: what the colours of a mask mean; None: nothing.
-    """
-
-    num_classes: int
-    ignore: int = IGNORE_LABEL
-    colors: ClassColors | None = None
-
-    @property
-    def ignore_label(self) -> int:
-        """The id of ignored pixels in the result."""
-        return ignore_label_of(self.num_classes)
-
-    @property
-    def ignored(self) -> tuple[int, ...]:
-        """The ids that mean "no class" in a mask, in order."""
-        return tuple(sorted({self.ignore, self.ignore_label}))
-
-    def labels(self, mask: Labels, path: Path) -> tuple[Labels, frozenset[int]]:
-        """Checks the ids of a mask and turns ignored ones into `ignore_label`.
-
-        Args:
-            mask: [H, W], as read.
-            path: where it came from, for the message.
-
-        Returns:
-            The labels [H, W] (uint16 if there are more than 255 classes), and the ids that the
-            mask holds.
-
-        Raises:
-            FileError: if it holds other ids.
-        """
-        ids = np.flatnonzero(np.bincount(mask.ravel(), minlength=1))
-        unknown = [i for i in ids.tolist() if i >= self.num_classes and i not in self.ignored]
-        if unknown:
-            detail = (
-                f"holds the ids {listed(unknown)}, but the classes are "
-                f"0..{self.num_classes - 1} and {listed(self.ignored)} is ignored: list the "
-                'classes, or name the id of "no class" as "ignore" in classes.json, or save the '
-                "palette's indices if these are its grey levels"
-            )
-            raise FileError(Problem("id_out_of_range", path, detail), f"the mask {path} {detail}")
-        table = np.arange(max(int(mask.max(initial=0)), self.ignore, self.ignore_label) + 1)
-        table[self.ignore] = self.ignore_label
-        wide = self.ignore_label > IGNORE_LABEL
-        labels: Labels = table.astype(np.uint16)[mask] if wide else table.astype(np.uint8)[mask]
-        return labels, frozenset(ids.tolist())
-
-
-def check_something_to_learn(
-    ids: Iterable[int], rule: IdRule, where: Path, split: str | None = None
-) -> None:
-    """Refuses masks that all together teach nothing.
+def require_scipy(path: Path) -> None:
+    """Refuses .mat files where SciPy is missing.
 
     Args:
-        ids: what all masks hold together.
-        rule: the ids of classes.
-        where: the folder of the masks, for the message.
-        split: the split whose masks they are; None: they are all that there are.
+        path: one of them, for the message.
 
     Raises:
-        FileError: if every pixel is ignored, or the masks hold nothing but 0 and 255.
+        DeepLabError: if it is.
     """
-    found = set(ids)
-    if rule.ignore_label == IGNORE_LABEL and found <= {0, IGNORE_LABEL}:
-        detail = (
-            f"together hold nothing but the ids {listed(sorted(found))}, and 255 means 'ignore': "
-            f"nothing could be learned; {SAVE_AS_1}"
+    if importlib.util.find_spec("scipy") is None:
+        raise DeepLabError(
+            f"{path} is a MATLAB file, and reading it needs SciPy: pip install 'deeplab[sbd]'"
         )
-        kind = "binary_mask"
-    elif found <= set(rule.ignored):
-        detail = f"hold nothing but ignored ids: {listed(sorted(found))}"
-        kind = "single_class"
-    else:
-        return
-    masks = "all masks" if split is None else f"all masks of the split {split!r}"
-    raise FileError(Problem(kind, where, f"{masks} {detail}"), f"{masks} in {where} {detail}")
 
 
-def check_something_to_measure(masks: Iterable[frozenset[int]], rule: IdRule, where: Path) -> None:
-    """Refuses masks that hold 0 and 255 and nothing else: their objects would not be measured.
+def read_sbd_mask(path: Path) -> Labels:
+    """Reads a mask of the Semantic Boundaries Dataset, a MATLAB file of its folder cls/.
 
-    Args:
-        masks: the ids of each mask; no more are asked for than it takes to be sure.
-        rule: the ids of classes.
-        where: the folder of the masks, for the message.
+    Source: B. Hariharan et al., Semantic contours from inverse detectors, ICCV 2011.
+
+    Returns:
+        Class ids of PASCAL VOC, uint8 [H, W].
 
     Raises:
-        FileError: if all masks together hold 0 and 255, or 255 alone.
+        DeepLabError: if SciPy is missing, or the file is no such mask.
     """
-    if rule.ignore_label != IGNORE_LABEL:
-        return
-    found: set[int] = set()
-    for ids in masks:
-        found |= ids
-        if not found <= {0, IGNORE_LABEL}:
-            return
-    if IGNORE_LABEL in found:
-        detail = (
-            f"together hold nothing but the ids {listed(sorted(found))}, and 255 means 'ignore': "
-            f"no object would be measured; {SAVE_AS_1}"
+    require_scipy(path)
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        mask = np.asarray(loadmat(path)["GTcls"]["Segmentation"][0, 0])
+    except KeyError as error:
+        raise DeepLabError(f"{path} has no {error.args[0]}: it is no mask of SBD's cls/") from error
+    except (OSError, ValueError, TypeError, IndexError, NotImplementedError, MatReadError) as error:
+        raise DeepLabError(f"cannot read the mask {path}: {error}") from error
+    if mask.ndim != 2 or mask.dtype != np.uint8:
+        raise DeepLabError(
+            f"{path} holds {mask.dtype} {list(mask.shape)}, expected a mask of uint8 [H, W]"
         )
-        problem = Problem("binary_mask", where, f"all masks {detail}")
-        raise FileError(problem, f"all masks in {where} {detail}")
-
-
-def listed(ids: Iterable[int]) -> str:
-    """Ids for a message: "3, 7, 9", shortened if there are many."""
-    values = list(ids)
-    text = ", ".join(str(value) for value in values[:_SHOWN_IDS])
-    more = len(values) - _SHOWN_IDS
-    return f"{text} and {more} more" if more > 0 else text
+    return mask

@@ -17,12 +17,12 @@ import tensorflow as tf
 from deeplab import checks
 from deeplab.data.augment import distortion, draw, mixing
 from deeplab.data.config import DataConfig
+from deeplab.data.files.decode import class_ids, decode_image, decode_label, label_size_key
 from deeplab.data.pipeline.cache import open_samples
 from deeplab.data.pipeline.order import order_of_own_records, training_order
 from deeplab.data.pipeline.resize_to_range import resize_to_range
 from deeplab.data.pipeline.transforms import augment_pair
 from deeplab.data.prepared.dataset import PreparedDataset
-from deeplab.data.prepared.decode import class_ids, decode_image, decode_label, label_size_key
 from deeplab.errors import DeepLabError
 
 MAX_SEED = 2**31 - 1

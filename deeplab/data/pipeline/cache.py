@@ -11,14 +11,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from deeplab.data.config import DataConfig
+from deeplab.data.files.decode import decode_image_part, decode_stored_label, image_size
 from deeplab.data.pipeline.available_memory import available_memory
 from deeplab.data.pipeline.resampling import ReadPart
 from deeplab.data.prepared.dataset import PreparedDataset, RecordReader
-from deeplab.data.prepared.decode import (
-    decode_image_part,
-    decode_stored_label,
-    image_size,
-)
 from deeplab.errors import DeepLabError
 
 _GIGABYTE = 1e9

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 
+from deeplab.data.files.decode import decode_image, decode_label
 from deeplab.data.prepared.dataset import PreparedDataset
-from deeplab.data.prepared.decode import decode_image, decode_label
 from deeplab.errors import DeepLabError
 
 _DAMAGED = (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.OutOfRangeError)

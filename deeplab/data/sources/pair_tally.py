@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deeplab.data.colors import IGNORE_LABEL
-from deeplab.data.files.masks import SAVE_AS_1, IdRule, check_something_to_learn
+from deeplab.data.files.mask_ids import SAVE_AS_1, IdRule, check_something_to_learn
 
 
 class PairTally(NamedTuple):

@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from deeplab.data.files.opening import state_of
 from deeplab.data.files.problems import FileError, Problem, refuse
-from deeplab.data.files.regular_file import state_of
 from deeplab.data.files.text import composed, is_utf8
 from deeplab.data.sources.classes import ClassList
 from deeplab.data.sources.near_misses import NearMisses

@@ -10,7 +10,7 @@ from archives import CAMVID_IDS, SIZE, expect_dummies, make_camvid, mask_of
 from source_folders import make_folder, random_mask, save
 
 from deeplab.data import DATASETS, PreparedDataset, load_dataset
-from deeplab.data.prepared.decode import decode_label
+from deeplab.data.files.decode import decode_label
 from deeplab.errors import DeepLabError
 
 NAMES = DATASETS["camvid"].class_names or ()

@@ -25,8 +25,8 @@ from archives import (
 from source_folders import save
 
 from deeplab.data import PreparedDataset, load_dataset
-from deeplab.data.files.sbd import read_sbd_mask
-from deeplab.data.prepared.decode import decode_label
+from deeplab.data.files.decode import decode_label
+from deeplab.data.files.masks import read_sbd_mask
 from deeplab.errors import DeepLabError
 
 

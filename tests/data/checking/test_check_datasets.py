@@ -24,8 +24,8 @@ from source_folders import random_mask, save
 from deeplab.cli.main import main
 from deeplab.data import DATASETS, DataConfig, load_dataset
 from deeplab.data.checking import check_named
+from deeplab.data.files.decode import decode_label
 from deeplab.data.files.problems import FileError, Problem
-from deeplab.data.prepared.decode import decode_label
 from deeplab.errors import DeepLabError
 
 # The dummies' images are alike, and their masks not more than they have to be.

@@ -26,8 +26,8 @@ from deeplab.data import (
 )
 from deeplab.data.checking import check_folders, check_named, prepare_folders
 from deeplab.data.files.channels import decode_channels, packed
+from deeplab.data.files.decode import decode_image, decode_image_part, image_size
 from deeplab.data.files.images import read_image
-from deeplab.data.prepared.decode import decode_image, decode_image_part, image_size
 from deeplab.data.sources.classes import ClassList, read_class_file
 from deeplab.data.sources.pairs import Source
 from deeplab.errors import DeepLabError

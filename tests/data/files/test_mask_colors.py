@@ -18,7 +18,7 @@ from source_folders import random_mask, save
 
 from deeplab.data import load_dataset
 from deeplab.data.colors import default_colors
-from deeplab.data.prepared.decode import decode_label
+from deeplab.data.files.decode import decode_label
 from deeplab.errors import DeepLabError
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from deeplab.data.files.images import read_image
 from deeplab.data.files.masks import read_index_mask
 from deeplab.data.files.opening import MAX_PIXELS, TooLarge, open_image
 from deeplab.errors import DeepLabError
-from deeplab.evaluation.image_files import read_rgb
+from deeplab.evaluation.image_files import read_pixels
+
+read_rgb = functools.partial(read_pixels, channels=3)
 
 
 def test_the_limit_is_exact() -> None:

@@ -24,10 +24,10 @@ from deeplab.data import (
     naming_unreadable,
     training_batches,
 )
+from deeplab.data.files.decode import decode_image, decode_image_part, image_size
 from deeplab.data.pipeline import available_memory
 from deeplab.data.pipeline.cache import DecodedSamples, StoredSamples, _Pixels
 from deeplab.data.pipeline.order import training_order
-from deeplab.data.prepared.decode import decode_image, decode_image_part, image_size
 from deeplab.errors import DeepLabError
 
 NUM_TRAIN = 10

@@ -11,7 +11,7 @@ from broken_folders import COLORS, check, make_sound
 from source_folders import load, random_mask, save
 
 from deeplab.data.colors import IGNORE_COLOR
-from deeplab.data.prepared.decode import decode_label
+from deeplab.data.files.decode import decode_label
 from deeplab.data.sources.classes import read_class_file, read_classes
 from deeplab.errors import DeepLabError
 

@@ -16,8 +16,8 @@ from source_folders import load, make_folder, numbered, random_image, random_mas
 
 from deeplab.data import PreparedDataset, load_dataset
 from deeplab.data.builders.folder import encoded_pair
-from deeplab.data.files.masks import IdRule
-from deeplab.data.prepared.decode import decode_image, decode_label
+from deeplab.data.files.decode import decode_image, decode_label
+from deeplab.data.files.mask_ids import IdRule
 from deeplab.data.sources.folder import scan_folder
 from deeplab.data.sources.lists import scan_list
 from deeplab.data.sources.pair_tally import PairTally

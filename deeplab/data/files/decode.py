@@ -1,4 +1,4 @@
-"""Decoding of prepared images and labels inside a TensorFlow graph."""
+"""Decoding by TensorFlow: of what records hold, and of what they are to hold."""
 
 from __future__ import annotations
 
@@ -115,3 +115,21 @@ def class_ids(label: tf.Tensor, label_map: Sequence[int] | None) -> tf.Tensor:
 def label_size_key(data: tf.Tensor) -> tf.Tensor:
     """Width and height of an undecoded label as one int64 number, equal for equal sizes."""
     return tf.io.decode_raw(tf.strings.substr(data, 16, 8), tf.int64)[0]
+
+
+def check_png(data: bytes) -> None:
+    """Makes sure that TensorFlow decodes a PNG file, which Pillow may do where rows are missing.
+
+    Args:
+        data: the file's bytes, of any color type and bit depth.
+
+    Raises:
+        ValueError: if it does not; the message does not name the file.
+    """
+    try:
+        tf.io.decode_png(data)
+    except tf.errors.OpError as error:
+        raise ValueError(
+            "the file is damaged, truncated or more than a million pixels wide or high: "
+            "TensorFlow cannot decode it"
+        ) from error
