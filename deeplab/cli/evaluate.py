@@ -17,15 +17,10 @@ def _define(values: flags.FlagValues) -> None:
     )
     shared_flags.define_output_stride(values)
     shared_flags.define_inference(values)
-    flags.DEFINE_string(
-        "images",
-        None,
-        "folder of images to measure on, instead of the data set",
-        flag_values=values,
+    shared_flags.define_path(
+        values, "images", "folder of images to measure on, instead of the data set"
     )
-    flags.DEFINE_string(
-        "labels", None, "folder of the index masks that belong to --images", flag_values=values
-    )
+    shared_flags.define_path(values, "labels", "folder of the index masks that belong to --images")
     flags.DEFINE_boolean(
         "original_protocol",
         False,
@@ -38,9 +33,7 @@ def _define(values: flags.FlagValues) -> None:
         "N or H,W: pad each image at the bottom and right to this size, in pixels",
         flag_values=values,
     )
-    flags.DEFINE_multi_string(
-        "gin_file", [], "gin file of another data set than the run's", flag_values=values
-    )
+    shared_flags.define_paths(values, "gin_file", "gin file of another data set than the run's")
     flags.DEFINE_string(
         "name",
         None,
@@ -60,20 +53,20 @@ def _run(values: flags.FlagValues) -> int:
     from deeplab.evaluation import evaluate
 
     evaluate(
-        model_dir=shared_flags.path(values.model_dir),
+        model_dir=values.model_dir,
         checkpoint=values.checkpoint,
         split=values.split,
         output_stride=shared_flags.output_stride(values),
         eval_scales=eval_scales,
         flip=values.flip,
         original_protocol=values.original_protocol,
-        images=shared_flags.optional_path(values.images),
-        labels=shared_flags.optional_path(values.labels),
+        images=values.images,
+        labels=values.labels,
         pad_to=pad_to,
         data=read_data_config(values.gin_file) if values.gin_file else None,
         name=values.name,
-        data_dir=shared_flags.optional_path(values.data_dir),
-        source_dir=shared_flags.optional_path(values.source_dir),
+        data_dir=values.data_dir,
+        source_dir=values.source_dir,
     )
     return 0
 

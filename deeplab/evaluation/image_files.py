@@ -49,7 +49,7 @@ def find_images(
     its extension. The results of a pattern are named from its first part without a wildcard.
 
     Args:
-        inputs: paths and patterns; `~` is the home folder.
+        inputs: paths and patterns.
         excluded: a folder that is not searched, the one that results are written to.
         channels: of the images; with more than three, .npy files are images too.
 
@@ -59,8 +59,7 @@ def find_images(
     suffixes = IMAGE_SUFFIXES if channels == 3 else (*IMAGE_SUFFIXES, ARRAY_SUFFIX)
     found: dict[tuple[Path, Path], Input] = {}
     for given in inputs:
-        text = os.path.expanduser(given)
-        images = list(_images_of(text, excluded, suffixes))
+        images = list(_images_of(os.fspath(given), excluded, suffixes))
         if not images:
             raise DeepLabError(f"no images in {given}: looked for {', '.join(suffixes)}")
         for image in images:
@@ -76,9 +75,12 @@ def _images_of(text: str, excluded: Path | None, suffixes: Sequence[str]) -> Ite
     elif path.exists():
         yield Input(path, Path(path.stem))
     elif glob.has_magic(text):
-        for match in sorted(map(Path, glob.iglob(text, recursive=True))):
+        fixed = _fixed_part(path)
+        pattern = str(path.relative_to(fixed))
+        names = sorted(map(Path, glob.iglob(pattern, root_dir=fixed, recursive=True)))
+        for match in (fixed / name for name in names):
             files = _walk(match) if match.is_dir() else [match]
-            yield from _below(_fixed_part(path), files, excluded, suffixes)
+            yield from _below(fixed, files, excluded, suffixes)
     else:
         raise DeepLabError(f"there is no file or folder {text}")
 
@@ -110,10 +112,10 @@ def _below(
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """The folders of a pattern before its first wildcard."""
+    """The folders of a pattern before its first wildcard; one that exists has none in its name."""
     fixed = Path()
     for part in pattern.parts[:-1]:
-        if glob.has_magic(part):
+        if glob.has_magic(part) and not (fixed / part).is_dir():
             break
         fixed /= part
     return fixed

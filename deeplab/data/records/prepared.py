@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
-from deeplab.data.builders.makers import FromSource
+from deeplab.data.builders.makers import FromSource, is_prepared
 from deeplab.data.datasets import DATASETS
 from deeplab.data.records.copies import naming_damaged_copies, only_copy, open_copy
 from deeplab.data.records.places import data_place, naming_unreachable, source_place
@@ -319,13 +319,12 @@ def _prepared(
 ) -> tfds.core.DatasetBuilder:
     if isinstance(builder, Folder) and builder.note:
         print(f"{spec.name}: {builder.note}", flush=True)
-    with quiet_tfds():
-        is_prepared = builder.is_prepared()
-    if not is_prepared and not may_prepare:
+    prepared = is_prepared(builder)
+    if not prepared and not may_prepare:
         raise DeepLabError(f"the data set {spec.name!r} is not prepared in {data_dir}")
-    if is_prepared and beam_flags is not None:
+    if prepared and beam_flags is not None:
         print(f"{spec.name}: prepared already, without effect: --beam_options", flush=True)
-    if not is_prepared:
+    if not prepared:
         print(f"preparing the data set {spec.name} in {data_dir} (once)", flush=True)
         prepare(spec, builder, data_dir=data_dir, source_dir=source_dir, beam_flags=beam_flags)
     # Read back from the disk, as it will be the next time.
