@@ -7,11 +7,14 @@ complete: a reader finds the old content or the new one, and a crash leaves the 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from deeplab.errors import DeepLabError
 
@@ -27,17 +30,12 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         DeepLabError: if the folder cannot be written.
     """
     target = Path(path)
+    temporary = target.with_name(_unused())
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
-    except OSError as error:
-        raise DeepLabError(f"cannot write {target}: {error.strerror}") from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes private files; what a run leaves is as readable as any other file.
-        os.chmod(temporary, 0o666 & ~_umask())
+            to_disk(file)
         os.replace(temporary, target)
     except OSError as error:
         _remove(temporary)
@@ -45,6 +43,15 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     except BaseException:
         _remove(temporary)
         raise
+
+
+def to_disk(file: BinaryIO) -> None:
+    """Waits until a file is on the disk, where the file system lets itself be asked for that."""
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -106,8 +113,8 @@ def new_directory(target: str | os.PathLike[str]) -> Iterator[Path]:
     made = _missing_parents(final.parent)
     try:
         make_directory(final.parent)
-        temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=final.parent))
-        os.chmod(temporary, 0o777 & ~_umask())
+        temporary = final.with_name(_unused())
+        temporary.mkdir()
     except OSError as error:
         remove_empty(made)
         raise DeepLabError(f"cannot write {final}: {error.strerror}") from error
@@ -142,7 +149,7 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
     Only for a folder that nobody else writes to at the moment.
     """
     for path in Path(folder).glob(f".*{_PARTIAL}*"):
-        _remove(str(path))
+        _remove(path)
 
 
 def missing_folders(path: str | os.PathLike[str]) -> list[Path]:
@@ -165,12 +172,12 @@ def _missing_parents(folder: Path) -> list[Path]:
     return missing
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _unused() -> str:
+    # The names of `tempfile` come with private files and folders, and what a run leaves is as
+    # readable as any other file; not every file system lets their mode be changed.
+    return f"{_TEMPORARY}{secrets.token_hex(8)}"
 
 
-def _remove(path: str) -> None:
+def _remove(path: Path) -> None:
     with contextlib.suppress(OSError):
-        os.unlink(path)
+        path.unlink()

@@ -129,5 +129,7 @@ def _bad_value(message: str, values: flags.FlagValues) -> str:
         near = difflib.get_close_matches(value, choices, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         return f"flag --{name}={value}: {hint}choices: {', '.join(choices)}"
+    if not isinstance(flag.parser, flags.IntegerParser | flags.BooleanParser):
+        return " ".join(message.split())
     expected = "true or false" if flag.boolean else "a whole number"
     return f"flag --{name}={value}: expected {expected}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,27 +22,17 @@ _OWN_IMAGES = ("images", "labels", "classes")
 
 def _define_data(values: flags.FlagValues) -> None:
     shared_flags.define_gin(values)
-    flags.DEFINE_string(
-        "images",
-        None,
-        "folder of images, instead of --gin_file: with --labels and --classes",
-        flag_values=values,
+    shared_flags.define_path(
+        values, "images", "folder of images, instead of --gin_file: with --labels and --classes"
     )
-    flags.DEFINE_string(
-        "labels", None, "folder of the masks that belong to --images", flag_values=values
-    )
-    flags.DEFINE_string(
+    shared_flags.define_path(values, "labels", "folder of the masks that belong to --images")
+    shared_flags.define_path(
+        values,
         "classes",
-        None,
         "classes.json, or a text file with a class name a line, in the order of the ids, or the "
         "class list of labelme, CVAT, Roboflow or YOLO",
-        flag_values=values,
     )
     shared_flags.define_data(values)
-
-
-def _define_output(values: flags.FlagValues, default: str | None, text: str) -> None:
-    flags.DEFINE_string("output_dir", default, text, flag_values=values)
 
 
 def _define_prepare(values: flags.FlagValues) -> None:
@@ -53,9 +44,9 @@ def _define_prepare(values: flags.FlagValues) -> None:
         'images), such as "--runner=DirectRunner --direct_num_workers=8"',
         flag_values=values,
     )
-    _define_output(
+    shared_flags.define_path(
         values,
-        None,
+        "output_dir",
         "with --images: folder that list.jsonl and classes.json are written to, for --source_dir "
         "of the other commands (without it ./dataset_list)",
     )
@@ -63,12 +54,16 @@ def _define_prepare(values: flags.FlagValues) -> None:
 
 def _define_check(values: flags.FlagValues) -> None:
     _define_data(values)
-    _define_output(values, "dataset_check", "folder of report.html and check.json")
+    shared_flags.define_path(
+        values, "output_dir", "folder of report.html and check.json (without it ./dataset_check)"
+    )
 
 
 def _define_stats(values: flags.FlagValues) -> None:
     _define_data(values)
-    _define_output(values, None, "folder that class_weights.gin is written to; without it, none is")
+    shared_flags.define_path(
+        values, "output_dir", "folder that class_weights.gin is written to; without it, none is"
+    )
 
 
 def _require_data(values: flags.FlagValues) -> None:
@@ -95,9 +90,9 @@ def _prepare(values: flags.FlagValues) -> int:
     from deeplab.data import load_dataset
     from deeplab.data.checking import prepare_folders
 
-    data_dir = shared_flags.optional_path(values.data_dir)
+    data_dir = values.data_dir
     if values.images:
-        output_dir = shared_flags.path(values.output_dir or "dataset_list")
+        output_dir = values.output_dir or os.path.abspath("dataset_list")
         shared_flags.require_writable(output_dir)
         dataset = prepare_folders(
             *_own_images(values), Path(output_dir), data_dir=data_dir, beam_flags=beam_flags
@@ -107,7 +102,7 @@ def _prepare(values: flags.FlagValues) -> int:
         dataset = load_dataset(
             config.dataset,
             data_dir=data_dir,
-            source_dir=shared_flags.optional_path(values.source_dir),
+            source_dir=values.source_dir,
             splits=config.named_splits,
             beam_flags=beam_flags,
         )
@@ -139,7 +134,7 @@ def _beam_flags(options: str | None) -> list[str] | None:
 
 def _check(values: flags.FlagValues) -> int:
     _require_data(values)
-    output_dir = shared_flags.path(values.output_dir)
+    output_dir = values.output_dir or os.path.abspath("dataset_check")
     shared_flags.require_writable(output_dir)
     result, _ = _checked(values)
     from deeplab.data.checking import render_check, write_check
@@ -153,7 +148,7 @@ def _check(values: flags.FlagValues) -> int:
 def _stats(values: flags.FlagValues) -> int:
     _require_data(values)
     if values.output_dir:
-        shared_flags.require_writable(shared_flags.path(values.output_dir))
+        shared_flags.require_writable(values.output_dir)
     result, split = _checked(values)
     from deeplab.data.checking import (
         class_weights,
@@ -171,7 +166,7 @@ def _stats(values: flags.FlagValues) -> int:
     print(render_statistics(result, split), end="")
     print(f"median frequency class weights, for a gin file:\n{binding}")
     if values.output_dir:
-        file = make_directory(shared_flags.path(values.output_dir)) / "class_weights.gin"
+        file = make_directory(values.output_dir) / "class_weights.gin"
         title = " ".join(result.title.split())  # a comment is one line
         write_text(
             file, f"# Median frequency class weights of {title}, split {split}.\n{binding}\n"
@@ -192,8 +187,8 @@ def _checked(values: flags.FlagValues) -> tuple[CheckResult, str]:
     config = read_data_config(values.gin_file, values.gin_bindings)
     result = check_named(
         config,
-        data_dir=shared_flags.optional_path(values.data_dir),
-        source_dir=shared_flags.optional_path(values.source_dir),
+        data_dir=values.data_dir,
+        source_dir=values.source_dir,
     )
     return result, config.train_split or DATASETS[config.dataset].train_split
 
@@ -202,7 +197,7 @@ def _own_images(values: flags.FlagValues) -> tuple[Path, Path, Path]:
     for name in _OWN_IMAGES:
         if "://" in values[name].value:
             raise DeepLabError(f"flag --{name}={values[name].value}: it must be on a disk")
-    images, labels, classes = (Path(shared_flags.path(values[name].value)) for name in _OWN_IMAGES)
+    images, labels, classes = (Path(values[name].value) for name in _OWN_IMAGES)
     for folder in (images, labels):
         if not folder.is_dir():
             raise DeepLabError(f"no folder {folder}")

@@ -15,23 +15,21 @@ FORMATS = ["saved_model"]
 def _define(values: flags.FlagValues) -> None:
     shared_flags.define_model_dir(values, "folder of the run")
     shared_flags.define_checkpoint(values)
-    flags.DEFINE_string(
-        "export_dir", None, "folder that becomes the exported model", flag_values=values
-    )
+    shared_flags.define_path(values, "export_dir", "folder that becomes the exported model")
     flags.DEFINE_enum("format", "saved_model", FORMATS, "what to write", flag_values=values)
     shared_flags.define_output_stride(values)
     flags.DEFINE_boolean("overwrite", False, "replace a folder that exists", flag_values=values)
 
 
 def _run(values: flags.FlagValues) -> int:
-    export_dir = shared_flags.path(values.export_dir)
+    export_dir = values.export_dir
     shared_flags.require_writable(export_dir)
 
     import_tensorflow(verbose=values.v > 0)
     from deeplab.export import export
 
     verification = export(
-        model_dir=shared_flags.path(values.model_dir),
+        model_dir=values.model_dir,
         export_dir=export_dir,
         format=values.format,
         checkpoint=values.checkpoint,

@@ -23,12 +23,11 @@ def _define(values: flags.FlagValues) -> None:
         "what the file is: of the original TensorFlow 1 DeepLab, or a LiteRT (.tflite) network",
         flag_values=values,
     )
-    flags.DEFINE_string(
+    shared_flags.define_path(
+        values,
         "checkpoint",
-        None,
         "the prefix of a checkpoint (without .index) or a frozen graph (.pb) for tf1, a .tflite "
         "file for litert",
-        flag_values=values,
     )
     shared_flags.define_model_dir(values, "folder to make; an existing one must be empty")
     flags.DEFINE_string(
@@ -87,7 +86,7 @@ def _parts(values: flags.FlagValues) -> tuple[str, ...]:
 
 def _run(values: flags.FlagValues) -> int:
     skip = _parts(values)
-    model_dir = shared_flags.path(values.model_dir)
+    model_dir = values.model_dir
     shared_flags.require_writable(model_dir)
 
     import_tensorflow(verbose=values.v > 0)
@@ -95,7 +94,7 @@ def _run(values: flags.FlagValues) -> int:
 
     import_model(
         source=values.source,
-        checkpoint=shared_flags.path(values.checkpoint),
+        checkpoint=values.checkpoint,
         model_dir=model_dir,
         original_flags=values.original_flags or "",
         output_stride=shared_flags.output_stride(values),

@@ -72,7 +72,7 @@ def _configuration(values: flags.FlagValues) -> tuple[ModelConfig, OptimizerConf
     if values.model_dir:
         from deeplab.model_dir import read_description
 
-        description = read_description(shared_flags.path(values.model_dir))
+        description = read_description(values.model_dir)
         if description.training is None:
             return description.config, OptimizerConfig()
         return description.config, OptimizerConfig(**description.training["optimizer"])

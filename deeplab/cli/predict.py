@@ -11,18 +11,13 @@ from deeplab.cli.quiet import import_tensorflow
 
 def _define(values: flags.FlagValues) -> None:
     shared_flags.define_model_dir(values, "folder of the run, or")
-    flags.DEFINE_string(
-        "saved_model", None, "folder of an exported model, instead", flag_values=values
-    )
+    shared_flags.define_path(values, "saved_model", "folder of an exported model, instead")
     shared_flags.define_checkpoint(values)
-    flags.DEFINE_multi_string(
-        "input", [], "an image, a folder of images, or a glob in quotes", flag_values=values
-    )
-    flags.DEFINE_string(
+    shared_flags.define_paths(values, "input", "an image, a folder of images, or a glob in quotes")
+    shared_flags.define_path(
+        values,
         "output_dir",
-        None,
         "folder of the results: NAME_index.png, NAME_color.png, NAME_overlay.png",
-        flag_values=values,
     )
     shared_flags.define_output_stride(values)
     shared_flags.define_inference(values)
@@ -32,15 +27,15 @@ def _define(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues) -> int:
     shared_flags.require_one_of(values, ("model_dir", "saved_model"))
     eval_scales = shared_flags.eval_scales(values)
-    output_dir = shared_flags.path(values.output_dir)
+    output_dir = values.output_dir
     shared_flags.require_writable(output_dir)
 
     import_tensorflow(verbose=values.v > 0)
     from deeplab.evaluation import predict
 
     summary = predict(
-        model_dir=shared_flags.optional_path(values.model_dir),
-        saved_model=shared_flags.optional_path(values.saved_model),
+        model_dir=values.model_dir,
+        saved_model=values.saved_model,
         checkpoint=values.checkpoint,
         inputs=values.input,
         output_dir=output_dir,

@@ -10,15 +10,43 @@ from absl import flags
 from deeplab.cli.command import UsageError
 from deeplab.errors import DeepLabError
 from deeplab.files import check_writable
+from deeplab.paths import expand_home
+
+
+class HomePath(flags.ArgumentParser[str]):
+    """A path or a name; `~` is the home folder, which shells leave in `--flag=~/x`."""
+
+    def parse(self, argument: str) -> str:
+        """Raises `DeepLabError`, a `ValueError`, if nobody knows the home folder."""
+        return expand_home(argument)
+
+
+class AbsolutePath(HomePath):
+    """A path on a disk, which becomes absolute, or on a remote file system."""
+
+    def parse(self, argument: str) -> str:
+        """Leaves an empty value, which every command refuses, empty."""
+        if not argument or "://" in argument:
+            return argument
+        return os.path.abspath(super().parse(argument))
+
+
+def define_path(values: flags.FlagValues, name: str, text: str) -> None:
+    """A flag that is a file or folder."""
+    flags.DEFINE(AbsolutePath(), name, None, text, values)
+
+
+def define_paths(values: flags.FlagValues, name: str, text: str) -> None:
+    """A repeatable flag of files that may be looked up elsewhere, or patterns of files."""
+    flags.DEFINE_multi(HomePath(), flags.ArgumentSerializer(), name, [], text, values)
 
 
 def define_gin(values: flags.FlagValues) -> None:
     """`--gin_file` and `--gin_bindings`: the experiment."""
-    flags.DEFINE_multi_string(
+    define_paths(
+        values,
         "gin_file",
-        [],
         "a gin file, looked up in the working directory, then among the package's",
-        flag_values=values,
     )
     flags.DEFINE_multi_string(
         "gin_bindings",
@@ -31,32 +59,29 @@ def define_gin(values: flags.FlagValues) -> None:
 
 def define_data(values: flags.FlagValues) -> None:
     """`--data_dir` and `--source_dir`: where the data set is."""
-    flags.DEFINE_string(
+    define_path(
+        values,
         "data_dir",
-        None,
         "folder of prepared data sets (else what the run remembers, else $TFDS_DATA_DIR, else "
         "~/tensorflow_datasets)",
-        flag_values=values,
     )
-    flags.DEFINE_string(
+    define_path(
+        values,
         "source_dir",
-        None,
         "folder of the raw images and labels, for data sets that are prepared from one; it is "
         "only read",
-        flag_values=values,
     )
 
 
 def define_model_dir(values: flags.FlagValues, text: str) -> None:
     """`--model_dir`: the folder of a run."""
-    flags.DEFINE_string("model_dir", None, text, flag_values=values)
+    define_path(values, "model_dir", text)
 
 
 def define_checkpoint(values: flags.FlagValues) -> None:
     """`--checkpoint`: which of a run's weights."""
-    flags.DEFINE_string(
-        "checkpoint", "latest", "latest, best, or a checkpoint's prefix", flag_values=values
-    )
+    text = "latest, best, or a checkpoint's prefix"
+    flags.DEFINE(HomePath(), "checkpoint", "latest", text, values)
 
 
 def define_output_stride(values: flags.FlagValues) -> None:
@@ -81,16 +106,6 @@ def define_inference(values: flags.FlagValues) -> None:
     flags.DEFINE_boolean(
         "flip", False, "average with the prediction of the mirrored image", flag_values=values
     )
-
-
-def path(value: str) -> str:
-    """A path given by a flag, absolute; `~` is the home (shells leave it in `--flag=~/x`)."""
-    return value if "://" in value else os.path.abspath(os.path.expanduser(value))
-
-
-def optional_path(value: str | None) -> str | None:
-    """Like `path`, for a flag that may be missing."""
-    return None if value is None else path(value)
 
 
 def output_stride(values: flags.FlagValues) -> int | None:

@@ -30,11 +30,8 @@ def _define(values: flags.FlagValues) -> None:
         "how the workers of a job on several machines find each other",
         flag_values=values,
     )
-    flags.DEFINE_string(
-        "init_from",
-        None,
-        "model_dir of another run, whose weights are the initial ones",
-        flag_values=values,
+    shared_flags.define_path(
+        values, "init_from", "model_dir of another run, whose weights are the initial ones"
     )
     flags.DEFINE_boolean(
         "deterministic",
@@ -48,7 +45,7 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _run(values: flags.FlagValues) -> int:
-    model_dir = shared_flags.optional_path(values.model_dir)
+    model_dir = values.model_dir
     resumed_dir = None
     if not values.gin_file:
         resumed_dir = _run_to_resume(model_dir)
@@ -73,11 +70,11 @@ def _run(values: flags.FlagValues) -> int:
     train(
         configuration.train,
         model_dir=model_dir,
-        data_dir=shared_flags.optional_path(values.data_dir),
-        source_dir=shared_flags.optional_path(values.source_dir),
+        data_dir=values.data_dir,
+        source_dir=values.source_dir,
         strategy=values.strategy,
         cluster=values.cluster,
-        init_from=shared_flags.optional_path(values.init_from),
+        init_from=values.init_from,
         deterministic=values.deterministic,
         recorded_files={
             "config.gin": configuration.config_text,

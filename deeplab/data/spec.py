@@ -102,6 +102,12 @@ class FromSource:
         return self.builder(self.scan(Path(source_dir)), data_dir)
 
 
+def is_prepared(builder: tfds.core.DatasetBuilder) -> bool:
+    """Whether the data set of a builder lies where the builder looks for it."""
+    # TFDS's own answer is no wherever the path of the folder is a pattern.
+    return (builder.data_path / tfds.core.constants.DATASET_INFO_FILENAME).exists()
+
+
 def of_tfds(name: str, archives: Sequence[str]) -> MakeBuilder:
     """One of TFDS's own builders.
 
@@ -112,7 +118,7 @@ def of_tfds(name: str, archives: Sequence[str]) -> MakeBuilder:
 
     def make(data_dir: str, source_dir: str | None) -> tfds.core.DatasetBuilder:
         builder = tfds.builder(name, data_dir=data_dir)
-        if source_dir is not None and not builder.is_prepared():
+        if source_dir is not None and not is_prepared(builder):
             folder = existing_folder(Path(source_dir))
             missing = [archive for archive in archives if not (folder / archive).is_file()]
             if missing:

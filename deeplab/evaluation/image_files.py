@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import glob
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def find_images(
     a wildcard.
 
     Args:
-        inputs: paths and patterns; `~` is the home folder.
+        inputs: paths and patterns.
         excluded: a folder that is not searched, the one that results are written to.
         channels: of the images; with more than three, .npy files are images too.
 
@@ -68,7 +67,7 @@ def find_images(
     found: dict[tuple[Path, Path], Input] = {}
     passed_over: dict[Path, None] = {}
     for given in inputs:
-        path = Path(os.path.expanduser(given))
+        path = Path(given)
         images: list[Input] = []
         others: list[Input] = []
         for file in _files_of(path, excluded):
@@ -101,9 +100,12 @@ def _files_of(path: Path, excluded: Path | None) -> Iterator[Input]:
     elif path.exists():
         yield Input(path, Path(path.stem))
     elif glob.has_magic(str(path)):
-        for match in sorted(map(Path, glob.iglob(str(path), recursive=True))):
+        fixed = _fixed_part(path)
+        pattern = str(path.relative_to(fixed))
+        names = sorted(map(Path, glob.iglob(pattern, root_dir=fixed, recursive=True)))
+        for match in (fixed / name for name in names):
             files = visible_files(match) if match.is_dir() else [match]
-            yield from _below(_fixed_part(path), files, excluded)
+            yield from _below(fixed, files, excluded)
     else:
         raise DeepLabError(f"there is no file or folder {path}")
 
@@ -124,10 +126,10 @@ def _below(base: Path, files: Iterable[Path], excluded: Path | None) -> Iterator
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """The folders of a pattern before its first wildcard."""
+    """The folders of a pattern before its first wildcard; one that exists has none in its name."""
     fixed = Path()
     for part in pattern.parts[:-1]:
-        if glob.has_magic(part):
+        if glob.has_magic(part) and not (fixed / part).is_dir():
             break
         fixed /= part
     return fixed

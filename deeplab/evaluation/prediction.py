@@ -104,7 +104,7 @@ def predict(
             exist already or replace an image, or the model cannot be used.
     """
     check_scales(eval_scales)
-    output_dir = Path(output_dir).expanduser()
+    output_dir = Path(output_dir)
     # What can be refused without the network, which takes its time, is refused first.
     channels = _stated_channels(model_dir, saved_model)
     images, passed_over = find_images(inputs, excluded=output_dir, channels=channels)

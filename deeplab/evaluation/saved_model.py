@@ -11,6 +11,7 @@ import tensorflow as tf
 from deeplab.data.colors import Color
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.inference import Network
+from deeplab.paths import for_reading
 
 _SIGNATURE = "logits"
 
@@ -47,7 +48,7 @@ def open_saved_model(path: str | Path) -> tuple[Network, Sequence[Color]]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DeepLabError(f"{path} is no export of deeplab: cannot read {metadata}") from error
     try:
-        loaded = tf.saved_model.load(str(path))
+        loaded = tf.saved_model.load(for_reading(path))
         signature = loaded.signatures[_SIGNATURE]
     except (OSError, ValueError, KeyError, AttributeError, tf.errors.OpError) as error:
         raise DeepLabError(

@@ -21,6 +21,7 @@ from deeplab.model_dir import (
 )
 from deeplab.models import BACKBONES
 from deeplab.out_of_memory import explained, inference_advice
+from deeplab.paths import for_reading
 
 FORMATS = ("saved_model",)
 
@@ -66,7 +67,7 @@ def export(
         metadata = _metadata(description, found, model.model_config.output_stride, Path(model_dir))
         save(ServedModel(model), folder, metadata)
         # What is compared is what lies on the disk, loaded as a server would.
-        loaded = tf.saved_model.load(str(folder))
+        loaded = tf.saved_model.load(for_reading(folder))
         logits = loaded.signatures["logits"]
         with explained("comparing the export with the model", inference_advice):
             return verify(model, lambda image: logits(images=image)["logits"], images, source)

@@ -15,6 +15,7 @@ from deeplab.errors import DeepLabError, unknown_name
 from deeplab.interop.original_flags import parse_flags
 from deeplab.interop.tf1_cell import read_cell
 from deeplab.models import BACKBONES, ModelConfig
+from deeplab.paths import expand_home
 
 # The original's data sets -> classes of its models.
 _DATASETS = {"pascal_voc_seg": 21, "cityscapes": 19, "ade20k": 151}
@@ -123,9 +124,7 @@ def read_network_flags(flags: str | Sequence[str], base_dir: str | Path = ".") -
             "honoured: there is no quantised training here, only -1"
         )
     if path := values.get("dense_prediction_cell_json"):
-        values["dense_prediction_cell_json"] = read_cell(
-            str(Path(base_dir, Path(path).expanduser()))
-        )
+        values["dense_prediction_cell_json"] = read_cell(str(Path(base_dir, expand_home(path))))
     return NetworkFlags(values, protocol, without_effect)
 
 

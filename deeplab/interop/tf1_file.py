@@ -13,6 +13,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from deeplab.errors import DeepLabError
+from deeplab.paths import for_reading
 
 # What a frozen graph's constants are called that were variables, behind the last slash.
 _VARIABLES = frozenset(
@@ -70,7 +71,7 @@ def open_variables(path: str | Path) -> StoredVariables:
 def _open_checkpoint(path: str) -> StoredVariables:
     prefix = _CHECKPOINT_FILE.sub("", path)
     try:
-        reader = tf.train.load_checkpoint(prefix)
+        reader = tf.train.load_checkpoint(for_reading(prefix))
         shapes = {k: tuple(v) for k, v in reader.get_variable_to_shape_map().items()}
     except (ValueError, tf.errors.OpError) as error:
         raise DeepLabError(

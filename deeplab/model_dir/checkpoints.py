@@ -8,7 +8,6 @@ Nothing in a checkpoint depends on the clock or on how often a run was restarted
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import textwrap
@@ -22,6 +21,7 @@ import tensorflow as tf
 
 from deeplab import files
 from deeplab.errors import DeepLabError
+from deeplab.paths import for_reading
 
 CHECKPOINT_FOLDER = "checkpoints"
 BEST_FOLDER = "best"
@@ -60,7 +60,8 @@ def save_checkpoint(folder: str | Path, step: int, groups: Groups, *, keep: int)
         _trackable(groups).write(new.prefix)
         # On the disk before the state file names it: a power cut must not leave the name alone.
         for path in folder.glob(f"ckpt-{step}.*"):
-            _to_disk(path)
+            with path.open("rb") as file:
+                files.to_disk(file)
         name_checkpoints(folder, [*kept, new])
     except (DeepLabError, OSError, tf.errors.OpError) as error:
         # A full disk is to have its room back, and the checkpoints of before stay what they were.
@@ -88,11 +89,6 @@ def remove_unnamed(folder: Path, checkpoints: Sequence[Checkpoint]) -> None:
             shutil.rmtree(path, ignore_errors=True)
         elif path.name.split(".")[0] not in names:
             path.unlink(missing_ok=True)
-
-
-def _to_disk(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def list_checkpoints(folder: str | Path) -> list[Checkpoint]:
@@ -174,7 +170,7 @@ def restore_checkpoint(checkpoint: Checkpoint, groups: Groups) -> None:
                     f"this model has {list(variable.shape)}"
                 )
     try:
-        status = _trackable(groups).read(checkpoint.prefix)
+        status = _trackable(groups).read(for_reading(checkpoint.prefix))
         status.assert_existing_objects_matched()
         # What is left over (the optimizer, for a model alone) is no reason for a warning.
         status.expect_partial()
@@ -191,7 +187,7 @@ def stored_shapes(checkpoint: Checkpoint) -> dict[tuple[str, str], tuple[int, ..
         DeepLabError: if the checkpoint cannot be read.
     """
     try:
-        reader = tf.train.load_checkpoint(checkpoint.prefix)
+        reader = tf.train.load_checkpoint(for_reading(checkpoint.prefix))
     except READ_ERRORS as error:
         raise DeepLabError(
             f"cannot read the checkpoint {checkpoint.prefix}: {brief(error)}"
@@ -212,7 +208,7 @@ def read_variable(checkpoint: Checkpoint, group: str, path: str) -> np.ndarray:
     """
     name = path.replace("/", ".S")
     try:
-        reader = tf.train.load_checkpoint(checkpoint.prefix)
+        reader = tf.train.load_checkpoint(for_reading(checkpoint.prefix))
         value: np.ndarray = reader.get_tensor(f"{group}/{name}/.ATTRIBUTES/VARIABLE_VALUE")
     except READ_ERRORS as error:
         raise DeepLabError(

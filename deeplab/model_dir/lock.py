@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from deeplab.errors import DeepLabError
+from deeplab.progress import warn
 
 FILE_NAME = ".lock"
 
@@ -18,7 +19,8 @@ FILE_NAME = ".lock"
 def exclusive(model_dir: str | Path) -> Iterator[None]:
     """Holds the lock of a folder; the operating system frees it when the process ends.
 
-    After an error that left nothing else in the folder, the lock's file goes as well.
+    A file system that cannot lock is warned of, and the work goes on. After an error that left
+    nothing else in the folder, the lock's file goes as well.
 
     Raises:
         DeepLabError: if another process holds it, or the folder cannot be written.
@@ -27,8 +29,13 @@ def exclusive(model_dir: str | Path) -> Iterator[None]:
     with _open(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise _taken(model_dir) from error
+        except OSError as error:
+            warn(
+                f"{path} cannot be locked ({error.strerror}): nothing will keep a second process "
+                f"from training in {model_dir}"
+            )
         if not _is_still(file, path):
             # Whoever held it removed the file between our opening and locking it.
             raise _taken(model_dir)

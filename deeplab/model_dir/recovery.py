@@ -19,6 +19,7 @@ from deeplab.model_dir.checkpoints import (
     named_checkpoints,
     remove_unnamed,
 )
+from deeplab.paths import for_reading
 
 
 class Recovered(NamedTuple):
@@ -52,8 +53,8 @@ def recover(model_dir: str | Path) -> Recovered:
     if damaged and not named:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in damaged)
         raise DeepLabError(
-            f"no checkpoint in {folder} can be read ({reasons}); to begin anew remove that folder "
-            "or choose another --model_dir"
+            f"no checkpoint in {folder} can be read ({reasons}); bring its files back, or begin "
+            "anew in another --model_dir"
         )
     if not named:
         return Recovered(None)
@@ -75,7 +76,7 @@ def damage(checkpoint: Checkpoint) -> str | None:
     Reads all of it, which checks the checksum that TensorFlow stores with each variable.
     """
     try:
-        reader = tf.train.load_checkpoint(checkpoint.prefix)
+        reader = tf.train.load_checkpoint(for_reading(checkpoint.prefix))
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
     except READ_ERRORS as error:

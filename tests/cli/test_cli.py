@@ -369,9 +369,3 @@ def test_eval_scales_with_commas_and_repeated() -> None:
 @pytest.mark.parametrize(("text", "expected"), [("513", (513, 513)), ("361,481", (361, 481))])
 def test_size(text: str, expected: tuple[int, int]) -> None:
     assert shared_flags.size(text, "--pad_to") == expected
-
-
-def test_a_path_is_absolute_and_knows_the_home() -> None:
-    assert shared_flags.path("~/x") == str(Path.home() / "x")
-    assert shared_flags.path("x") == str(Path.cwd() / "x")
-    assert shared_flags.optional_path(None) is None

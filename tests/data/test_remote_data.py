@@ -190,7 +190,7 @@ def test_training_and_evaluation(
     assert main(["evaluate", run]) == 1
     errors = capfd.readouterr().err
     assert errors.count("\n") == 1
-    assert re.search(rf"the record file {place}\S*-val\S* is missing: delete its folder", errors)
+    assert re.search(rf"the record file {place}\S*-val\S* is missing: bring it back", errors)
 
 
 @pytest.mark.parametrize(

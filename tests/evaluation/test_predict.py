@@ -38,7 +38,7 @@ def colour_export(tmp_path: Path) -> Path:
         def logits(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"logits": images}
 
-    folder = tmp_path / "export"
+    folder = tmp_path / "export [1]"
     served = Served()
     tf.saved_model.save(served, str(folder), signatures={"logits": served.logits})
     metadata = {"classes": ["red", "green", "blue"], "colors": COLOR_CLASSES}

@@ -7,11 +7,13 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from deeplab.data.prepared.paths import is_remote
 from deeplab.data.prepared.prepare import quiet_tfds
 from deeplab.data.spec import DatasetSpec
 from deeplab.errors import DeepLabError
@@ -32,7 +34,7 @@ def only_copy(spec: DatasetSpec, data_dir: str) -> tfds.core.DatasetBuilder:
     if spec.class_names is None:  # any folder could be meant
         raise DeepLabError(f"the data set {spec.name!r} needs --source_dir: {spec.how_to_get}")
     pattern = f"{spec.copies or f'{spec.name}/*/*'}/{_INFO}"
-    copies = sorted(info.parent for info in tfds.core.Path(data_dir).glob(pattern))
+    copies = sorted(info.parent for info in _below(data_dir, pattern))
     if not copies:
         raise DeepLabError(f"{spec.name} is not prepared in {data_dir}: {spec.how_to_get}")
     if len(copies) > 1:
@@ -74,12 +76,17 @@ def naming_damaged_copies(spec: DatasetSpec, data_dir: str) -> Iterator[None]:
     except (DeepLabError, PermissionError, tf.errors.OpError):
         raise
     except Exception:
-        root = tfds.core.Path(data_dir)
         patterns = dict.fromkeys((spec.copies or f"{spec.name}/*/*", f"{spec.name}/*"))
         for pattern in patterns:
-            for folder in sorted(root.glob(f"{pattern}/*.json")):
-                open_copy(spec, folder.parent)
+            for file in sorted(_below(data_dir, f"{pattern}/*.json")):
+                open_copy(spec, file.parent)
         raise
+
+
+def _below(data_dir: str, pattern: str) -> Iterator[Path]:
+    """What lies in data_dir under names of a pattern."""
+    # TFDS takes the path of the folder for a part of the pattern.
+    return (tfds.core.Path if is_remote(data_dir) else Path)(data_dir).glob(pattern)
 
 
 def _lacks(spec: DatasetSpec, builder: tfds.core.DatasetBuilder) -> str | None:

@@ -21,7 +21,7 @@ from deeplab.data.prepared.paths import data_place, naming_unreachable, source_p
 from deeplab.data.prepared.prepare import prepare, quiet_tfds
 from deeplab.data.prepared.record_table import RecordTable
 from deeplab.data.sources.pairs import MissingFiles, Source, find_split
-from deeplab.data.spec import DatasetSpec, FromSource, RecordKeys
+from deeplab.data.spec import DatasetSpec, FromSource, RecordKeys, is_prepared
 from deeplab.errors import DeepLabError, unknown_name
 
 
@@ -329,13 +329,12 @@ def _prepared(
 ) -> tfds.core.DatasetBuilder:
     if isinstance(builder, Folder) and builder.note:
         print(f"{spec.name}: {builder.note}", flush=True)
-    with quiet_tfds():
-        is_prepared = builder.is_prepared()
-    if not is_prepared and not may_prepare:
+    prepared = is_prepared(builder)
+    if not prepared and not may_prepare:
         raise DeepLabError(f"the data set {spec.name!r} is not prepared in {data_dir}")
-    if is_prepared and beam_flags is not None:
+    if prepared and beam_flags is not None:
         print(f"{spec.name}: prepared already, without effect: --beam_options", flush=True)
-    if not is_prepared:
+    if not prepared:
         print(f"preparing the data set {spec.name} in {data_dir} (once)", flush=True)
         prepare(spec, builder, data_dir=data_dir, source_dir=source_dir, beam_flags=beam_flags)
     # Read back from the disk, as it will be the next time.

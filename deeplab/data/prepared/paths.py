@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from deeplab.errors import DeepLabError
+from deeplab.paths import expand_home
 
 _REMOTE = "://"
 
@@ -69,7 +70,7 @@ def naming_unreachable(data_dir: str) -> Iterator[None]:
 
 
 def _absolute(path: str) -> str:
-    return os.path.abspath(os.path.expanduser(path))
+    return os.path.abspath(expand_home(path))
 
 
 def _schemes() -> list[str]:

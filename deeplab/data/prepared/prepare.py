@@ -18,9 +18,10 @@ import tensorflow_datasets as tfds
 from deeplab.data.builders.beam import beam_options, message_of
 from deeplab.data.builders.folder import Folder
 from deeplab.data.prepared.paths import is_remote
-from deeplab.data.spec import DatasetSpec
+from deeplab.data.spec import DatasetSpec, is_prepared
 from deeplab.errors import DeepLabError
 from deeplab.files import make_directory, missing_folders, remove_empty
+from deeplab.paths import is_pattern
 
 # More pairs than this are not for the threads of one process.
 MAX_PAIRS_WITHOUT_BEAM = 1_000_000
@@ -48,6 +49,11 @@ def prepare(
     Raises:
         DeepLabError: if that fails, or Beam is needed and missing, or asked for without use.
     """
+    if beam_flags is not None and is_pattern(data_dir):  # its writers would not find their files
+        raise DeepLabError(
+            f"Apache Beam cannot prepare a data set in {data_dir}: choose a --data_dir without any "
+            "of * ? [ ] and the backslash"
+        )
     options = _beam_options(spec, builder, beam_flags)
     is_local = not is_remote(data_dir)
     made = missing_folders(builder.data_path) if is_local else []
@@ -70,7 +76,7 @@ def prepare(
                 ),
             )
     except BaseException as error:
-        if isinstance(error, OSError) and builder.is_prepared():
+        if isinstance(error, OSError) and is_prepared(builder):
             return  # another process was faster
         root = Path(data_dir, builder.name)
         if root in made:  # where TFDS notes the configurations of its own builders

@@ -20,6 +20,7 @@ _FRAME = 16
 _LENGTH = struct.Struct("<Q")
 
 _WAY_OUT = "delete its folder, and the data set is prepared again"
+_WAY_OUT_OF_LOSS = "bring it back, or move its folder away, and the data set is prepared again"
 
 
 class RecordTable:
@@ -78,7 +79,7 @@ def _frames(path: str) -> list[tuple[int, int]]:
         with tf.io.gfile.GFile(path, "rb") as file:
             return _frames_of(file, path)
     except tf.errors.NotFoundError as error:
-        raise DeepLabError(f"the record file {path} is missing: {_WAY_OUT}") from error
+        raise DeepLabError(f"the record file {path} is missing: {_WAY_OUT_OF_LOSS}") from error
     except tf.errors.OpError as error:
         reason = " ".join(error.message.split())
         raise DeepLabError(f"the record file {path} cannot be read: {reason}") from error

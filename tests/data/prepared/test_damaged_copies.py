@@ -77,7 +77,7 @@ DAMAGES = {
     ),
     "no file": (
         lambda copy: records(copy).unlink(),
-        r"the record file \S*/camvid-train\S* is missing: delete its folder, and the data set is",
+        r"the record file \S*/camvid-train\S* is missing: bring it back, or move its folder away",
     ),
     "cut info": (
         cut("dataset_info.json"),
@@ -180,3 +180,13 @@ def test_opening_a_split_reads_the_frames_alone(
     assert read == [8] * sum(dataset.splits.values())
     dataset.open_all()
     assert len(read) == sum(dataset.splits.values())
+
+
+def test_a_copy_without_its_source_in_a_folder_that_looks_like_a_pattern(
+    camvid: Path, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "data").rename(tmp_path / "data[1]")
+    assert run("dataset", "prepare", CAMVID, f"--data_dir={tmp_path}/data[1]") == (0, "")
+    cut("features.json")(tmp_path / "data[1]" / camvid.relative_to(tmp_path / "data"))
+    code, errors = run("dataset", "prepare", CAMVID, f"--data_dir={tmp_path}/data[1]")
+    assert code == 1 and "features.json is not JSON" in errors

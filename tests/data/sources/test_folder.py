@@ -152,18 +152,25 @@ def test_one_image_cannot_be_split(tmp_path: Path) -> None:
 
 def test_it_is_prepared_once_and_quietly(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source = make_folder(tmp_path / "source", {"train/a": (8, 9), "val/b": (7, 5)})
+    data = tmp_path / "data [1]"  # TFDS takes it for a pattern
     before = sorted(path.stat().st_mtime_ns for path in source.rglob("*"))
-    load(source, tmp_path / "data")
+    load(source, data)
     captured = capfd.readouterr()
-    assert captured.out.splitlines() == [
-        f"preparing the data set folder in {tmp_path / 'data'} (once)"
-    ]
+    assert captured.out.splitlines() == [f"preparing the data set folder in {data} (once)"]
     assert captured.err == ""
-    load(source, tmp_path / "data")
+    load(source, data)
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
     assert sorted(path.stat().st_mtime_ns for path in source.rglob("*")) == before
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["folder"]
+    assert [path.name for path in data.iterdir()] == ["folder"]
+
+
+def test_beam_does_not_write_where_it_would_not_find_its_files(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "source", numbered(2))
+    places = {"source_dir": str(source), "data_dir": str(tmp_path / "data[1]")}
+    with pytest.raises(DeepLabError, match=r"Beam .*/data\[1\]: choose a --data_dir"):
+        load_dataset("folder", **places, beam_flags=["--runner=DirectRunner"])
+    assert not (tmp_path / "data[1]").exists()
 
 
 def test_a_repaired_mask_is_not_shadowed(tmp_path: Path) -> None:
