@@ -1,10 +1,10 @@
-"""How far colour alone gets on the built-in data set `shapes`, and where its pixels lie.
+"""How far color alone gets on the built-in data set `shapes`, and where its pixels lie.
 
     python tools/benchmarks/shapes_difficulty.py
 
-Every RGB colour, quantised to `--bins` steps a channel, is given the class that most training
-pixels of that colour have; a colour that no training image has is background. The mIoU of this on
-the validation split must stay below 0.5: whoever does better has used more than a pixel's colour.
+Every RGB color, quantized to `--bins` steps per channel, is given the class that most training
+pixels of that color have; a color that no training image has is background. The mIoU of this on
+the validation split must stay below 0.5: whoever does better has used more than a pixel's color.
 The scenes are drawn here; nothing is prepared, read or written.
 """
 
@@ -23,11 +23,11 @@ Counts = npt.NDArray[np.int64]
 
 
 def color_counts(scenes: Iterable[Scene], bins: int) -> Counts:
-    """How often each quantised colour has each class, ignored pixels left out.
+    """How often each quantized color has each class, ignored pixels left out.
 
     Args:
         scenes: what is counted.
-        bins: steps a channel, 1..256.
+        bins: steps per channel, 1..256.
 
     Returns:
         int64 [bins^3, classes].
@@ -43,10 +43,10 @@ def color_counts(scenes: Iterable[Scene], bins: int) -> Counts:
 
 
 def color_ious(train: Counts, validation: Counts) -> npt.NDArray[np.float64]:
-    """IoU of each class when every colour is given its most frequent class.
+    """IoU of each class when every color is given its most frequent class.
 
     Args:
-        train: colours and classes to learn from, as of `color_counts`.
+        train: colors and classes to learn from, as of `color_counts`.
         validation: those to classify.
 
     Returns:
@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--train", type=int, default=shapes_scene.SPLIT_SIZES["train"])
     parser.add_argument("--validation", type=int, default=shapes_scene.SPLIT_SIZES["validation"])
-    parser.add_argument("--bins", type=int, default=32, help="steps a colour channel (32)")
+    parser.add_argument("--bins", type=int, default=32, help="steps per color channel (32)")
     arguments = parser.parse_args()
 
     validation = _scenes("validation", arguments.validation)
@@ -90,14 +90,14 @@ def main() -> None:
     near = np.stack([near_boundary(label, 3) for label in labels])
     valid = labels != IGNORE_LABEL
     print(f"{arguments.train} training and {arguments.validation} validation scenes")
-    print(f"{'class':<12}{'pixels':>8}{'images':>8}{'IoU by colour':>15}")
+    print(f"{'class':<12}{'pixels':>8}{'images':>8}{'IoU by color':>15}")
     for class_id, name in enumerate(CLASS_NAMES):
         here = labels == class_id
         images = here.any(axis=(1, 2)).mean()
         print(f"{name:<12}{here.mean():>8.1%}{images:>8.1%}{ious[class_id]:>15.3f}")
     print(f"{'ignored':<12}{1 - valid.mean():>8.1%}")
     print(f"valid pixels within 3 pixels of a boundary: {near[valid].mean():.1%}")
-    print(f"mIoU by colour alone: {ious.mean():.3f} (must stay below 0.5)")
+    print(f"mIoU by color alone: {ious.mean():.3f} (must stay below 0.5)")
 
 
 if __name__ == "__main__":

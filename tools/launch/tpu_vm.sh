@@ -3,7 +3,7 @@
 #
 #   bash tools/launch/tpu_vm.sh NAME ZONE --gin_file=runs/... --model_dir=/home/me/models/mine
 #
-# Run so far: never; no TPU was at hand. The loop of many steps that a TPU needs is tested on CPUs
+# Run so far: never; no TPU was available. The loop of many steps that a TPU needs is tested on CPUs
 # (tests/training/test_device_loop.py), TPUStrategy itself is not.
 #
 # Expects a TPU VM whose image brings TensorFlow for TPUs (such as tpu-vm-tf-2.x) and this checkout
