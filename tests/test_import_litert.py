@@ -18,9 +18,9 @@ from PIL import Image
 import deeplab
 from deeplab.evaluation import evaluate
 from deeplab.interop.litert import FOLDED_NOTE, load_litert, read_litert
-from deeplab.interop.litert_file import Tensor, read_litert_file
-from deeplab.interop.litert_graph import Graph
-from deeplab.interop.litert_match import match_backbone
+from deeplab.interop.litert.file import Tensor, read_litert_file
+from deeplab.interop.litert.graph import Graph
+from deeplab.interop.litert.match import match_backbone
 from deeplab.models import DeepLabModel, ModelConfig, build_model, intermediates, variables_by_path
 from deeplab.run_folder import ModelDescription, save_checkpoint, write_description
 

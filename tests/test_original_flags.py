@@ -12,8 +12,8 @@ from golden import input_images, load_golden, model_settings, weight_rule
 
 from deeplab.errors import DeepLabError
 from deeplab.interop import tf1
-from deeplab.interop.original_flags import NETWORK_FLAGS, WITHOUT_EFFECT, parse_flags
-from deeplab.interop.original_network import (
+from deeplab.interop.tf1.flags import NETWORK_FLAGS, WITHOUT_EFFECT, parse_flags
+from deeplab.interop.tf1.network import (
     DEFAULTS,
     VARIANTS,
     network_config,

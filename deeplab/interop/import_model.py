@@ -1,4 +1,4 @@
-"""From somebody's file of weights to a model folder: recognise, build, load, write."""
+"""From somebody's file of weights to a model folder: recognize, build, load, write."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from deeplab import files
 from deeplab.data import DATASETS
 from deeplab.data.sources.classes import default_colors
 from deeplab.errors import DeepLabError, unknown_name
-from deeplab.interop import ade20k, tf1
+from deeplab.interop import tf1
 from deeplab.interop.litert import load_litert, read_litert
 from deeplab.interop.loading import Parts, load, numbers
-from deeplab.interop.original_network import read_network_flags
 from deeplab.interop.report import ImportReport, Shapes
-from deeplab.interop.tf1_file import open_variables
-from deeplab.interop.tf1_recognise import check_parts, recognise
+from deeplab.interop.tf1 import ade20k
+from deeplab.interop.tf1.file import open_variables
+from deeplab.interop.tf1.network import read_network_flags
+from deeplab.interop.tf1.recognize import check_parts, recognize
 from deeplab.models import (
     DeepLabModel,
     ModelConfig,
@@ -100,7 +101,7 @@ def _find_tf1(request: Request) -> Found:
             f"dropped output 0 of {ade20k.OUTPUTS}, which the masks of ADE20K ignore: "
             f"--num_classes={ade20k.OUTPUTS} keeps it",
         )
-    found = recognise(
+    found = recognize(
         file,
         given,
         skip=request.skip,
@@ -168,7 +169,7 @@ def import_model(
 ) -> ImportReport:
     """Makes a model folder of weights that somebody else trained.
 
-    The network is recognised from the file; what it cannot tell is assumed and printed.
+    The network is recognized from the file; what it cannot tell is assumed and printed.
 
     Args:
         source: a key of `READERS`.
@@ -179,8 +180,8 @@ def import_model(
             weights are the same at each.
         dataset: a key of `DATASETS` whose class names the model gets; None: class_00 and so on.
         num_classes: number of classes; another one than the file's needs fresh logits. With the
-            data set "ade20k" 151 keeps output 0 of the original's models, see `ade20k.py`.
-        skip: parts of the network that stay fresh, of `findings.PARTS`.
+            data set "ade20k" 151 keeps output 0 of the original's models, see `tf1/ade20k.py`.
+        skip: parts of the network that stay fresh, of `tf1.findings.PARTS`.
         backbone_only: whether all but the backbone stays fresh, such as for classifiers.
 
     Returns:
@@ -232,7 +233,7 @@ def import_model(
 
     model = build_model(config)
     report = found.load(model)
-    # Files that are read without being recognised bring notes of their own.
+    # Files that are read without being recognized bring notes of their own.
     notes = (*lines, *(note for note in report.notes if note not in lines))
     fresh = _fresh_parts(model, skip, backbone_only=backbone_only)
     report = dataclasses.replace(report, notes=notes, fresh_parts=fresh)

@@ -7,14 +7,14 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from deeplab.errors import DeepLabError, unknown_name
-from deeplab.interop.findings import PARTS, Assumption, Findings
 from deeplab.interop.loading import Parts
-from deeplab.interop.original_network import VARIANTS, network_config
 from deeplab.interop.report import Shapes
-from deeplab.interop.tf1_backbone import decoder_channels, find_backbone, scope_of
-from deeplab.interop.tf1_file import StoredVariables
-from deeplab.interop.tf1_head import assumed_rates, describes_nothing, find_head
-from deeplab.interop.tf1_names import original_names
+from deeplab.interop.tf1.backbone import decoder_channels, find_backbone, scope_of
+from deeplab.interop.tf1.file import StoredVariables
+from deeplab.interop.tf1.findings import PARTS, Assumption, Findings
+from deeplab.interop.tf1.head import assumed_rates, describes_nothing, find_head
+from deeplab.interop.tf1.names import original_names
+from deeplab.interop.tf1.network import VARIANTS, network_config
 from deeplab.models import BACKBONES, DeepLabModel, ModelConfig, variables_by_path
 
 # What a training checkpoint holds besides the network: counters, slots of optimizers, averages.
@@ -27,21 +27,21 @@ _OF_A_CLASSIFIER = re.compile(r"^\w+/(Conv_[12]|Logits|AuxLogits|logits|aux\w*|p
 _FRESH_HEAD = "the head is fresh; that of DeepLabv3+"
 
 
-class Recognised(NamedTuple):
+class Recognized(NamedTuple):
     """The network in a file, and what a user should read about how it was found."""
 
     config: ModelConfig
     lines: tuple[str, ...]
 
 
-def recognise(
+def recognize(
     file: StoredVariables,
     given: Mapping[str, Any],
     *,
     skip: Collection[str] = (),
     backbone_only: bool = False,
     num_classes: int | None = None,
-) -> Recognised:
+) -> Recognized:
     """Finds out which network a file holds.
 
     Args:
@@ -70,7 +70,7 @@ def recognise(
             flags["num_classes"] = num_classes
             if flags.get("decoder_output_is_logits"):
                 flags.pop("decoder_filters", None)  # the old classes
-        return Recognised(network_config(flags), tuple(findings.lines(given)))
+        return Recognized(network_config(flags), tuple(findings.lines(given)))
     except DeepLabError as error:
         message = str(error)
         prefix = "" if message.startswith(file.path) else f"{file.path}: "

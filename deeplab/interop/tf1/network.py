@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from deeplab.errors import DeepLabError, unknown_name
-from deeplab.interop.original_flags import parse_flags
-from deeplab.interop.tf1_cell import read_cell
+from deeplab.interop.tf1.cell import read_cell
+from deeplab.interop.tf1.flags import parse_flags
 from deeplab.models import BACKBONES, ModelConfig
 
 # The original's data sets -> classes of its models.

@@ -18,7 +18,7 @@ import numpy as np
 from deeplab.data import DATASETS
 from deeplab.data.sources.classes import Color, default_colors
 from deeplab.errors import DeepLabError
-from deeplab.interop.tf1_file import StoredVariables
+from deeplab.interop.tf1.file import StoredVariables
 
 DATASET = "ade20k"
 OUTPUTS = 151

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from deeplab.errors import DeepLabError
-from deeplab.interop.findings import Assumption, Finding, Findings
-from deeplab.interop.original_network import VARIANTS, flag_text
 from deeplab.interop.report import Shapes
-from deeplab.interop.tf1_names import original_names
+from deeplab.interop.tf1.findings import Assumption, Finding, Findings
+from deeplab.interop.tf1.names import original_names
+from deeplab.interop.tf1.network import VARIANTS, flag_text
 from deeplab.interop.widths import DIVISORS, depth_multiplier
 from deeplab.models import BACKBONES, ModelConfig, build_model, variables_by_path
 

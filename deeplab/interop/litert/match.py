@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeGuard
 import numpy as np
 
 from deeplab.errors import DeepLabError
-from deeplab.interop.litert_graph import Convolution, Graph, Node, Step
+from deeplab.interop.litert.graph import Convolution, Graph, Node, Step
 
 # What may follow the logits: it changes no weight.
 _AFTER_LOGITS = ("ARG_MAX", "CAST", "RESHAPE", "RESIZE_BILINEAR", "SOFTMAX", "SQUEEZE")

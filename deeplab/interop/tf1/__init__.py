@@ -1,6 +1,6 @@
 """Reads checkpoints and frozen graphs of the original TensorFlow 1 code (research/deeplab).
 
-The names of its variables are in `tf1_names`, its flags in `original_flags`.
+The names of its variables are in `names`, its flags in `flags`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import tensorflow as tf
 
 from deeplab.evaluation.original_protocol import Prediction, original_prediction_function
 from deeplab.interop.loading import load
-from deeplab.interop.original_flags import parse_flags
-from deeplab.interop.original_network import network_config, read_network_flags
 from deeplab.interop.report import ImportReport
-from deeplab.interop.tf1_file import StoredVariables, open_variables
-from deeplab.interop.tf1_names import original_names
-from deeplab.interop.tf1_recognise import parts_to_load
+from deeplab.interop.tf1.file import StoredVariables, open_variables
+from deeplab.interop.tf1.flags import parse_flags
+from deeplab.interop.tf1.names import original_names
+from deeplab.interop.tf1.network import network_config, read_network_flags
+from deeplab.interop.tf1.recognize import parts_to_load
 from deeplab.models import DeepLabModel, ModelConfig, build_model, variables_by_path
 
 
@@ -37,7 +37,7 @@ def load_checkpoint(
     Args:
         model: the model.
         path: the prefix of the checkpoint, or a .pb file.
-        skip: parts that keep the values that they have, of `findings.PARTS`.
+        skip: parts that keep the values that they have, of `tf1.findings.PARTS`.
         backbone_only: whether all but the backbone keeps its values, and whatever else the file
             holds is ignored.
 
@@ -85,7 +85,7 @@ def model_from_flags(flags: str | Sequence[str], base_dir: str | Path = ".") -> 
 
     Args:
         flags: as typed for train.py, eval.py, vis.py or export_model.py, a line or its words.
-            Flags that are not given have the defaults of `original_network.DEFAULTS`. Flags of the
+            Flags that are not given have the defaults of `network.DEFAULTS`. Flags of the
             inference protocol change no network.
         base_dir: what relative paths in the flags are relative to.
 

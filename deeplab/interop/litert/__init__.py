@@ -20,9 +20,9 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab.errors import DeepLabError
-from deeplab.interop.litert_file import read_litert_file
-from deeplab.interop.litert_graph import Affine, Convolution, Graph, Node, Step
-from deeplab.interop.litert_match import (
+from deeplab.interop.litert.file import read_litert_file
+from deeplab.interop.litert.graph import Affine, Convolution, Graph, Node, Step
+from deeplab.interop.litert.match import (
     Backbone,
     Head,
     match_backbone,

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from deeplab.errors import DeepLabError
-from deeplab.interop.original_network import DEFAULTS, flag_text
+from deeplab.interop.tf1.network import DEFAULTS, flag_text
 
 # Parts of a network that can be left out, by the beginnings of the names of their variables.
 PARTS = ("aspp", "concat_projection", "decoder", "image_pooling", "logits", "meta_architecture")

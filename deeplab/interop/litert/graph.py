@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab.errors import DeepLabError
-from deeplab.interop.litert_file import LitertFile, Operator
+from deeplab.interop.litert.file import LitertFile, Operator
 
 _SAME_PADDING = 0
 _ACTIVATIONS = {0: "linear", 1: "relu", 3: "relu6"}
