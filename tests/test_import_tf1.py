@@ -15,8 +15,9 @@ from golden import load_golden
 from original_files import original_values, write_checkpoint, write_frozen_graph
 
 import deeplab
-from deeplab.interop.tf1 import load_checkpoint
-from deeplab.interop.tf1.file import StoredVariables, open_variables
+from deeplab.interop import import_weights
+from deeplab.interop.loading import Stored
+from deeplab.interop.tf1.file import open_variables
 from deeplab.interop.tf1.names import original_names
 from deeplab.interop.tf1.network import network_config, read_network_flags
 from deeplab.interop.tf1.recognize import recognize
@@ -65,11 +66,11 @@ def test_names(model: DeepLabModel, path: str, name: str) -> None:
 # Recognizing
 
 
-def stored(shapes: Mapping[str, tuple[int, ...]]) -> StoredVariables:
+def stored(shapes: Mapping[str, tuple[int, ...]]) -> Stored:
     def read(name: str) -> np.ndarray:
         raise AssertionError(f"{name} is read, where its shape is enough")
 
-    return StoredVariables("file", dict(shapes), read)
+    return Stored("file", dict(shapes), read)
 
 
 def shapes_of(model: DeepLabModel) -> dict[str, tuple[int, ...]]:
@@ -230,7 +231,7 @@ def test_loads_and_reports(values: dict[str, np.ndarray], tmp_path: Path) -> Non
     model = build_model(SMALL)
     prefix = write_checkpoint(tmp_path / "model.ckpt", {**values, **SLOTS})
     for suffix in ("", ".index", ".data-00000-of-00001"):
-        report = deeplab.import_weights(model, source="tf1", path=prefix + suffix)
+        report = import_weights(model, source="tf1", path=prefix + suffix)
     assert report.loaded.keys() == values.keys()
     assert report.ignored.keys() == SLOTS.keys()
     assert not report.missing and not report.unused
@@ -248,7 +249,7 @@ def test_a_frozen_graph_is_as_good_as_a_checkpoint(
 ) -> None:
     model = build_model(SMALL)
     path = write_frozen_graph(tmp_path / "frozen_inference_graph.pb", values)
-    report = deeplab.import_weights(model, source="tf1", path=path)
+    report = import_weights(model, source="tf1", path=path)
     assert report.loaded.keys() == values.keys()
     check_loaded(model, values)
 
@@ -257,8 +258,8 @@ def test_a_part_can_be_skipped(values: dict[str, np.ndarray], tmp_path: Path) ->
     prefix = write_checkpoint(tmp_path / "model.ckpt", values)
     model = build_model(dataclasses.replace(SMALL, num_classes=7))
     with pytest.raises(deeplab.DeepLabError, match=r"the model needs \[1, 1, 8, 7\]"):
-        load_checkpoint(model, prefix)
-    report = load_checkpoint(model, prefix, skip=["logits"])
+        import_weights(model, source="tf1", path=prefix)
+    report = import_weights(model, source="tf1", path=prefix, skip=["logits"])
     assert report.missing == {
         "logits/semantic/weights": (1, 1, 8, 7),
         "logits/semantic/biases": (7,),
@@ -266,7 +267,7 @@ def test_a_part_can_be_skipped(values: dict[str, np.ndarray], tmp_path: Path) ->
     assert report.unused.keys() == report.missing.keys()
     assert len(report.loaded) == len(values) - 2
     with pytest.raises(deeplab.DeepLabError, match="'logit'; did you mean 'logits'"):
-        load_checkpoint(model, prefix, skip=["logit"])
+        import_weights(model, source="tf1", path=prefix, skip=["logit"])
 
 
 def test_skipping_logits_that_a_decoder_gives(tmp_path: Path) -> None:
@@ -275,7 +276,7 @@ def test_skipping_logits_that_a_decoder_gives(tmp_path: Path) -> None:
     prefix = write_checkpoint(tmp_path / "m", original_values(build_model(lite)))
     found = recognize(open_variables(prefix), {}, skip=["logits"], num_classes=5).config
     assert found == dataclasses.replace(lite, num_classes=5)
-    report = load_checkpoint(build_model(found), prefix, skip=["logits"])
+    report = import_weights(build_model(found), source="tf1", path=prefix, skip=["logits"])
     assert {name.split("/")[0] for name in report.missing} == {"decoder"}
 
 
@@ -293,7 +294,7 @@ def test_the_backbone_of_a_classifier(values: dict[str, np.ndarray], tmp_path: P
     assert found.config.depth_multiplier == 0.25
     assert found.config.resolved_decoder_strides == (4,)
     model = build_model(found.config)
-    report = load_checkpoint(model, prefix, backbone_only=True)
+    report = import_weights(model, source="tf1", path=prefix, backbone_only=True)
     assert report.loaded.keys() == backbone.keys()
     assert report.ignored.keys() == rest.keys()
     assert all(not name.startswith("MobilenetV2/") for name in report.missing)
@@ -301,7 +302,7 @@ def test_the_backbone_of_a_classifier(values: dict[str, np.ndarray], tmp_path: P
     odd = {**backbone, "MobilenetV2/expanded_conv_99/project/weights": np.zeros(1, np.float32)}
     prefix = write_checkpoint(tmp_path / "odd", odd)
     with pytest.raises(deeplab.DeepLabError, match="1 unused variables, .*expanded_conv_99"):
-        load_checkpoint(model, prefix, backbone_only=True)
+        import_weights(model, source="tf1", path=prefix, backbone_only=True)
 
 
 def test_the_last_convolution_of_a_narrow_classifier_has_its_own_width(tmp_path: Path) -> None:
@@ -316,7 +317,7 @@ def test_the_last_convolution_of_a_narrow_classifier_has_its_own_width(tmp_path:
     prefix = write_checkpoint(tmp_path / "model.ckpt", {**values, **wide})
     found = recognize(open_variables(prefix), {}, backbone_only=True).config
     assert found.depth_multiplier == 0.75
-    report = load_checkpoint(build_model(found), prefix, backbone_only=True)
+    report = import_weights(build_model(found), source="tf1", path=prefix, backbone_only=True)
     assert report.ignored.keys() == wide.keys() <= report.missing.keys()
     assert len(report.loaded) == len(values) - len(wide)
 
@@ -347,7 +348,7 @@ def test_nothing_is_loaded_when_something_does_not_fit(
     for kind, content in wrong.items():
         prefix = write_checkpoint(tmp_path / kind, content)
         with pytest.raises(deeplab.DeepLabError, match="^[^\n]*$") as error:
-            deeplab.import_weights(model, source="tf1", path=prefix)
+            import_weights(model, source="tf1", path=prefix)
         assert messages[kind] in str(error.value)
     for ours, expected in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, expected)
@@ -359,10 +360,10 @@ def test_files_that_cannot_be_read(values: dict[str, np.ndarray], tmp_path: Path
     data.write_bytes(data.read_bytes()[:1000])
     model = build_model(SMALL)
     with pytest.raises(deeplab.DeepLabError, match="missing, incomplete or damaged"):
-        load_checkpoint(model, prefix)
+        import_weights(model, source="tf1", path=prefix)
     data.unlink()
     with pytest.raises(deeplab.DeepLabError):
-        load_checkpoint(model, prefix)
+        import_weights(model, source="tf1", path=prefix)
 
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.index").write_text("not a table\n")
@@ -377,7 +378,7 @@ def test_files_that_cannot_be_read(values: dict[str, np.ndarray], tmp_path: Path
             open_variables(path)
         assert message in str(error.value)
     with pytest.raises(deeplab.DeepLabError, match="unknown source 'tf2'"):
-        deeplab.import_weights(model, source="tf2", path="x")
+        import_weights(model, source="tf2", path="x")
 
 
 def test_graphs_that_cannot_be_read(values: dict[str, np.ndarray], tmp_path: Path) -> None:

@@ -1,89 +1,132 @@
-"""Finds a DeepLab with MobileNetV2, or a MobileNetV2 classifier, in a graph.
+"""The proof that the graph of a file is a DeepLab with MobileNetV2, or a MobileNetV2 classifier.
 
-By order, kind and shape: names are not looked at, since converters change them. What is found here
-is still to be compared with our network, stride by stride.
+By kind, order and shape: names are not looked at, since converters change them. The convolutions
+tell which network it may be; ours is built of that and followed layer by layer beside the graph.
+Whatever differs is refused, and so is an operator that has no place there.
+
+Outputs are not compared instead. They show only what the images reach: with ReLU for ReLU6 the
+released 8-bit file gives the same ones. Those of 8-bit files differ from ours by up to 0.26 of
+their standard deviation as it is. And they take an interpreter, which not every TensorFlow has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, TypeGuard
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+import keras
 import numpy as np
 
 from deeplab.errors import DeepLabError
-from deeplab.interop.litert.graph import Convolution, Graph, Node, Step
+from deeplab.interop.litert.graph import CONVOLUTIONS, Convolution, Graph, Node, Step
+from deeplab.interop.widths import depth_multiplier, nominal_widths
+from deeplab.models import OUTPUT_STRIDES, DeepLabModel, ModelConfig, build_model
+from deeplab.models.resize import ResizeLike
 
+_POOLS = ("AVERAGE_POOL_2D", "MEAN")
+# Our layers that are no convolutions -> what they may be in a file. Batch norm and activation are
+# part of a convolution there.
+_STEPS: dict[type[keras.Layer], tuple[str, ...]] = {
+    keras.layers.Add: ("ADD",),
+    keras.layers.Concatenate: ("CONCATENATION",),
+    keras.layers.GlobalAveragePooling2D: _POOLS,
+    ResizeLike: ("RESIZE_BILINEAR",),
+}
 # What may follow the logits: it changes no weight.
 _AFTER_LOGITS = ("ARG_MAX", "CAST", "RESHAPE", "RESIZE_BILINEAR", "SOFTMAX", "SQUEEZE")
-# What a classifier may be made of, behind its convolutions.
-_CLASSIFIER = ("AVERAGE_POOL_2D", "FULLY_CONNECTED", "MEAN", "RESHAPE", "SOFTMAX", "SQUEEZE")
-_POOLS = ("AVERAGE_POOL_2D", "MEAN")
+# What a classifier may be made of, behind its features.
+_CLASSIFIER = (*_POOLS, *CONVOLUTIONS, "FULLY_CONNECTED", "RESHAPE", "SOFTMAX", "SQUEEZE")
 
 
-class Backbone(NamedTuple):
-    """A MobileNetV2 as found: layers and sums by our paths, widths of the stem and the rest."""
+class Match(NamedTuple):
+    """A graph that is one of ours.
 
+    Attributes:
+        model: our network, with fresh weights. A classifier has a head of ours in it.
+        layers: the convolutions of the graph by the paths of ours.
+        features: number of the tensor of the backbone's last features.
+        classifier: what follows them in a classifier; None for a DeepLab.
+    """
+
+    model: DeepLabModel
     layers: dict[str, Convolution]
-    sums: dict[str, Step]
-    widths: list[int]
     features: int
+    classifier: tuple[Node, ...] | None
 
 
-def match_backbone(graph: Graph) -> Backbone:
-    """Follows stem and inverted residuals from the input on, as far as they go."""
+def match(graph: Graph) -> Match:
+    """Finds our network in a graph.
+
+    Raises:
+        DeepLabError: if it is another one; the message names what is not understood.
+    """
+    config, features = _backbone_config(graph)
+    classifier = _classifier(graph, features)
+    if classifier is None:
+        config = _with_head(config, graph, features)
+    else:
+        # A backbone has no classes of its own; any number makes a network to compare it with.
+        config = dataclasses.replace(config, num_classes=2)
+    model = build_model(config)
+    end = model.endpoints["logits_low_resolution" if classifier is None else "high_level"]
+    layers, nodes, output = _follow(graph, keras.Model(model.input, end), config.output_stride)
+    rest = classifier
+    if rest is None:
+        rest = tuple(_chain(graph, output, _AFTER_LOGITS, "behind the logits"))
+        _check_resizes(graph, rest)
+    nodes += rest
+    used = {node.output for node in nodes}
+    # No operator may be left over: it would change what the network computes.
+    if left := [node for node in graph.nodes if node.output not in used]:
+        raise not_importable(graph, f"{left[0].operator} is not understood")
+    return Match(model, layers, features, classifier)
+
+
+def _backbone_config(graph: Graph) -> tuple[ModelConfig, int]:
+    """The MobileNetV2 that it may be, without a head, and the tensor of its features."""
     stem = _only(graph.consumers(graph.input))
     if not isinstance(stem, Convolution) or stem.depthwise or stem.activation != "relu6":
         raise not_importable(
-            graph,
-            f"it begins with {what_follows(graph, graph.input)}, not as MobileNetV2 does",
+            graph, f"it begins with {_names(graph.consumers(graph.input))}, not as MobileNetV2 does"
         )
-    layers, sums, widths = {"backbone/conv": stem}, {}, [stem.bias.size]
-    x, index = stem.output, 0
-    while block := _match_inverted_residual(graph, x):
-        name = f"backbone/expanded_conv_{index}" if index else "backbone/expanded_conv"
-        layers |= {f"{name}/{part}": layer for part, layer in block.items()}
-        project = block["project"]
-        widths.append(project.bias.size)
-        total = _sum_of(graph, x, project.output)
-        if total is not None:
-            sums[f"{name}/sum"] = total
-        x = project.output if total is None else total.output
-        index += 1
-    return Backbone(layers, sums, widths, x)
+    convolutions = [node for node in graph.nodes if isinstance(node, Convolution)]
+    ends = [stem, *(node for node in convolutions if _is_projection(graph, node))]
+    nominal = nominal_widths("mobilenet_v2")
+    if len(ends) != len(nominal):
+        raise not_importable(
+            graph,
+            f"it has {len(ends) - 1} of the {len(nominal) - 1} inverted residuals of MobileNetV2; "
+            f"what follows is {_names(graph.consumers(ends[-1].output))}",
+        )
+    widths = {path: node.bias.size for path, node in zip(nominal, ends, strict=True)}
+    scale = depth_multiplier("mobilenet_v2", widths)
+    if scale is None:
+        found = ", ".join(map(str, widths.values()))
+        raise not_importable(graph, f"the widths {found} follow from no depth multiplier")
+    inside = convolutions[: convolutions.index(ends[-1]) + 1]
+    stride = math.prod(node.stride for node in inside)
+    if stride not in OUTPUT_STRIDES:
+        raise not_importable(graph, f"its output stride is {stride}, none of {OUTPUT_STRIDES}")
+    multiplier, divisor = scale
+    config = ModelConfig(
+        "mobilenet_v2",
+        output_stride=stride,
+        depth_multiplier=multiplier,
+        backbone_options={"divisible_by": divisor} if divisor else {},
+    )
+    return config, ends[-1].output
 
 
-def _match_inverted_residual(graph: Graph, x: int) -> dict[str, Convolution] | None:
-    """A 1x1 expansion (or none), a depthwise convolution, a linear 1x1 projection."""
-    for first in graph.consumers(x):
-        if not isinstance(first, Convolution) or first.activation != "relu6":
-            continue
-        expand = first if first.is_pointwise else None
-        depthwise = _only(graph.consumers(first.output)) if expand else first
-        if not isinstance(depthwise, Convolution) or not depthwise.depthwise:
-            continue
-        # A decoder may read the depthwise convolution too, but never linearly.
-        for project in graph.consumers(depthwise.output):
-            if (
-                depthwise.activation == "relu6"
-                and isinstance(project, Convolution)
-                and project.is_pointwise
-                and project.activation == "linear"
-            ):
-                layers = {"expand": expand} if expand else {}
-                return {**layers, "depthwise": depthwise, "project": project}
-    return None
+def _is_projection(graph: Graph, node: Convolution) -> bool:
+    """Whether it may be the linear end of an inverted residual."""
+    inside = graph.producer(node.input)
+    linear = node.is_pointwise and node.activation == "linear"
+    return linear and isinstance(inside, Convolution) and inside.depthwise
 
 
-def _sum_of(graph: Graph, x: int, residual: int) -> Step | None:
-    for node in graph.consumers(residual):
-        if isinstance(node, Step) and node.kind == "ADD" and set(node.inputs) == {x, residual}:
-            if not node.operator.options.get("fusedActivationFunction"):
-                return node
-    return None
-
-
-def match_classifier(graph: Graph, features: int) -> tuple[Node, ...] | None:
+def _classifier(graph: Graph, features: int) -> tuple[Node, ...] | None:
     """What follows the features of a classifier; None if this is no classifier.
 
     A classifier goes on with one 1x1 convolution of its own and then the mean of the image.
@@ -94,127 +137,153 @@ def match_classifier(graph: Graph, features: int) -> tuple[Node, ...] | None:
     if not (isinstance(widest, Convolution) and widest.is_pointwise):
         return None
     pool = _only(graph.consumers(widest.output))
-    if widest.activation != "relu6" or not (
-        widest.output == graph.output or (isinstance(pool, Step) and pool.kind in _POOLS)
-    ):
+    is_pooled = isinstance(pool, Step) and pool.kind in _POOLS
+    if widest.activation != "relu6" or not (is_pooled or widest.output == graph.output):
         return None
-    nodes: list[Node] = [widest]
-    while nodes[-1].output != graph.output:
-        node = _only(graph.consumers(nodes[-1].output))
-        if node is None or (isinstance(node, Step) and node.kind not in _CLASSIFIER):
-            raise not_importable(
-                graph, f"{what_follows(graph, nodes[-1].output)} in a classifier is not understood"
-            )
-        nodes.append(node)
-    return tuple(nodes)
+    return tuple(_chain(graph, features, _CLASSIFIER, "in a classifier"))
 
 
-class Head(NamedTuple):
-    """ASPP and logits as found: layers by our paths, the operators between them."""
+def _chain(graph: Graph, tensor: int, kinds: Sequence[str], where: str) -> Iterator[Node]:
+    """The nodes from a tensor to the result, each of which alone reads the one before."""
+    while tensor != graph.output:
+        readers = graph.consumers(tensor)
+        node = _only(readers)
+        if node is None or node.operator.kind not in kinds:
+            raise not_importable(graph, f"{_names(readers)} {where} is not understood")
+        yield node
+        tensor = node.output
 
-    layers: dict[str, Convolution]
-    steps: tuple[Step, ...]
-    rates: tuple[int, ...] | None
-    channels: int
-    pool: Step | None
 
-
-def match_head(graph: Graph, features: int) -> Head:
-    """Walks back from the result: resizes, logits, projection, branches of ASPP."""
-    steps: list[Step] = []
-    logits = graph.producer(graph.output)
-    while isinstance(logits, Step) and logits.kind in _AFTER_LOGITS:
-        steps.append(_aligned(graph, logits))
-        logits = graph.producer(logits.inputs[0])
-    if not (isinstance(logits, Convolution) and logits.is_pointwise):
-        raise not_importable(graph, f"no 1x1 convolution makes its result, but {_name(logits)}")
-    if logits.activation != "linear":
-        raise not_importable(graph, f"{logits.operator} makes logits with an activation")
-    projection = graph.producer(logits.input)
-    if not _is_head_convolution(projection):
-        raise not_importable(
-            graph, f"before the logits stands no 1x1 projection with ReLU, but {_name(projection)}"
-        )
-    before = graph.producer(projection.input)
-    if isinstance(before, Convolution) and before.depthwise and before.input != features:
-        raise not_importable(
-            graph, f"{before.operator} belongs to a decoder, which is not understood"
-        )
-    layers = {"aspp/projection": projection, "logits": logits}
-    ends = [projection.input]
-    if isinstance(before, Step) and before.kind == "CONCATENATION":
-        steps.append(before)
-        ends = list(before.inputs)
-    rates: list[int] = []
-    pool = None
-    for position, end in enumerate(ends):
-        branch = _match_branch(graph, end, features)
-        steps.extend(branch.steps)
-        if branch.name == "conv0" and position == (1 if pool else 0):
-            layers["aspp/conv0"] = branch.layers[0]
-        elif branch.name == "image_pooling" and position == 0:
-            pool = branch.steps[0]
-            layers["aspp/image_pooling"] = branch.layers[0]
-        elif branch.name == "atrous" and "aspp/conv0" in layers:
-            depthwise, pointwise = branch.layers
-            rates.append(depthwise.rate)
-            layers[f"aspp/conv{len(rates)}/depthwise"] = depthwise
-            layers[f"aspp/conv{len(rates)}/pointwise"] = pointwise
-        else:
-            raise not_importable(
-                graph, f"branch {position} of ASPP, {branch.name}, is out of order"
-            )
-    if "aspp/conv0" not in layers:
+def _with_head(config: ModelConfig, graph: Graph, features: int) -> ModelConfig:
+    """The configuration with the ASPP and the logits that it may be."""
+    convolutions = [node for node in graph.nodes if isinstance(node, Convolution)]
+    readers = [node for node in convolutions if node.input == features and node.is_pointwise]
+    if not readers:
         raise not_importable(graph, "ASPP without its 1x1 convolution is not understood")
-    return Head(layers, tuple(steps), tuple(rates), projection.bias.size, pool)
-
-
-class _Branch(NamedTuple):
-    """A branch of ASPP: "image_pooling", "conv0" or "atrous"."""
-
-    name: str
-    layers: tuple[Convolution, ...]
-    steps: tuple[Step, ...]
-
-
-def _match_branch(graph: Graph, end: int, features: int) -> _Branch:
-    node = graph.producer(end)
-    resize = node if isinstance(node, Step) and node.kind == "RESIZE_BILINEAR" else None
-    if resize is not None:
-        node = graph.producer(resize.inputs[0])
-    if not _is_head_convolution(node):
-        raise not_importable(graph, f"a branch of ASPP ends with {_name(node)}: not understood")
-    if node.input == features and resize is None:
-        return _Branch("conv0", (node,), ())
-    before = graph.producer(node.input)
-    if (
-        isinstance(before, Convolution)
-        and before.depthwise
-        and before.activation == "relu"
-        and before.input == features
-        and before.stride == 1
-        and resize is None
-    ):
-        return _Branch("atrous", (before, node), ())
-    if isinstance(before, Step) and before.kind in _POOLS and before.inputs == (features,):
-        _check_pool(graph, before)
-        steps = (before,) if resize is None else (before, resize)
-        return _Branch("image_pooling", (node,), steps)
-    raise not_importable(
-        graph, f"{_name(before)} in a branch of ASPP or in a decoder is not understood"
+    begins = list(_begins_of_branches(graph, features))
+    return dataclasses.replace(
+        config,
+        num_classes=convolutions[-1].bias.size,
+        atrous_rates=tuple(node.rate for node in begins if isinstance(node, Convolution)),
+        image_pooling=any(isinstance(node, Step) for node in begins),
+        decoder=False,
+        aspp_channels=readers[0].bias.size,
     )
 
 
-def _is_head_convolution(node: Node | None) -> TypeGuard[Convolution]:
-    return isinstance(node, Convolution) and node.is_pointwise and node.activation == "relu"
+def _begins_of_branches(graph: Graph, features: int) -> Iterator[Node]:
+    """The first nodes of the branches of ASPP that have several, in the order of joining."""
+    kinds = ((node, node.operator.kind) for node in graph.nodes)
+    join = next((node for node, kind in kinds if kind == "CONCATENATION"), None)
+    for end in join.inputs if join else ():
+        node = graph.producer(end)
+        while node is not None and node.inputs[:1] != (features,):
+            node = graph.producer(node.inputs[0]) if node.inputs else None
+        if node is not None and not (isinstance(node, Convolution) and node.is_pointwise):
+            yield node
+
+
+def _follow(
+    graph: Graph, network: keras.Model, output_stride: int
+) -> tuple[dict[str, Convolution], list[Node], int]:
+    """Goes along our network and the graph at once, from the input on.
+
+    Returns:
+        The convolutions of the graph by our paths, all nodes that are layers of ours, and the
+        tensor that is our output.
+    """
+    names = {layer.name for layer in network.layers}
+    layers: dict[str, Convolution] = {}
+    nodes: list[Node] = []
+    # Our tensors, by identity, -> those of the graph.
+    tensors = {id(network.inputs[0]): graph.input}
+    for layer in network.layers[1:]:
+        inputs = tuple(tensors[id(tensor)] for tensor in keras.tree.flatten(layer.input))
+        readers = [node for node in graph.consumers(inputs[0]) if node not in nodes]
+        path = layer.name.replace(".", "/")
+        node: Node | None
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+            ours = next((a for a in ("relu", "relu6") if f"{layer.name}.{a}" in names), "linear")
+            node = layers[path] = _convolution(graph, layer, ours, readers, output_stride)
+        else:
+            node = _step(graph, layer, inputs, readers)
+        if node is not None:
+            nodes.append(node)
+        tensors[id(layer.output)] = node.output if node else inputs[0]
+    return layers, nodes, tensors[id(network.outputs[0])]
+
+
+def _convolution(
+    graph: Graph, layer: keras.Layer, activation: str, readers: list[Node], output_stride: int
+) -> Convolution:
+    """The one of several readers of a tensor that is a convolution of ours, weights aside."""
+    kernel, depthwise = tuple(layer.kernel.shape), isinstance(layer, keras.layers.DepthwiseConv2D)
+    stride, rate = layer.strides[0], layer.dilation_rate[0]
+
+    def agreement(node: Convolution) -> int:
+        same = (node.stride, node.rate) == (stride, rate)
+        return (node.kernel.shape == kernel) + same + (node.activation == activation)
+
+    alike = [n for n in readers if isinstance(n, Convolution) and n.depthwise == depthwise]
+    if not alike:
+        raise _nothing_for(graph, layer, readers)
+    node = max(alike, key=agreement)
+    if node.kernel.shape != kernel:
+        why = f"has a kernel {node.kernel.shape}, here {kernel}"
+    elif (node.stride, node.rate) != (stride, rate):
+        why = (
+            f"has stride {node.stride} and rate {node.rate}, here {stride} and {rate} at output "
+            f"stride {output_stride}"
+        )
+    elif node.activation != activation:
+        why = f"has the activation {node.activation}, here {activation}"
+    elif not (np.isfinite(node.kernel).all() and np.isfinite(node.bias).all()):
+        why = "has weights that are no finite numbers"
+    else:
+        return node
+    path = layer.name.replace(".", "/")
+    raise not_importable(graph, f"{node.operator}, taken for {path}, {why}")
+
+
+def _step(
+    graph: Graph, layer: keras.Layer, inputs: tuple[int, ...], readers: list[Node]
+) -> Step | None:
+    """The operator that is a layer of ours; None for what is part of a convolution there."""
+    if type(layer) not in _STEPS:
+        return None
+    # Two sizes are the second input of a resize, which a file may also leave out.
+    resizes = isinstance(layer, ResizeLike)
+    wanted = inputs[:1] if resizes else inputs
+    for node in readers:
+        if not isinstance(node, Step) or node.kind not in _STEPS[type(layer)]:
+            continue
+        same = (
+            sorted(node.inputs) == sorted(wanted) if node.kind == "ADD" else node.inputs == wanted
+        )
+        if same and not node.operator.options.get("fusedActivationFunction"):
+            if node.kind in _POOLS:
+                _check_pool(graph, node)
+            return node
+    if resizes:
+        return None
+    raise _nothing_for(graph, layer, readers)
+
+
+def _nothing_for(graph: Graph, layer: keras.Layer, readers: list[Node]) -> DeepLabError:
+    follows = _names(readers)
+    if layer.name == "logits":
+        why = f"{follows} behind ASPP belongs to a decoder, which is not understood"
+    else:
+        why = f"it has nothing for {layer.name.replace('.', '/')}: what follows is {follows}"
+    return not_importable(graph, why)
 
 
 def _check_pool(graph: Graph, pool: Step) -> None:
     """The mean must be over the whole map of the file."""
     height, width = graph.file.tensors[pool.operator.inputs[0]].shape[1:3]
     if pool.kind == "MEAN":
-        axes = graph.constant(pool, 1)
-        whole = axes is not None and sorted(np.ravel(axes).tolist()) == [1, 2]
+        axes = [graph.file.tensors[number].data for number in pool.operator.inputs[1:]]
+        whole = [sorted(np.ravel(axis).tolist()) for axis in axes if axis is not None] == [[1, 2]]
     else:
         options = pool.operator.options
         whole = (options["filterHeight"], options["filterWidth"]) == (height, width)
@@ -224,25 +293,21 @@ def _check_pool(graph: Graph, pool: Step) -> None:
         )
 
 
-def _aligned(graph: Graph, step: Step) -> Step:
-    if step.kind == "RESIZE_BILINEAR" and not step.operator.options.get("alignCorners"):
-        raise not_importable(
-            graph, f"{step.operator} resizes without aligned corners: this is not understood"
-        )
-    return step
+def _check_resizes(graph: Graph, nodes: Sequence[Node]) -> None:
+    for node in nodes:
+        operator = node.operator
+        if operator.kind == "RESIZE_BILINEAR" and not operator.options.get("alignCorners"):
+            raise not_importable(
+                graph, f"{operator} resizes without aligned corners: this is not understood"
+            )
 
 
 def _only(nodes: Sequence[Node]) -> Node | None:
     return nodes[0] if len(nodes) == 1 else None
 
 
-def what_follows(graph: Graph, tensor: int) -> str:
-    """The operators that read a tensor, for messages."""
-    return ", ".join(str(node.operator) for node in graph.consumers(tensor)[:3]) or "nothing"
-
-
-def _name(node: Node | None) -> str:
-    return "the input" if node is None else str(node.operator)
+def _names(nodes: Sequence[Node]) -> str:
+    return ", ".join(str(node.operator) for node in nodes[:3]) or "nothing"
 
 
 def not_importable(graph: Graph, why: str) -> DeepLabError:

@@ -13,9 +13,7 @@ from typing import Any, NamedTuple
 from deeplab.errors import DeepLabError
 from deeplab.interop.tf1.network import DEFAULTS, flag_text
 
-# Parts of a network that can be left out, by the beginnings of the names of their variables.
-PARTS = ("aspp", "concat_projection", "decoder", "image_pooling", "logits", "meta_architecture")
-# Flag -> the part that it shapes. What is left out contradicts nothing.
+# Flag -> the one of `loading.PARTS` that it shapes. What is left out contradicts nothing.
 _PART_OF_FLAG = {
     "num_classes": "logits",
     "logits_kernel_size": "logits",
@@ -71,7 +69,7 @@ class Findings:
 
         Args:
             given: what a user says, by flag.
-            skip: some of `PARTS`, which the file may have in another form.
+            skip: some of `loading.PARTS`, which the file may have in another form.
             path: the file, for messages.
 
         Raises:
