@@ -12,9 +12,8 @@ from golden import input_images, load_golden, model_settings, weight_rule
 
 from deeplab.errors import DeepLabError
 from deeplab.interop import import_weights, tf1
-from deeplab.interop.tf1.flags import NETWORK_FLAGS, WITHOUT_EFFECT, parse_flags
+from deeplab.interop.tf1.flags import DEFAULTS, NETWORK_FLAGS, WITHOUT_EFFECT, parse_flags
 from deeplab.interop.tf1.network import (
-    DEFAULTS,
     VARIANTS,
     network_config,
     read_network_flags,
