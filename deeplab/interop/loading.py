@@ -1,51 +1,120 @@
-"""Putting stored values into a model: all of them, or none."""
+"""Putting the weights of somebody's file into a model: all of them, or none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import dataclasses
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
-from deeplab.errors import DeepLabError
+from deeplab.errors import DeepLabError, unknown_name
 from deeplab.interop.report import ImportReport, Shapes
-from deeplab.models import inflated, is_inflatable
+from deeplab.models import (
+    DeepLabModel,
+    ModelConfig,
+    inflated,
+    is_inflatable,
+    variables_by_path,
+)
+
+# Parts of a network that can be left out -> the beginnings of the paths of their variables.
+PARTS = {
+    "aspp": "aspp/conv",
+    "concat_projection": "aspp/projection/",
+    "decoder": "decoder/",
+    "image_pooling": "aspp/image_pooling/",
+    "logits": "logits/",
+    "meta_architecture": "dense_prediction_cell/",
+}
+
+
+def check_parts(skip: Collection[str]) -> None:
+    """Checks names of parts to skip."""
+    for part in skip:
+        if part not in PARTS:
+            raise unknown_name("part to skip", part, PARTS)
+
+
+class Request(NamedTuple):
+    """What is asked of a source.
+
+    Attributes:
+        path: the file.
+        config: the network that the weights are for; None: it is to be recognized.
+        skip: parts of the network that stay fresh, of `PARTS`.
+        backbone_only: whether all but the backbone stays fresh.
+        original_flags: flags of the original, as typed.
+        output_stride: the stride to run at; None: whatever is found or assumed.
+        num_classes: the classes of fresh logits; None: those of the file.
+        drop_other: whether output 0 of a model for ADE20K is dropped if it has 151.
+    """
+
+    path: str
+    config: ModelConfig | None = None
+    skip: tuple[str, ...] = ()
+    backbone_only: bool = False
+    original_flags: str = ""
+    output_stride: int | None = None
+    num_classes: int | None = None
+    drop_other: bool = False
+
+
+class Stored(NamedTuple):
+    """The variables in a file, by the names that they have there.
+
+    Attributes:
+        path: the file, for messages.
+        shapes: by name.
+        read: name -> value; raises a `DeepLabError` if it cannot be read.
+    """
+
+    path: str
+    shapes: Shapes
+    read: Callable[[str], np.ndarray]
 
 
 class Parts(NamedTuple):
-    """What of a model and of a file is left alone, by the names of the source.
+    """Which variables of a model and of a file belong together, and which are left alone.
 
     Attributes:
-        fresh: whether a variable of the model keeps the value that it has.
+        names: our path of each variable of the model -> its name in the file.
+        fresh: whether a variable of the model, by its name in the file, keeps the value it has.
         ignored: whether a variable of the file is of no network, or not asked for.
     """
 
+    names: Mapping[str, str]
     fresh: Callable[[str], bool]
     ignored: Callable[[str], bool]
 
 
-def load(
-    variables: Mapping[str, keras.Variable],
-    stored: Shapes,
-    read: Callable[[str], np.ndarray],
-    *,
-    path: str,
-    source: str,
-    parts: Parts,
-    expected: object,
-) -> ImportReport:
-    """Assigns stored values to variables by name.
+class Found(NamedTuple):
+    """What a source found in a file.
+
+    Attributes:
+        config: the network. Its `num_classes` is None where there are none in the file.
+        lines: what the user should read of it, a sentence each.
+        stored: the weights.
+        parts: for a model of the network.
+        batch_norm_folded: see `ImportReport`.
+    """
+
+    config: ModelConfig
+    lines: tuple[str, ...]
+    stored: Stored
+    parts: Callable[[DeepLabModel], Parts]
+    batch_norm_folded: bool = False
+
+
+def load(model: DeepLabModel, found: Found, *, source: str) -> ImportReport:
+    """Assigns the weights of a file to a model.
+
+    A first convolution of three inputs is inflated for a model of more (`models.inflated`).
 
     Args:
-        variables: those of the model, by the names of the source.
-        stored: shapes of what the file holds, by name.
-        read: name -> value. A first convolution of three inputs is inflated for a model of more
-            (`models.inflated`).
-        path: the file, for messages.
-        source: kind and place of the weights, for the report.
-        parts: what is left alone.
-        expected: what the model is, for messages.
+        model: of the network that was found, maybe with other fresh parts.
+        found: the weights.
+        source: their kind, for the report.
 
     Returns:
         The report. Variables that stay fresh are missing in it; stored ones of the same names
@@ -55,40 +124,59 @@ def load(
         DeepLabError: if anything else is missing or left over, a shape differs or a value cannot be
             read or is not finite. Nothing is assigned then.
     """
+    stored, parts = found.stored, found.parts(model)
+    variables = {parts.names[path]: value for path, value in variables_by_path(model).items()}
     wanted = {name: tuple(v.shape) for name, v in variables.items() if not parts.fresh(name)}
-    ignored = {name: shape for name, shape in stored.items() if parts.ignored(name)}
-    kept = {name: shape for name, shape in stored.items() if name not in ignored}
+    ignored = {name: shape for name, shape in stored.shapes.items() if parts.ignored(name)}
+    kept = {name: shape for name, shape in stored.shapes.items() if name not in ignored}
     missing = {name: shape for name, shape in wanted.items() if name not in kept}
     unused = {name: s for name, s in kept.items() if name not in wanted and not parts.fresh(name)}
     for kind, names in (("missing", missing), ("unused", unused)):
         if names:
             name, shape = next(iter(names.items()))
             raise DeepLabError(
-                f"{path}: {len(names)} {kind} variables, the first is {name} {list(shape)}: "
-                f"this is not a checkpoint of {expected}"
+                f"{stored.path}: {len(names)} {kind} variables, the first is {name} {list(shape)}: "
+                f"this is not a file of {_summary(model.model_config)}"
             )
     inflate = [name for name, shape in wanted.items() if is_inflatable(kept[name], shape)]
     for name, shape in wanted.items():
         if kept[name] != shape and name not in inflate:
             raise DeepLabError(
-                f"{path}: {name} has the shape {list(kept[name])}, the model needs {list(shape)}"
+                f"{stored.path}: {name} has the shape {list(kept[name])}, "
+                f"the model needs {list(shape)}"
             )
-    values = {name: _finite(read(name), name, path) for name in wanted}
+    values = {name: _finite(stored.read(name), name, stored.path) for name in wanted}
     for name in inflate:
         values[name] = inflated(values[name], wanted[name][2])
     for name, value in values.items():
         variables[name].assign(value)
+    loaded_parts = {path.split("/")[0] for path, name in parts.names.items() if name in wanted}
+    all_parts = dict.fromkeys(path.split("/")[0] for path in parts.names)
     return ImportReport(
-        source=source,
+        source=f"{source} {stored.path}",
         loaded=wanted,
         missing={n: tuple(v.shape) for n, v in variables.items() if n not in wanted},
         unused={name: shape for name, shape in kept.items() if name not in wanted},
         ignored=ignored,
+        fresh_parts=tuple(part for part in all_parts if part not in loaded_parts),
         notes=tuple(
             f"{name} has 3 inputs, and was inflated to the {wanted[name][2]} channels of the model"
             for name in inflate
         ),
+        batch_norm_folded=found.batch_norm_folded,
     )
+
+
+def _summary(config: ModelConfig) -> str:
+    """The backbone, and what is not as usual."""
+    different = [
+        f"{field.name}={getattr(config, field.name)}"
+        for field in dataclasses.fields(config)
+        if field.name != "backbone"
+        and field.default is not dataclasses.MISSING
+        and getattr(config, field.name) != field.default
+    ]
+    return f"{config.backbone} with {', '.join(different)}"
 
 
 def _finite(value: np.ndarray, name: str, path: str) -> np.ndarray:
@@ -97,8 +185,3 @@ def _finite(value: np.ndarray, name: str, path: str) -> np.ndarray:
     if not np.isfinite(value).all():
         raise DeepLabError(f"{path}: {name} holds values that are no finite numbers")
     return value
-
-
-def numbers(shapes: Iterable[tuple[int, ...]]) -> int:
-    """How many numbers variables of these shapes have."""
-    return sum(int(np.prod(shape)) for shape in shapes)

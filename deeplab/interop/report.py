@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Iterator
 
 Shapes = dict[str, tuple[int, ...]]
+
+_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,3 +37,27 @@ class ImportReport:
     fresh_parts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     batch_norm_folded: bool = False
+
+
+def table(report: ImportReport) -> Iterator[str]:
+    """What happened to every variable; those of a layer share a line."""
+    for what, shapes in (
+        ("loaded", report.loaded),
+        ("missing (they keep their fresh values)", report.missing),
+        ("unused", report.unused),
+        ("ignored", report.ignored),
+    ):
+        numbers, colon = sum(map(math.prod, shapes.values())), ":" if shapes else ""
+        yield f"{what}: {len(shapes)} variables, {numbers:,} numbers{colon}"
+        layers: dict[str, Shapes] = {}
+        for name, shape in shapes.items():
+            layer, _, variable = name.rpartition("/")
+            layers.setdefault(layer, {})[variable] = shape
+        for layer, variables in layers.items():
+            yield f"  {f'{layer}: ' if layer else ''}{_shapes(variables)}"
+
+
+def _shapes(variables: Shapes) -> str:
+    if len(variables) == len(_NORM) and all(name in variables for name in _NORM):
+        return f"{', '.join(_NORM)} {list(variables['gamma'])}"
+    return ", ".join(f"{name} {list(shape)}" for name, shape in variables.items())

@@ -14,9 +14,8 @@ import deeplab
 from deeplab.cli import import_
 from deeplab.cli import main as cli
 from deeplab.data import DATASETS
-from deeplab.interop import import_model
-from deeplab.interop.findings import PARTS
-from deeplab.interop.import_model import READERS
+from deeplab.interop import READERS, import_model
+from deeplab.interop.loading import PARTS
 from deeplab.model_dir import load_model, read_description
 from deeplab.models import ModelConfig, build_model, variables_by_path
 

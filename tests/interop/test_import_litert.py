@@ -17,15 +17,16 @@ from PIL import Image
 
 import deeplab
 from deeplab.evaluation import evaluate
-from deeplab.interop.litert import FOLDED_NOTE, load_litert, read_litert
-from deeplab.interop.litert_file import Tensor, read_litert_file
-from deeplab.interop.litert_graph import Graph
-from deeplab.interop.litert_match import match_backbone
+from deeplab.interop import ImportReport, import_weights
+from deeplab.interop.litert import FOLDED_NOTE, read_litert
+from deeplab.interop.litert.file import Tensor, read_litert_file
+from deeplab.interop.litert.graph import Graph
+from deeplab.interop.litert.match import match
 from deeplab.model_dir import ModelDescription, save_checkpoint, write_description
 from deeplab.models import DeepLabModel, ModelConfig, build_model, intermediates, variables_by_path
 
 FLOAT = "deeplabv3_257_mv_gpu"
-QUANTISED = "deeplabv3_mnv2_dm05_pascal_quant"
+QUANTIZED = "deeplabv3_mnv2_dm05_pascal_quant"
 IMAGENET = "tf2_mobilenet_v2_1.0_224_ptq"
 SMALL = ModelConfig(
     "mobilenet_v2",
@@ -40,7 +41,7 @@ SMALL = ModelConfig(
 
 def random_model(config: ModelConfig) -> DeepLabModel:
     model = build_model(config)
-    litert_files.randomise(model)
+    litert_files.randomize(model)
     return model
 
 
@@ -49,10 +50,13 @@ def random_images(size: int) -> np.ndarray:
 
 
 def imported(path: Path) -> DeepLabModel:
-    config, _, _ = read_litert(path)
-    model = build_model(config)
+    model = build_model(read_litert(path).config)
     load_litert(model, path)
     return model
+
+
+def load_litert(model: DeepLabModel, path: Path) -> ImportReport:
+    return import_weights(model, source="litert", path=str(path))
 
 
 def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -77,7 +81,7 @@ def test_same_network_and_same_function(changes: dict, size: int, tmp_path: Path
     config = dataclasses.replace(SMALL, **changes)
     original = random_model(config)
     path = litert_files.write(tmp_path, litert_files.convert(original, size=size))
-    assert read_litert(path)[0] == config
+    assert read_litert(path).config == config
     images = random_images(size)
     assert relative_difference(imported(path)(images), original(images)) < 1e-4
 
@@ -87,16 +91,16 @@ def test_half_precision(small: tuple[DeepLabModel, bytes], tmp_path: Path) -> No
     path = litert_files.write(tmp_path, litert_files.convert(original, size=65, float16=True))
     images = random_images(65)
     assert relative_difference(imported(path)(images), original(images)) < 0.03
-    assert any("stored as FLOAT16" in note for note in read_litert(path)[2])
+    assert any("stored as FLOAT16" in note for note in read_litert(path).notes)
 
 
 def test_8_bit_weights_are_within_half_a_step(
     small: tuple[DeepLabModel, bytes], tmp_path: Path
 ) -> None:
     original, content = small
-    _, exact, _ = read_litert(litert_files.write(tmp_path, content))
-    quantised = litert_files.convert(original, size=65, int8=True)
-    config, weights, _ = read_litert(litert_files.write(tmp_path, quantised))
+    exact = read_litert(litert_files.write(tmp_path, content)).weights
+    quantized = litert_files.convert(original, size=65, int8=True)
+    config, weights, *_ = read_litert(litert_files.write(tmp_path, quantized))
     assert config == SMALL
     for path, value in exact.items():
         if path.endswith("kernel"):
@@ -146,10 +150,10 @@ def test_loads_at_another_output_stride(small: tuple[DeepLabModel, bytes], tmp_p
 def test_other_spellings_of_the_same_network(
     change: Callable, small: tuple[DeepLabModel, bytes], tmp_path: Path
 ) -> None:
-    config, weights, _ = read_litert(litert_files.write(tmp_path, small[1]))
+    config, weights, *_ = read_litert(litert_files.write(tmp_path, small[1]))
     changed = litert_files.rewritten(small[1], change)
     assert len(changed) > len(small[1])
-    other_config, other_weights, _ = read_litert(litert_files.write(tmp_path, changed))
+    other_config, other_weights, *_ = read_litert(litert_files.write(tmp_path, changed))
     assert other_config == config
     for path, value in weights.items():
         np.testing.assert_array_equal(other_weights[path], value, err_msg=path)
@@ -165,7 +169,7 @@ def classifier(features: DeepLabModel) -> keras.Model:
 def test_a_classifier_gives_its_backbone(tmp_path: Path) -> None:
     original = random_model(dataclasses.replace(SMALL, output_stride=32))
     path = litert_files.write(tmp_path, litert_files.convert(classifier(original), size=64))
-    config, weights, _ = read_litert(path)
+    config, weights, *_ = read_litert(path)
     assert (config.num_classes, config.output_stride, config.depth_multiplier) == (None, 32, 0.25)
     assert all(name.startswith("backbone/") for name in weights)
     model = build_model(SMALL)
@@ -190,9 +194,9 @@ def test_a_classifier_of_other_widths_and_makers(tmp_path: Path) -> None:
         if variable.name in ("beta", "moving_mean"):
             variable.assign(generator.normal(size=variable.shape) / 4)
     path = litert_files.write(tmp_path, litert_files.convert(theirs, size=96))
-    config, _, notes = read_litert(path)
+    config, _, notes, _ = read_litert(path)
     assert config.depth_multiplier == 0.5 and config.backbone_options == {"divisible_by": 8}
-    assert "the file is fed normalised numbers, taken to be x / 127.5 - 1" in notes
+    assert "the file is fed normalized numbers, taken to be x / 127.5 - 1" in notes
     model = build_model(dataclasses.replace(config, num_classes=2))
     load_litert(model, path)
     images = random_images(96)
@@ -201,7 +205,7 @@ def test_a_classifier_of_other_widths_and_makers(tmp_path: Path) -> None:
     assert relative_difference(intermediates(model)(images)["high_level"], expected) < 1e-4
 
 
-def dequantised(**changes: object) -> np.ndarray | None:
+def dequantized(**changes: object) -> np.ndarray | None:
     values: dict = {
         "name": "x",
         "type": "UINT8",
@@ -211,17 +215,17 @@ def dequantised(**changes: object) -> np.ndarray | None:
         "zero_point": np.array([128]),
         "axis": 0,
     }
-    return Tensor(**{**values, **changes}).dequantised()
+    return Tensor(**{**values, **changes}).dequantized()
 
 
-def test_dequantisation() -> None:
-    np.testing.assert_array_equal(dequantised(), [[0], [1]])
+def test_dequantization() -> None:
+    np.testing.assert_array_equal(dequantized(), [[0], [1]])
     several = {"scale": np.array([1.0, 0.25]), "zero_point": np.array([0, 126])}
-    np.testing.assert_array_equal(dequantised(**several), [[128], [1]])
+    np.testing.assert_array_equal(dequantized(**several), [[128], [1]])
     signed = {"type": "INT8", "data": np.array([[-3], [4]], np.int8)}
-    np.testing.assert_array_equal(dequantised(**signed, zero_point=np.array([])), [[-1.5], [2]])
-    assert dequantised(scale=np.array([])) is None
-    assert dequantised(data=None) is None
+    np.testing.assert_array_equal(dequantized(**signed, zero_point=np.array([])), [[-1.5], [2]])
+    assert dequantized(scale=np.array([])) is None
+    assert dequantized(data=None) is None
 
 
 def refusal(content: bytes, folder: Path) -> str:
@@ -369,7 +373,7 @@ def test_released_float_file_gives_its_logits(reference_data: Path) -> None:
 
 
 def test_released_8_bit_file(reference_data: Path) -> None:
-    config, weights, notes = read_litert(released(reference_data, QUANTISED))
+    config, weights, notes, _ = read_litert(released(reference_data, QUANTIZED))
     assert (config.output_stride, config.depth_multiplier, config.num_classes) == (16, 0.5, 21)
     assert len(weights) == len(variables_by_path(build_model(config)))
     assert any("stored as UINT8" in note for note in notes)
@@ -389,23 +393,23 @@ def interpreter(path: Path) -> tf.lite.Interpreter:
 
 def test_imagenet_file_against_its_interpreter(reference_data: Path) -> None:
     path = released(reference_data, IMAGENET)
-    config, weights, _ = read_litert(path)
+    config, weights, *_ = read_litert(path)
     assert (config.num_classes, config.output_stride, config.depth_multiplier) == (None, 32, 1.0)
     assert all(name.startswith("backbone/") for name in weights)
     model = build_model(dataclasses.replace(config, num_classes=2))
     load_litert(model, path)
     run = intermediates(model)
     theirs = interpreter(path)
-    (images,), features = theirs.get_input_details(), match_backbone(Graph(read_litert_file(path)))
+    (images,), features = theirs.get_input_details(), match(Graph(read_litert_file(path))).features
     details = {detail["index"]: detail for detail in theirs.get_tensor_details()}
-    scale, zero_point = details[features.features]["quantization"]
+    scale, zero_point = details[features]["quantization"]
     photos = sorted((reference_data / "data" / "photos").iterdir())
     for photo in photos:
         with Image.open(photo) as image:
             pixels = np.asarray(image.convert("RGB").resize((224, 224), Image.Resampling.BILINEAR))
         theirs.set_tensor(images["index"], pixels[None])
         theirs.invoke()
-        expected = (theirs.get_tensor(features.features).astype(np.float32) - zero_point) * scale
+        expected = (theirs.get_tensor(features).astype(np.float32) - zero_point) * scale
         ours = run(pixels[None].astype(np.float32))["high_level"].numpy()
         # What is left is the rounding of activations to 8 bit.
         assert np.corrcoef(ours.ravel(), expected.ravel())[0, 1] > 0.99, photo.name
@@ -435,8 +439,8 @@ def write_model_folder(folder: Path, path: Path, images: Path) -> None:
     [
         (FLOAT, 8, 76.54, 95.64),
         (FLOAT, 16, 75.17, 95.31),
-        (QUANTISED, 16, 71.11, 94.48),
-        (QUANTISED, 8, 72.56, 94.76),
+        (QUANTIZED, 16, 71.11, 94.48),
+        (QUANTIZED, 8, 72.56, 94.76),
     ],
 )
 def test_mean_iou_of_released_files(

@@ -1,4 +1,4 @@
-"""Files of the original: names, what is recognised, what is loaded, and what does not fit."""
+"""Files of the original: names, what is recognized, what is loaded, and what does not fit."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from golden import load_golden
 from original_files import original_values, write_checkpoint, write_frozen_graph
 
 import deeplab
-from deeplab.interop.original_network import network_config, read_network_flags
-from deeplab.interop.tf1 import load_checkpoint
-from deeplab.interop.tf1_file import StoredVariables, open_variables
-from deeplab.interop.tf1_names import original_names
-from deeplab.interop.tf1_recognise import recognise
+from deeplab.interop import import_weights
+from deeplab.interop.loading import Stored
+from deeplab.interop.tf1.file import open_variables
+from deeplab.interop.tf1.names import original_names
+from deeplab.interop.tf1.network import network_config, read_network_flags
+from deeplab.interop.tf1.recognize import recognize
 from deeplab.models import DeepLabModel, ModelConfig, build_model, variables_by_path
 
 SMALL = ModelConfig(
@@ -62,14 +63,14 @@ def test_names(model: DeepLabModel, path: str, name: str) -> None:
     assert original_names(model)[path] == name
 
 
-# Recognising
+# Recognizing
 
 
-def stored(shapes: Mapping[str, tuple[int, ...]]) -> StoredVariables:
+def stored(shapes: Mapping[str, tuple[int, ...]]) -> Stored:
     def read(name: str) -> np.ndarray:
         raise AssertionError(f"{name} is read, where its shape is enough")
 
-    return StoredVariables("file", dict(shapes), read)
+    return Stored("file", dict(shapes), read)
 
 
 def shapes_of(model: DeepLabModel) -> dict[str, tuple[int, ...]]:
@@ -96,14 +97,14 @@ def undecided(config: ModelConfig) -> ModelConfig:
     )
 
 
-def test_every_stored_configuration_is_recognised(reference_data: Path) -> None:
+def test_every_stored_configuration_is_recognized(reference_data: Path) -> None:
     for path in sorted((reference_data / "golden").glob("*.json")):
         golden = load_golden(reference_data, path.stem)
         file = stored({v["name"]: tuple(v["shape"]) for v in golden.facts["variables"]})
         flags = read_network_flags(golden.facts["flags"], golden.folder).network
         expected = network_config(flags)
-        assert recognise(file, flags).config == expected, path.stem
-        assert undecided(recognise(file, {}).config) == undecided(expected), path.stem
+        assert recognize(file, flags).config == expected, path.stem
+        assert undecided(recognize(file, {}).config) == undecided(expected), path.stem
 
 
 def slow(**fields: Any) -> Any:
@@ -140,19 +141,19 @@ def test_names_and_shapes_tell_the_network(fields: dict[str, Any]) -> None:
     config = dataclasses.replace(config, decoder=bool(config.resolved_decoder_strides))
     if not config.decoder:
         config = dataclasses.replace(config, decoder_strides=(4,))
-    found = recognise(stored(shapes_of(build_model(config))), {}).config
+    found = recognize(stored(shapes_of(build_model(config))), {}).config
     assert undecided(found) == undecided(config)
 
 
 def test_what_cannot_be_told_is_assumed_and_said(model: DeepLabModel) -> None:
     file = stored(shapes_of(model))
-    recognised = recognise(file, {})
-    assert recognised.config.resolved_atrous_rates == (6, 12, 18)
-    assert recognised.lines[0] == (
+    recognized = recognize(file, {})
+    assert recognized.config.resolved_atrous_rates == (6, 12, 18)
+    assert recognized.lines[0] == (
         "found --model_variant=mobilenet_v2 --num_classes=3 --depth_multiplier=0.25 "
         "--aspp_convs_filters=8 --decoder_output_stride=4 --decoder_filters=8"
     )
-    said = [line.split(":")[0] for line in recognised.lines[1:]]
+    said = [line.split(":")[0] for line in recognized.lines[1:]]
     assert said == [
         "assumed --output_stride=16",
         "assumed --atrous_rates=6,12,18",
@@ -165,11 +166,11 @@ def test_what_cannot_be_told_is_assumed_and_said(model: DeepLabModel) -> None:
         "image_pooling_crop_size": (65, 65),
         "use_bounded_activation": True,
     }
-    recognised = recognise(file, flags)
-    assert recognised.config.atrous_rates == (12, 24, 36)
-    assert recognised.config.image_pooling_crop_size == (65, 65)
-    assert recognised.config.bounded_activation
-    said = [line.split(":")[0] for line in recognised.lines[1:]]
+    recognized = recognize(file, flags)
+    assert recognized.config.atrous_rates == (12, 24, 36)
+    assert recognized.config.image_pooling_crop_size == (65, 65)
+    assert recognized.config.bounded_activation
+    said = [line.split(":")[0] for line in recognized.lines[1:]]
     assert "assumed --output_stride=16" not in said
 
 
@@ -190,7 +191,7 @@ def test_what_cannot_be_told_is_assumed_and_said(model: DeepLabModel) -> None:
 def test_flags_that_contradict_the_file(model: DeepLabModel, flags: str, message: str) -> None:
     given = read_network_flags(flags).network
     with pytest.raises(deeplab.DeepLabError, match="^file: [^\n]*$") as error:
-        recognise(stored(shapes_of(model)), given)
+        recognize(stored(shapes_of(model)), given)
     assert flags.removeprefix("--no").split("=")[0] in str(error.value)
     assert message in str(error.value)
 
@@ -219,7 +220,7 @@ def test_files_that_are_no_network_of_ours(model: DeepLabModel) -> None:
     ]
     for content, message in bad:
         with pytest.raises(deeplab.DeepLabError, match="^file[^\n]*$") as error:
-            recognise(stored(content), {})
+            recognize(stored(content), {})
         assert message in str(error.value)
 
 
@@ -230,7 +231,7 @@ def test_loads_and_reports(values: dict[str, np.ndarray], tmp_path: Path) -> Non
     model = build_model(SMALL)
     prefix = write_checkpoint(tmp_path / "model.ckpt", {**values, **SLOTS})
     for suffix in ("", ".index", ".data-00000-of-00001"):
-        report = deeplab.import_weights(model, source="tf1", path=prefix + suffix)
+        report = import_weights(model, source="tf1", path=prefix + suffix)
     assert report.loaded.keys() == values.keys()
     assert report.ignored.keys() == SLOTS.keys()
     assert not report.missing and not report.unused
@@ -248,7 +249,7 @@ def test_a_frozen_graph_is_as_good_as_a_checkpoint(
 ) -> None:
     model = build_model(SMALL)
     path = write_frozen_graph(tmp_path / "frozen_inference_graph.pb", values)
-    report = deeplab.import_weights(model, source="tf1", path=path)
+    report = import_weights(model, source="tf1", path=path)
     assert report.loaded.keys() == values.keys()
     check_loaded(model, values)
 
@@ -257,8 +258,8 @@ def test_a_part_can_be_skipped(values: dict[str, np.ndarray], tmp_path: Path) ->
     prefix = write_checkpoint(tmp_path / "model.ckpt", values)
     model = build_model(dataclasses.replace(SMALL, num_classes=7))
     with pytest.raises(deeplab.DeepLabError, match=r"the model needs \[1, 1, 8, 7\]"):
-        load_checkpoint(model, prefix)
-    report = load_checkpoint(model, prefix, skip=["logits"])
+        import_weights(model, source="tf1", path=prefix)
+    report = import_weights(model, source="tf1", path=prefix, skip=["logits"])
     assert report.missing == {
         "logits/semantic/weights": (1, 1, 8, 7),
         "logits/semantic/biases": (7,),
@@ -266,16 +267,16 @@ def test_a_part_can_be_skipped(values: dict[str, np.ndarray], tmp_path: Path) ->
     assert report.unused.keys() == report.missing.keys()
     assert len(report.loaded) == len(values) - 2
     with pytest.raises(deeplab.DeepLabError, match="'logit'; did you mean 'logits'"):
-        load_checkpoint(model, prefix, skip=["logit"])
+        import_weights(model, source="tf1", path=prefix, skip=["logit"])
 
 
 def test_skipping_logits_that_a_decoder_gives(tmp_path: Path) -> None:
     settings = {**deeplab.models.backbones.mobilenet_v3.LITE_HEAD, "output_stride": 32}
     lite = ModelConfig("mobilenet_v3_small", num_classes=3, depth_multiplier=0.25, **settings)
     prefix = write_checkpoint(tmp_path / "m", original_values(build_model(lite)))
-    found = recognise(open_variables(prefix), {}, skip=["logits"], num_classes=5).config
+    found = recognize(open_variables(prefix), {}, skip=["logits"], num_classes=5).config
     assert found == dataclasses.replace(lite, num_classes=5)
-    report = load_checkpoint(build_model(found), prefix, skip=["logits"])
+    report = import_weights(build_model(found), source="tf1", path=prefix, skip=["logits"])
     assert {name.split("/")[0] for name in report.missing} == {"decoder"}
 
 
@@ -289,11 +290,11 @@ def test_the_backbone_of_a_classifier(values: dict[str, np.ndarray], tmp_path: P
         "global_step": np.int64(7),
     }
     prefix = write_checkpoint(tmp_path / "model.ckpt", {**backbone, **rest})
-    found = recognise(open_variables(prefix), {}, backbone_only=True, num_classes=4)
+    found = recognize(open_variables(prefix), {}, backbone_only=True, num_classes=4)
     assert found.config.depth_multiplier == 0.25
     assert found.config.resolved_decoder_strides == (4,)
     model = build_model(found.config)
-    report = load_checkpoint(model, prefix, backbone_only=True)
+    report = import_weights(model, source="tf1", path=prefix, backbone_only=True)
     assert report.loaded.keys() == backbone.keys()
     assert report.ignored.keys() == rest.keys()
     assert all(not name.startswith("MobilenetV2/") for name in report.missing)
@@ -301,7 +302,7 @@ def test_the_backbone_of_a_classifier(values: dict[str, np.ndarray], tmp_path: P
     odd = {**backbone, "MobilenetV2/expanded_conv_99/project/weights": np.zeros(1, np.float32)}
     prefix = write_checkpoint(tmp_path / "odd", odd)
     with pytest.raises(deeplab.DeepLabError, match="1 unused variables, .*expanded_conv_99"):
-        load_checkpoint(model, prefix, backbone_only=True)
+        import_weights(model, source="tf1", path=prefix, backbone_only=True)
 
 
 def test_the_last_convolution_of_a_narrow_classifier_has_its_own_width(tmp_path: Path) -> None:
@@ -314,9 +315,9 @@ def test_the_last_convolution_of_a_narrow_classifier_has_its_own_width(tmp_path:
         if "/Conv_1/" in name
     }
     prefix = write_checkpoint(tmp_path / "model.ckpt", {**values, **wide})
-    found = recognise(open_variables(prefix), {}, backbone_only=True).config
+    found = recognize(open_variables(prefix), {}, backbone_only=True).config
     assert found.depth_multiplier == 0.75
-    report = load_checkpoint(build_model(found), prefix, backbone_only=True)
+    report = import_weights(build_model(found), source="tf1", path=prefix, backbone_only=True)
     assert report.ignored.keys() == wide.keys() <= report.missing.keys()
     assert len(report.loaded) == len(values) - len(wide)
 
@@ -347,7 +348,7 @@ def test_nothing_is_loaded_when_something_does_not_fit(
     for kind, content in wrong.items():
         prefix = write_checkpoint(tmp_path / kind, content)
         with pytest.raises(deeplab.DeepLabError, match="^[^\n]*$") as error:
-            deeplab.import_weights(model, source="tf1", path=prefix)
+            import_weights(model, source="tf1", path=prefix)
         assert messages[kind] in str(error.value)
     for ours, expected in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, expected)
@@ -359,10 +360,10 @@ def test_files_that_cannot_be_read(values: dict[str, np.ndarray], tmp_path: Path
     data.write_bytes(data.read_bytes()[:1000])
     model = build_model(SMALL)
     with pytest.raises(deeplab.DeepLabError, match="missing, incomplete or damaged"):
-        load_checkpoint(model, prefix)
+        import_weights(model, source="tf1", path=prefix)
     data.unlink()
     with pytest.raises(deeplab.DeepLabError):
-        load_checkpoint(model, prefix)
+        import_weights(model, source="tf1", path=prefix)
 
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.index").write_text("not a table\n")
@@ -377,7 +378,7 @@ def test_files_that_cannot_be_read(values: dict[str, np.ndarray], tmp_path: Path
             open_variables(path)
         assert message in str(error.value)
     with pytest.raises(deeplab.DeepLabError, match="unknown source 'tf2'"):
-        deeplab.import_weights(model, source="tf2", path="x")
+        import_weights(model, source="tf2", path="x")
 
 
 def test_graphs_that_cannot_be_read(values: dict[str, np.ndarray], tmp_path: Path) -> None:

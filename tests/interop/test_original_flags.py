@@ -11,10 +11,9 @@ import pytest
 from golden import input_images, load_golden, model_settings, weight_rule
 
 from deeplab.errors import DeepLabError
-from deeplab.interop import tf1
-from deeplab.interop.original_flags import NETWORK_FLAGS, WITHOUT_EFFECT, parse_flags
-from deeplab.interop.original_network import (
-    DEFAULTS,
+from deeplab.interop import import_weights, tf1
+from deeplab.interop.tf1.flags import DEFAULTS, NETWORK_FLAGS, WITHOUT_EFFECT, parse_flags
+from deeplab.interop.tf1.network import (
     VARIANTS,
     network_config,
     read_network_flags,
@@ -212,7 +211,7 @@ def test_a_network_of_a_fixed_size_sees_all_scales(reference_data: Path, tmp_pat
     flags, prefix = golden.facts["flags"], str(tmp_path / "model.ckpt")
     weight_rule(golden.folder).write_checkpoint(golden.folder / "mnv2_ms_os16_129.json", prefix)
     model = tf1.model_from_flags(flags, golden.folder)
-    tf1.load_checkpoint(model, prefix)
+    import_weights(model, source="tf1", path=prefix)
     images = input_images(golden, reference_data)
     labels, probabilities = tf1.predict_labels(model, images, **tf1.protocol_from_flags(flags))
     step, expected = golden.facts["prob_stride"], golden.arrays["prob_strided"]

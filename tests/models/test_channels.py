@@ -21,7 +21,7 @@ from deeplab.errors import DeepLabError
 from deeplab.evaluation import label_function
 from deeplab.evaluation.saved_model import open_saved_model
 from deeplab.export.saved_model import ServedModel, save
-from deeplab.interop.loading import Parts, load
+from deeplab.interop.loading import Found, Parts, Stored, load
 from deeplab.model_dir import load_model, read_description
 from deeplab.models import (
     BACKBONES,
@@ -76,15 +76,10 @@ def test_inflated_weights_see_a_grey_image_as_before() -> None:
     rgb = deeplab.deeplab_v3_plus(**SMALL)
     more = deeplab.deeplab_v3_plus(**SMALL, input_channels=5)
     values = {path: v.numpy() for path, v in variables_by_path(rgb).items()}
-    report = load(
-        variables_by_path(more),
-        {path: value.shape for path, value in values.items()},
-        values.__getitem__,
-        path="rgb",
-        source="test",
-        parts=Parts(fresh=lambda _: False, ignored=lambda _: False),
-        expected="mobilenet_v2",
-    )
+    stored = Stored("rgb", {path: v.shape for path, v in values.items()}, values.__getitem__)
+    parts = Parts({path: path for path in values}, lambda _: False, lambda _: False)
+    found = Found(more.model_config, (), stored, lambda _: parts)
+    report = load(more, found, source="test")
     assert not report.missing
     assert any("5 channels" in note for note in report.notes)
     grey = _images(1)

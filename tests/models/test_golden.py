@@ -11,7 +11,7 @@ from check_golden import compare
 from golden import golden_model, input_images, load_golden, weight_rule
 
 import deeplab
-from deeplab.interop.tf1_names import original_names
+from deeplab.interop.tf1.names import original_names
 from deeplab.models import decayed_variables, variables_by_path
 from deeplab.training.config import OptimizerConfig
 from deeplab.training.optimization.parameter_groups import learning_rate_multipliers

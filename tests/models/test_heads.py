@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import deeplab
-from deeplab.interop.tf1_names import original_name
+from deeplab.interop.tf1.names import original_name
 from deeplab.models import at_output_stride, variables_by_path
 from deeplab.models.backbones.mobilenet_v3 import LITE_HEAD
 from deeplab.models.dense_prediction_cell import CITYSCAPES_CELL

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deeplab.errors import DeepLabError
-from deeplab.interop.tf1_cell import read_cell
+from deeplab.interop.tf1.cell import read_cell
 from deeplab.models.backbones import nas, nas_cell
 from deeplab.models.backbones.features import Features
 from deeplab.models.batch_norm import BatchNormSettings

@@ -13,7 +13,7 @@ import numpy as np
 from check_golden import Golden
 
 import deeplab
-from deeplab.interop.tf1_cell import read_cell
+from deeplab.interop.tf1.cell import read_cell
 
 
 def load_golden(reference: Path, name: str) -> Golden:

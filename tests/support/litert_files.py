@@ -10,13 +10,13 @@ import flatbuffers
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from deeplab.interop.litert.file import schema
 from deeplab.models import variables_by_path
 
 
-def randomise(model: keras.Model, seed: int = 0) -> None:
+def randomize(model: keras.Model, seed: int = 0) -> None:
     """Gives every variable a random value that keeps the features in range."""
     generator = np.random.default_rng(seed)
     for path, variable in variables_by_path(model).items():
@@ -32,7 +32,7 @@ def randomise(model: keras.Model, seed: int = 0) -> None:
 
 
 def convert(model: keras.Model, *, size: int, float16: bool = False, int8: bool = False) -> bytes:
-    """The .tflite file of a network for images of one size, normalisation included."""
+    """The .tflite file of a network for images of one size, normalization included."""
     signature = [tf.TensorSpec((1, size, size, 3), tf.float32)]
     function = tf.function(lambda images: model(images, training=False), input_signature=signature)
     frozen = convert_variables_to_constants_v2(function.get_concrete_function())

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from deeplab.interop.tf1_names import original_names
+from deeplab.interop.tf1.names import original_names
 from deeplab.models import DeepLabModel, variables_by_path
 
 

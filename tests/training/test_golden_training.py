@@ -19,7 +19,7 @@ import tensorflow as tf
 from golden import model_settings, weight_rule
 
 import deeplab
-from deeplab.interop.tf1_names import original_names
+from deeplab.interop.tf1.names import original_names
 from deeplab.models import DeepLabModel, variables_by_path
 from deeplab.training.batch_norm import batch_norms, freeze
 from deeplab.training.config import OptimizerConfig, ScheduleConfig

@@ -6,15 +6,14 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from deeplab.errors import DeepLabError, unknown_name
-from deeplab.interop.findings import PARTS, Assumption, Findings
-from deeplab.interop.loading import Parts
-from deeplab.interop.original_network import VARIANTS, network_config
+from deeplab.errors import DeepLabError
+from deeplab.interop.loading import Parts, Stored
 from deeplab.interop.report import Shapes
-from deeplab.interop.tf1_backbone import decoder_channels, find_backbone, scope_of
-from deeplab.interop.tf1_file import StoredVariables
-from deeplab.interop.tf1_head import assumed_rates, describes_nothing, find_head
-from deeplab.interop.tf1_names import original_names
+from deeplab.interop.tf1.backbone import decoder_channels, find_backbone, scope_of
+from deeplab.interop.tf1.findings import Assumption, Findings
+from deeplab.interop.tf1.head import assumed_rates, describes_nothing, find_head
+from deeplab.interop.tf1.names import original_names
+from deeplab.interop.tf1.network import VARIANTS, network_config
 from deeplab.models import BACKBONES, DeepLabModel, ModelConfig, variables_by_path
 
 # What a training checkpoint holds besides the network: counters, slots of optimizers, averages.
@@ -27,28 +26,28 @@ _OF_A_CLASSIFIER = re.compile(r"^\w+/(Conv_[12]|Logits|AuxLogits|logits|aux\w*|p
 _FRESH_HEAD = "the head is fresh; that of DeepLabv3+"
 
 
-class Recognised(NamedTuple):
+class Recognized(NamedTuple):
     """The network in a file, and what a user should read about how it was found."""
 
     config: ModelConfig
     lines: tuple[str, ...]
 
 
-def recognise(
-    file: StoredVariables,
+def recognize(
+    file: Stored,
     given: Mapping[str, Any],
     *,
     skip: Collection[str] = (),
     backbone_only: bool = False,
     num_classes: int | None = None,
-) -> Recognised:
+) -> Recognized:
     """Finds out which network a file holds.
 
     Args:
         file: a checkpoint or a frozen graph.
         given: flags that describe the network (`NetworkFlags.network`). They decide what names and
             shapes cannot, and must agree with what these say.
-        skip: some of `PARTS`, which may differ.
+        skip: some of `loading.PARTS`, which may differ.
         backbone_only: whether the head is left alone, if there is one.
         num_classes: other classes than the file's, for a head whose logits are fresh.
 
@@ -70,7 +69,7 @@ def recognise(
             flags["num_classes"] = num_classes
             if flags.get("decoder_output_is_logits"):
                 flags.pop("decoder_filters", None)  # the old classes
-        return Recognised(network_config(flags), tuple(findings.lines(given)))
+        return Recognized(network_config(flags), tuple(findings.lines(given)))
     except DeepLabError as error:
         message = str(error)
         prefix = "" if message.startswith(file.path) else f"{file.path}: "
@@ -83,33 +82,23 @@ def network_shapes(shapes: Shapes) -> Shapes:
 
 
 def parts_to_load(
-    model: DeepLabModel, file: StoredVariables, *, skip: Collection[str], backbone_only: bool
+    model: DeepLabModel, file: Stored, *, skip: Collection[str], backbone_only: bool
 ) -> Parts:
-    """Which variables of a model and of a file are left alone.
-
-    Raises:
-        DeepLabError: for a part to skip that there is not.
-    """
-    check_parts(skip)
+    """Which variables of a model and of a file belong together, and which are left alone."""
     if backbone_only:
         return _backbone_parts(model, file)
+    # The names of the parts are the beginnings of the original's names.
     prefixes = tuple(skip)
     if "logits" in skip and model.model_config.decoder_outputs_logits:
         prefixes += ("decoder/",)
     return Parts(
+        names=original_names(model),
         fresh=lambda name: name.startswith(prefixes),
         ignored=lambda name: bool(_NOT_OF_THE_NETWORK.search(name)),
     )
 
 
-def check_parts(skip: Collection[str]) -> None:
-    """Checks names of parts to skip."""
-    for part in skip:
-        if part not in PARTS:
-            raise unknown_name("part to skip", part, PARTS)
-
-
-def _backbone_parts(model: DeepLabModel, file: StoredVariables) -> Parts:
+def _backbone_parts(model: DeepLabModel, file: Stored) -> Parts:
     variables = variables_by_path(model)
     names = original_names(model)
     wanted = {
@@ -131,7 +120,9 @@ def _backbone_parts(model: DeepLabModel, file: StoredVariables) -> Parts:
         return name in fresh or (name not in wanted and bool(_OF_A_CLASSIFIER.match(name)))
 
     return Parts(
-        fresh=lambda name: not name.startswith(f"{scope}/") or name in fresh, ignored=ignored
+        names=names,
+        fresh=lambda name: not name.startswith(f"{scope}/") or name in fresh,
+        ignored=ignored,
     )
 
 

@@ -2,87 +2,46 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from deeplab.errors import DeepLabError
-from deeplab.interop.findings import Assumption, Finding, Findings
-from deeplab.interop.original_network import VARIANTS, flag_text
 from deeplab.interop.report import Shapes
-from deeplab.interop.tf1_names import original_names
-from deeplab.interop.widths import DIVISORS, depth_multiplier
-from deeplab.models import BACKBONES, ModelConfig, build_model, variables_by_path
-
-SCOPES = (
-    "MobilenetEdgeTPU",
-    "MobilenetV2",
-    "MobilenetV3",
-    "hnasnet",
-    "pnasnet",
-    "resnet_v1_18",
-    "resnet_v1_50",
-    "resnet_v1_101",
-    "xception_41",
-    "xception_65",
-    "xception_71",
-)
+from deeplab.interop.tf1.findings import Assumption, Finding, Findings
+from deeplab.interop.tf1.names import SCOPES, original_name
+from deeplab.interop.tf1.network import VARIANTS, flag_text
+from deeplab.interop.widths import depth_multiplier, nominal_widths
+from deeplab.models import BACKBONES
+from deeplab.models.backbones import TAPS
 
 # Index of the last inverted residual -> variant.
 _MOBILENET_V3 = {14: "mobilenet_v3_large_seg", 10: "mobilenet_v3_small_seg"}
-# Layers whose widths are multiplied and rounded; the others follow from them.
-_SCALED = re.compile(r"^\w+/(Conv|Conv_1|expanded_conv(_\d+)?/project)/weights$")
-
-# Scope or variant -> stride of a decoder -> the layer whose channels it reads, and how many times
-# as many it reads (a cell joins five operations).
-_MODULE = "unit_1/xception_module/separable_conv2_pointwise/weights"
-_XCEPTION_TAPS = {
-    4: (f"entry_flow/block2/{_MODULE}", 1),
-    8: (f"entry_flow/block3/{_MODULE}", 1),
-    16: (f"exit_flow/block1/{_MODULE}", 1),
-}
-_XCEPTION_71_TAPS = {
-    4: (f"entry_flow/block3/{_MODULE}", 1),
-    8: (f"entry_flow/block5/{_MODULE}", 1),
-    16: (f"exit_flow/block1/{_MODULE}", 1),
-}
-
-
-def _resnet_taps(layer: str) -> dict[int, tuple[str, int]]:
-    return {2**block * 2: (f"block{block}/unit_1/{layer}/weights", 1) for block in (1, 2, 3)}
-
-
-def _mobilenet_taps(*blocks: str) -> dict[int, tuple[str, int]]:
-    layers = [f"{block}/depthwise/depthwise_weights" for block in blocks]
-    return {stride: (layer, 1) for stride, layer in zip((4, 8, 16), layers, strict=True)}
-
-
-_TAPS: dict[str, dict[int, tuple[str, int]]] = {
-    "mobilenet_edgetpu": {},
-    "mobilenet_v2": _mobilenet_taps("expanded_conv_2", "expanded_conv_5", "expanded_conv_12"),
-    "mobilenet_v3_large_seg": _mobilenet_taps(
-        "expanded_conv_2", "expanded_conv_5", "expanded_conv_11"
-    ),
-    "mobilenet_v3_small_seg": _mobilenet_taps(
-        "expanded_conv", "expanded_conv_2", "expanded_conv_7"
-    ),
-    "nas_hnasnet": {
-        4: ("cell_2/1x1/weights", 5),
-        8: ("cell_5/1x1/weights", 5),
-        16: ("cell_7/1x1/weights", 5),
-    },
-    "nas_pnasnet": {
-        4: ("conv2/weights", 1),
-        8: ("cell_3/1x1/weights", 5),
-        16: ("cell_7/1x1/weights", 5),
-    },
-    "resnet_v1_18": _resnet_taps("lite_bottleneck_v1/conv2"),
-    "resnet_v1_50": _resnet_taps("bottleneck_v1/conv3"),
-    "resnet_v1_101": _resnet_taps("bottleneck_v1/conv3"),
+# Variant -> the layers whose channels decoders read at strides 4, 8 and 16.
+_XCEPTION_TAPS = ("entry_flow/block2", "entry_flow/block3", "exit_flow/block1")
+_RESNET_TAPS = ("block1", "block2", "block3")
+_TAPS: dict[str, tuple[str, ...]] = {
+    "mobilenet_v2": ("expanded_conv_2", "expanded_conv_5", "expanded_conv_12"),
+    "mobilenet_v3_large_seg": ("expanded_conv_2", "expanded_conv_5", "expanded_conv_11"),
+    "mobilenet_v3_small_seg": ("expanded_conv", "expanded_conv_2", "expanded_conv_7"),
+    "nas_hnasnet": ("cell_2", "cell_5", "cell_7"),
+    "nas_pnasnet": ("conv2", "cell_3", "cell_7"),
+    "resnet_v1_18": _RESNET_TAPS,
+    "resnet_v1_50": _RESNET_TAPS,
+    "resnet_v1_101": _RESNET_TAPS,
     "xception_41": _XCEPTION_TAPS,
     "xception_65": _XCEPTION_TAPS,
-    "xception_71": _XCEPTION_71_TAPS,
+    "xception_71": ("entry_flow/block3", "entry_flow/block5", "exit_flow/block1"),
+}
+# Kernel in such a layer -> the axis of its channels, and how many times as many a decoder reads (a
+# cell joins five operations). A layer has one of them.
+_TAPPED = {
+    "depthwise/depthwise_weights": (2, 1),
+    "unit_1/bottleneck_v1/conv3/weights": (3, 1),
+    "unit_1/lite_bottleneck_v1/conv2/weights": (3, 1),
+    "unit_1/xception_module/separable_conv2_pointwise/weights": (3, 1),
+    "1x1/weights": (3, 5),
+    "weights": (3, 1),
 }
 
 
@@ -147,11 +106,12 @@ def find_backbone(
 
 def decoder_channels(shapes: Shapes, scope: str, variant: str) -> dict[int, int]:
     """Stride of a decoder -> channels of the feature that it would read."""
-    channels = {}
-    for stride, (layer, factor) in _TAPS.get(variant.removesuffix("_beta"), {}).items():
-        if shape := shapes.get(f"{scope}/{layer}"):
-            channels[stride] = shape[2 if layer.endswith("depthwise_weights") else -1] * factor
-    return channels
+    return {
+        stride: shapes[name][axis] * times
+        for stride, layer in zip(TAPS, _TAPS.get(variant.removesuffix("_beta"), ()), strict=False)
+        for kernel, (axis, times) in _TAPPED.items()
+        if (name := f"{scope}/{layer}/{kernel}") in shapes
+    }
 
 
 def _variant(shapes: Shapes, scope: str, path: str) -> tuple[str, str]:
@@ -177,22 +137,22 @@ def _find_widths(
     shapes: Shapes, variant: str, given: Mapping[str, Any], findings: Findings, path: str
 ) -> None:
     """The multiplier, and for MobileNetV2 the divisor, that give the widths in the file."""
-    nominal = _scaled_widths(_nominal_shapes(VARIANTS[variant]))
-    widths = {name: w for name, w in _scaled_widths(shapes).items() if name in nominal}
-    projections = (name for name in nominal if not name.endswith("/Conv_1/weights"))
-    if missing := next((name for name in projections if name not in widths), None):
-        raise DeepLabError(f"{path}: {missing} is missing for a {variant}")
-    nominal = {name: nominal[name] for name in widths}
-    told = [given["depth_multiplier"]] if "depth_multiplier" in given else []
-    if variant == "mobilenet_v2":
-        divisors = (given["divisible_by"],) if given.get("divisible_by") else DIVISORS
-        result = depth_multiplier(widths, nominal, divisors=divisors, multipliers=told)
-    else:
-        result = depth_multiplier(widths, nominal, divisors=(8,), minimum=8, multipliers=told)
-    stem = evidence(shapes, next(iter(nominal)))
+    backbone = VARIANTS[variant]
+    names = {ours: original_name(ours, backbone) for ours in nominal_widths(backbone)}
+    for ours, name in names.items():
+        if name not in shapes and not ours.startswith("backbone/conv_1/"):
+            raise DeepLabError(f"{path}: {name} is missing for a {variant}")
+    widths = {ours: shapes[name][-1] for ours, name in names.items() if name in shapes}
+    result = depth_multiplier(
+        backbone,
+        widths,
+        multiplier=given.get("depth_multiplier"),
+        divisor=given.get("divisible_by"),
+    )
+    stem = evidence(shapes, next(iter(names.values())))
     if result is None:
-        names = ("depth_multiplier", "divisible_by")
-        if flags := [f"--{n}={flag_text(given[n])}" for n in names if n in given]:
+        told = [name for name in ("depth_multiplier", "divisible_by") if name in given]
+        if flags := [f"--{name}={flag_text(given[name])}" for name in told]:
             raise DeepLabError(
                 f"{path}: {' and '.join(flags)} contradicts the widths of the file ({stem}, ...)"
             )
@@ -203,18 +163,6 @@ def _find_widths(
     findings.found["depth_multiplier"] = Finding(result[0], stem)
     if variant == "mobilenet_v2":
         findings.found["divisible_by"] = Finding(result[1], stem)
-
-
-@functools.cache
-def _nominal_shapes(backbone: str) -> Shapes:
-    """Shapes by the original's names at multiplier 1, of which every layer is built once."""
-    model = build_model(ModelConfig(backbone, num_classes=2, decoder=False, atrous_rates=()))
-    names = original_names(model)
-    return {names[path]: tuple(v.shape) for path, v in variables_by_path(model).items()}
-
-
-def _scaled_widths(shapes: Shapes) -> dict[str, int]:
-    return {name: shape[-1] for name, shape in shapes.items() if _SCALED.match(name)}
 
 
 def _find_cells(shapes: Shapes, scope: str, findings: Findings, path: str) -> None:

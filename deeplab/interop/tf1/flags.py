@@ -47,43 +47,69 @@ _INT_LIST = _Kind(_comma_list, _last)
 _INTS = _Kind(_comma_list, lambda values: tuple(item for value in values for item in value))
 _FLOATS = _Kind(float, tuple)
 
-# Flags that describe a network or how its predictions are made.
-NETWORK_FLAGS: dict[str, _Kind] = {
-    "model_variant": _TEXT,
-    "output_stride": _INT,
-    "atrous_rates": _INTS,
-    "dataset": _TEXT,
-    "num_classes": _INT,
-    "crop_size": _INTS,
-    "multi_grid": _INTS,
-    "depth_multiplier": _FLOAT,
-    "divisible_by": _INT,
-    "add_image_level_feature": _BOOL,
-    "image_pooling_crop_size": _INT_LIST,
-    "image_pooling_stride": _INT_LIST,
-    "image_se_uses_qsigmoid": _BOOL,
-    "aspp_with_batch_norm": _BOOL,
-    "aspp_with_separable_conv": _BOOL,
-    "aspp_with_concat_projection": _BOOL,
-    "aspp_with_squeeze_and_excitation": _BOOL,
-    "aspp_convs_filters": _INT,
-    "decoder_output_stride": _INT_LIST,
-    "decoder_use_separable_conv": _BOOL,
-    "decoder_use_sum_merge": _BOOL,
-    "decoder_filters": _INT,
-    "decoder_output_is_logits": _BOOL,
-    "logits_kernel_size": _INT,
-    "merge_method": _TEXT,
-    "image_pyramid": _FLOATS,
-    "prediction_with_upsampled_logits": _BOOL,
-    "dense_prediction_cell_json": _TEXT,
-    "nas_stem_output_num_conv_filters": _INT,
-    "nas_use_classification_head": _BOOL,
-    "nas_remove_os32_stride": _BOOL,
-    "use_bounded_activation": _BOOL,
-    "quantize_delay_step": _INT,
+
+class _Flag(NamedTuple):
+    """A flag that describes a network.
+
+    Attributes:
+        kind: how it is read.
+        default: what it is where nobody gives it. Not as in the original: output_stride is 8 in
+            export_model.py alone, and crop_size 513 by 513 is none here, since a network without
+            static shapes takes images of any size.
+        part: the one of `loading.PARTS` that it shapes. What is left out contradicts nothing.
+    """
+
+    kind: _Kind
+    default: Any
+    part: str | None = None
+
+
+_NETWORK: dict[str, _Flag] = {
+    "model_variant": _Flag(_TEXT, "mobilenet_v2"),
+    "output_stride": _Flag(_INT, 16),
+    "atrous_rates": _Flag(_INTS, (), "aspp"),
+    "num_classes": _Flag(_INT, 21, "logits"),
+    "crop_size": _Flag(_INTS, ()),
+    "multi_grid": _Flag(_INTS, ()),
+    "depth_multiplier": _Flag(_FLOAT, 1.0),
+    "divisible_by": _Flag(_INT, None),
+    "add_image_level_feature": _Flag(_BOOL, True, "image_pooling"),
+    "image_pooling_crop_size": _Flag(_INT_LIST, ()),
+    "image_pooling_stride": _Flag(_INT_LIST, (1, 1)),
+    "image_se_uses_qsigmoid": _Flag(_BOOL, False),
+    "aspp_with_batch_norm": _Flag(_BOOL, True),
+    "aspp_with_separable_conv": _Flag(_BOOL, True, "aspp"),
+    "aspp_with_concat_projection": _Flag(_BOOL, True, "concat_projection"),
+    "aspp_with_squeeze_and_excitation": _Flag(_BOOL, False, "image_pooling"),
+    "aspp_convs_filters": _Flag(_INT, 256, "aspp"),
+    "decoder_output_stride": _Flag(_INT_LIST, (), "decoder"),
+    "decoder_use_separable_conv": _Flag(_BOOL, True, "decoder"),
+    "decoder_use_sum_merge": _Flag(_BOOL, False, "decoder"),
+    "decoder_filters": _Flag(_INT, 256, "decoder"),
+    "decoder_output_is_logits": _Flag(_BOOL, False, "decoder"),
+    "logits_kernel_size": _Flag(_INT, 1, "logits"),
+    "merge_method": _Flag(_TEXT, "max"),
+    "image_pyramid": _Flag(_FLOATS, (1.0,)),
+    "dense_prediction_cell_json": _Flag(_TEXT, None, "meta_architecture"),
+    "nas_stem_output_num_conv_filters": _Flag(_INT, 20),
+    "nas_use_classification_head": _Flag(_BOOL, False),
+    "nas_remove_os32_stride": _Flag(_BOOL, False),
+    "use_bounded_activation": _Flag(_BOOL, False),
+    "quantize_delay_step": _Flag(_INT, -1),
+}
+DEFAULTS = {name: flag.default for name, flag in _NETWORK.items()}
+PART_OF_FLAG = {name: flag.part for name, flag in _NETWORK.items()}
+# Flags that say how predictions are made.
+PROTOCOL_FLAGS = {
     "eval_scales": _FLOATS,
     "add_flipped_images": _BOOL,
+    "prediction_with_upsampled_logits": _BOOL,
+}
+# All that are read.
+NETWORK_FLAGS: dict[str, _Kind] = {
+    **{name: flag.kind for name, flag in _NETWORK.items()},
+    **PROTOCOL_FLAGS,
+    "dataset": _TEXT,
 }
 _OTHER_NAMES = {
     "eval_crop_size": "crop_size",
@@ -94,81 +120,23 @@ _OTHER_NAMES = {
 
 # Flags of the same programs that change no network: paths, resizing, training, logging.
 WITHOUT_EFFECT = frozenset(
-    {
-        "adam_epsilon",
-        "adam_learning_rate",
-        "alsologtostderr",
-        "also_save_raw_predictions",
-        "base_learning_rate",
-        "batch_norm_decay",
-        "checkpoint_dir",
-        "checkpoint_path",
-        "clone_on_cpu",
-        "colormap_type",
-        "dataset_dir",
-        "decay_steps",
-        "drop_path_keep_prob",
-        "end_learning_rate",
-        "eval_batch_size",
-        "eval_interval_secs",
-        "eval_logdir",
-        "eval_split",
-        "export_path",
-        "fine_tune_batch_norm",
-        "hard_example_mining_step",
-        "initialize_last_layer",
-        "keep_aspect_ratio",
-        "label_weights",
-        "last_layer_gradient_multiplier",
-        "last_layers_contain_logits_only",
-        "learning_policy",
-        "learning_power",
-        "learning_rate_decay_factor",
-        "learning_rate_decay_step",
-        "log_steps",
-        "logtostderr",
-        "master",
-        "max_number_of_evaluations",
-        "max_number_of_iterations",
-        "max_resize_value",
-        "max_scale_factor",
-        "min_resize_value",
-        "min_scale_factor",
-        "momentum",
-        "num_clones",
-        "num_ps_tasks",
-        "num_replicas",
-        "optimizer",
-        "preprocessed_images_dtype",
-        "profile_logdir",
-        "resize_factor",
-        "save_inference_graph",
-        "save_interval_secs",
-        "save_summaries_images",
-        "save_summaries_secs",
-        "scale_factor_step_size",
-        "slow_start_burnin_type",
-        "slow_start_learning_rate",
-        "slow_start_step",
-        "startup_delay_steps",
-        "stderrthreshold",
-        "sync_batch_norm_method",
-        "task",
-        "tf_initial_checkpoint",
-        "top_k_percent_pixels",
-        "train_batch_size",
-        "train_logdir",
-        "train_split",
-        "training_number_of_steps",
-        "upsample_logits",
-        "use_tpu",
-        "v",
-        "verbosity",
-        "vis_batch_size",
-        "vis_logdir",
-        "vis_split",
-        "weight_decay",
-    }
+    """
+    adam_epsilon adam_learning_rate alsologtostderr also_save_raw_predictions base_learning_rate
+    batch_norm_decay checkpoint_dir checkpoint_path clone_on_cpu colormap_type dataset_dir
+    decay_steps drop_path_keep_prob end_learning_rate eval_batch_size eval_interval_secs
+    eval_logdir eval_split export_path fine_tune_batch_norm hard_example_mining_step
+    initialize_last_layer keep_aspect_ratio label_weights last_layer_gradient_multiplier
+    last_layers_contain_logits_only learning_policy learning_power learning_rate_decay_factor
+    learning_rate_decay_step log_steps logtostderr master max_number_of_evaluations
+    max_number_of_iterations max_resize_value max_scale_factor min_resize_value min_scale_factor
+    momentum num_clones num_ps_tasks num_replicas optimizer preprocessed_images_dtype
+    profile_logdir resize_factor save_inference_graph save_interval_secs save_summaries_images
+    save_summaries_secs scale_factor_step_size slow_start_burnin_type slow_start_learning_rate
+    slow_start_step startup_delay_steps stderrthreshold sync_batch_norm_method task
+    tf_initial_checkpoint top_k_percent_pixels train_batch_size train_logdir train_split
+    training_number_of_steps upsample_logits use_tpu v verbosity vis_batch_size vis_logdir
+    vis_split weight_decay
+    """.split()
 )
 
 

@@ -11,42 +11,18 @@ is predicted as it. Dropped, a pixel gets the best of the 150 classes, and the m
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from deeplab.data import DATASETS
-from deeplab.data.colors import Color, default_colors
 from deeplab.errors import DeepLabError
-from deeplab.interop.tf1_file import StoredVariables
+from deeplab.interop.loading import Stored
 
 DATASET = "ade20k"
 OUTPUTS = 151
-OTHER = "other"
 
 _LOGITS = "logits/"
 
 
-class Classes(NamedTuple):
-    """What a model folder says of its classes.
-
-    Attributes:
-        names: in order of the ids.
-        colors: an RGB colour (0..255) per class.
-        ignore_label: the id of labels that count nowhere.
-    """
-
-    names: tuple[str, ...]
-    colors: tuple[Color, ...]
-    ignore_label: int
-
-
-def classes_with_other() -> Classes:
-    """The 151 classes of a model that keeps output 0, which its labels never name."""
-    return Classes((OTHER, *(DATASETS[DATASET].class_names or ())), default_colors(OUTPUTS), 0)
-
-
-def has_other(file: StoredVariables) -> bool:
+def has_other(file: Stored) -> bool:
     """Whether a file of the original has the 151 outputs."""
     return any(
         name.startswith(_LOGITS) and name.endswith("/biases") and shape == (OUTPUTS,)
@@ -54,7 +30,7 @@ def has_other(file: StoredVariables) -> bool:
     )
 
 
-def without_other(file: StoredVariables) -> StoredVariables:
+def without_other(file: Stored) -> Stored:
     """The same file without output 0 of the last layer.
 
     Args:
@@ -78,4 +54,4 @@ def without_other(file: StoredVariables) -> StoredVariables:
         value = file.read(name)
         return value[..., 1:] if name in last else value
 
-    return StoredVariables(file.path, shapes, read)
+    return Stored(file.path, shapes, read)

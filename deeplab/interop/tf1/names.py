@@ -8,6 +8,7 @@ nas_network.py, nas_cell.py, dense_prediction_cell.py), slim's mobilenet_v2.py a
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from deeplab.models import DeepLabModel, variables_by_path
 
@@ -52,7 +53,8 @@ def _mobilenet(scope: str) -> Rules:
     )
 
 
-def _resnet(scope: str, unit: str = "bottleneck_v1") -> Rules:
+def _resnet(scope: str) -> Rules:
+    unit = "lite_bottleneck_v1" if scope.endswith("_18") else "bottleneck_v1"
     return (
         (r"^backbone/(block\d+/unit_\d+)/", rf"{scope}/\1/{unit}/"),
         (r"^backbone/", f"{scope}/"),
@@ -88,23 +90,25 @@ def _nas(scope: str) -> Rules:
     )
 
 
-_BACKBONES: dict[str, Rules] = {
-    "hnasnet": _nas("hnasnet"),
-    "mobilenet_edgetpu": _mobilenet("MobilenetEdgeTPU"),
-    "mobilenet_v2": _mobilenet("MobilenetV2"),
-    "mobilenet_v3_large": _mobilenet("MobilenetV3"),
-    "mobilenet_v3_small": _mobilenet("MobilenetV3"),
-    "pnasnet": _nas("pnasnet"),
-    "resnet_18": _resnet("resnet_v1_18", "lite_bottleneck_v1"),
-    "resnet_18_beta": _resnet("resnet_v1_18", "lite_bottleneck_v1"),
-    "resnet_50": _resnet("resnet_v1_50"),
-    "resnet_50_beta": _resnet("resnet_v1_50"),
-    "resnet_101": _resnet("resnet_v1_101"),
-    "resnet_101_beta": _resnet("resnet_v1_101"),
-    "xception_41": _xception("xception_41"),
-    "xception_65": _xception("xception_65"),
-    "xception_71": _xception("xception_71"),
+# Our backbone -> its scope there, and the rules below it.
+_BACKBONES: dict[str, tuple[str, Callable[[str], Rules]]] = {
+    "hnasnet": ("hnasnet", _nas),
+    "mobilenet_edgetpu": ("MobilenetEdgeTPU", _mobilenet),
+    "mobilenet_v2": ("MobilenetV2", _mobilenet),
+    "mobilenet_v3_large": ("MobilenetV3", _mobilenet),
+    "mobilenet_v3_small": ("MobilenetV3", _mobilenet),
+    "pnasnet": ("pnasnet", _nas),
+    "resnet_18": ("resnet_v1_18", _resnet),
+    "resnet_18_beta": ("resnet_v1_18", _resnet),
+    "resnet_50": ("resnet_v1_50", _resnet),
+    "resnet_50_beta": ("resnet_v1_50", _resnet),
+    "resnet_101": ("resnet_v1_101", _resnet),
+    "resnet_101_beta": ("resnet_v1_101", _resnet),
+    "xception_41": ("xception_41", _xception),
+    "xception_65": ("xception_65", _xception),
+    "xception_71": ("xception_71", _xception),
 }
+SCOPES = tuple(dict.fromkeys(scope for scope, _ in _BACKBONES.values()))
 
 
 def original_names(model: DeepLabModel) -> dict[str, str]:
@@ -120,9 +124,10 @@ def original_name(path: str, backbone: str) -> str:
         path: our path, such as "aspp/conv1/depthwise/kernel".
         backbone: a key of `BACKBONES`.
     """
+    scope, rules = _BACKBONES[backbone]
     name = path
-    for pattern, scope in _HEAD + _DECODER + _BACKBONES[backbone]:
-        name, found = re.subn(pattern, scope, path, count=1)
+    for pattern, beginning in _HEAD + _DECODER + rules(scope):
+        name, found = re.subn(pattern, beginning, path, count=1)
         if found:
             break
     name = name.replace("/batch_norm/", "/BatchNorm/")

@@ -1,6 +1,6 @@
 """From the operators of a LiteRT file to convolutions with real weights.
 
-Converters write one convolution in many ways: quantised, with half-precision weights, padded or
+Converters write one convolution in many ways: quantized, with half-precision weights, padded or
 dilated by operators around it, with its bias or activation as operators behind it. Here each
 becomes one `Convolution` with "same" padding; what is left over stays a `Step`.
 """
@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab.errors import DeepLabError
-from deeplab.interop.litert_file import LitertFile, Operator
+from deeplab.interop.litert.file import LitertFile, Operator, Tensor
 
+CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _SAME_PADDING = 0
 _ACTIVATIONS = {0: "linear", 1: "relu", 3: "relu6"}
 _ACTIVATION_OPERATORS = {"RELU": "relu", "RELU6": "relu6"}
@@ -30,7 +31,6 @@ class Convolution:
         depthwise: one kernel a channel.
         input: number of the tensor that it reads.
         output: number of the tensor that it makes, activation included.
-        output_shape: shape of that tensor.
         kernel: float32 [h,w,in,out], or [h,w,channels,1] of a depthwise one.
         bias: float32 [out].
         stride: along both axes.
@@ -42,7 +42,6 @@ class Convolution:
     depthwise: bool
     input: int
     output: int
-    output_shape: tuple[int, ...]
     kernel: np.ndarray
     bias: np.ndarray
     stride: int
@@ -83,16 +82,25 @@ class Affine(NamedTuple):
     offset: float
 
 
+class _Pads(NamedTuple):
+    """Zeros that an operator put around `input` for the convolution behind it."""
+
+    input: int
+    before: tuple[int, int]
+    after: tuple[int, int]
+    block: int  # of SPACE_TO_BATCH_ND; 1 for PAD
+
+
 class Graph:
-    """The simplified graph of a file.
+    """The graph of a file in one pass, in which what belongs to a convolution is folded into it.
 
     Attributes:
         file: where it comes from.
         nodes: in the order in which they run.
         input: number of the tensor of images.
         output: number of the tensor of the result.
-        normalisation: what the file does to the numbers it is fed before the first convolution;
-            None if they are fed as they enter it.
+        normalization: what the file does to the numbers it is fed, quantization included, before
+            the first convolution; None if they are fed as they enter it.
     """
 
     def __init__(self, file: LitertFile) -> None:
@@ -107,85 +115,43 @@ class Graph:
                 f"{len(file.outputs)} outputs, not one of each"
             )
         self.file = file
-        simplifier = _Simplifier(file)
-        self.nodes = simplifier.nodes()
         self.input = file.inputs[0]
-        self.output = simplifier.resolve(file.outputs[0])
-        self.normalisation = simplifier.normalisation
-        self._producers = {node.output: node for node in self.nodes}
+        self._constants = {
+            number: values
+            for number, tensor in enumerate(file.tensors)
+            if (values := tensor.dequantized()) is not None
+        }
+        self._alias: dict[int, int] = {}
+        self._padded: dict[int, _Pads] = {}
+        self._in_batch: dict[int, _Pads] = {}
+        self._uses = Counter(number for op in file.operators for number in op.inputs)
+        self._uses.update(file.outputs)
+        self.normalization = _quantization(file.tensors[self.input])
+        self._made_by: dict[int, Node] = {}
+        for operator in file.operators:
+            if (node := self._node(operator)) is not None:
+                self._made_by[node.output] = node
+        self.nodes = tuple(self._made_by.values())
+        self.output = self._resolve(file.outputs[0])
 
     def producer(self, tensor: int) -> Node | None:
         """The node that makes a tensor; None for the input."""
-        return self._producers.get(tensor)
+        return self._made_by.get(tensor)
 
     def consumers(self, tensor: int) -> list[Node]:
         """The nodes that read a tensor, in order."""
         return [node for node in self.nodes if tensor in node.inputs]
 
-    def constant(self, step: Step, index: int) -> np.ndarray | None:
-        """The stored numbers of an operand, such as a size."""
-        numbers = step.operator.inputs
-        return self.file.tensors[numbers[index]].data if index < len(numbers) else None
-
-
-class _Pads(NamedTuple):
-    """Zeros that an operator put around `input` for the convolution behind it."""
-
-    input: int
-    before: tuple[int, int]
-    after: tuple[int, int]
-    block: int  # of SPACE_TO_BATCH_ND; 1 for PAD
-
-
-class _Simplifier:
-    """One pass over the operators, which folds what belongs to a convolution into it."""
-
-    def __init__(self, file: LitertFile) -> None:
-        self._file = file
-        self._constants = {
-            number: values
-            for number, tensor in enumerate(file.tensors)
-            if (values := tensor.dequantised()) is not None
-        }
-        self._alias: dict[int, int] = {}
-        self._padded: dict[int, _Pads] = {}
-        self._made_by: dict[int, Convolution] = {}
-        self._in_batch: dict[int, _Pads] = {}
-        self._uses = Counter(number for op in file.operators for number in op.inputs)
-        self._uses.update(file.outputs)
-        self._normalisation: Affine | None = None
-
-    @property
-    def normalisation(self) -> Affine | None:
-        """See `Graph`; the quantisation of the input included."""
-        tensor = self._file.tensors[self._file.inputs[0]]
-        quantised, computed = None, self._normalisation
-        if not tensor.is_real and tensor.scale.size == 1:
-            scale, zero_point = float(tensor.scale[0]), float(np.sum(tensor.zero_point))
-            # int8 counts from -128; the images are 0..255 in both.
-            zero_point += 128.0 if tensor.type == "INT8" else 0.0
-            quantised = Affine(scale, -scale * zero_point)
-        if quantised is None or computed is None:
-            return quantised or computed
-        return _after(quantised, computed)
-
-    def resolve(self, number: int) -> int:
+    def _resolve(self, number: int) -> int:
         """The tensor that stands for another one which was folded away."""
         while number in self._alias:
             number = self._alias[number]
         return number
 
-    def nodes(self) -> list[Node]:
-        """All that is left."""
-        nodes: list[Node] = []
-        for operator in self._file.operators:
-            node = self._node(operator)
-            if node is not None:
-                nodes.append(node)
-        return nodes
-
     def _node(self, operator: Operator) -> Node | None:
         """The node of an operator; None if it was folded into another."""
+        if operator.kind in CONVOLUTIONS:
+            return self._convolution(operator)
         match operator.kind:
             case "QUANTIZE" | "DEQUANTIZE":
                 folded = self._fold_cast(operator)
@@ -197,16 +163,14 @@ class _Simplifier:
                 folded = self._fold_activation(operator)
             case "ADD" | "SUB" | "MUL" | "DIV":
                 folded = self._fold_constant(operator)
-            case "CONV_2D" | "DEPTHWISE_CONV_2D":
-                return self._convolution(operator)
             case _:
                 folded = False
         if folded:
             return None
         computed = tuple(
-            self.resolve(number)
+            self._resolve(number)
             for number in operator.inputs
-            if self._file.tensors[number].data is None and number not in self._constants
+            if self.file.tensors[number].data is None and number not in self._constants
         )
         if any(number in self._padded or number in self._in_batch for number in computed):
             raise self._not_understood(operator, "stands between padding and a convolution")
@@ -221,7 +185,7 @@ class _Simplifier:
         return True
 
     def _fold_pads(self, operator: Operator) -> bool:
-        data = [self._file.tensors[number].data for number in operator.inputs[1:]]
+        data = [self.file.tensors[number].data for number in operator.inputs[1:]]
         if operator.kind == "PAD":
             pads = data[0] if len(data) == 1 else None
             if pads is None or pads.shape != (4, 2) or pads[[0, 3]].any():
@@ -235,7 +199,7 @@ class _Simplifier:
                 return False
             block = int(sizes[0])
         self._padded[operator.outputs[0]] = _Pads(
-            input=self.resolve(operator.inputs[0]),
+            input=self._resolve(operator.inputs[0]),
             before=(int(pads[0, 0]), int(pads[1, 0])),
             after=(int(pads[0, 1]), int(pads[1, 1])),
             block=block,
@@ -243,17 +207,16 @@ class _Simplifier:
         return True
 
     def _fold_batch_to_space(self, operator: Operator) -> bool:
-        source = self.resolve(operator.inputs[0])
+        source = self._resolve(operator.inputs[0])
         pads = self._in_batch.pop(source, None)
         if pads is None or self._uses[operator.inputs[0]] != 1:
             return False
-        shape = self._file.tensors[operator.outputs[0]].shape
-        before = self._file.tensors[pads.input].shape
-        crops = self._file.tensors[operator.inputs[-1]].data
+        shape = self.file.tensors[operator.outputs[0]].shape
+        before = self.file.tensors[pads.input].shape
+        crops = self.file.tensors[operator.inputs[-1]].data
         if crops is None or crops.shape != (2, 2) or crops[:, 0].any() or shape[1:3] != before[1:3]:
             raise self._not_understood(operator, "does not undo the operator before")
         self._alias[operator.outputs[0]] = source
-        self._made_by[source].output_shape = shape
         return True
 
     def _fold_activation(self, operator: Operator) -> bool:
@@ -265,7 +228,7 @@ class _Simplifier:
         return True
 
     def _fold_constant(self, operator: Operator) -> bool:
-        """A bias, a batch norm that was not folded, or the normalisation of the input."""
+        """A bias, a batch norm that was not folded, or the normalization of the input."""
         if len(operator.inputs) != 2:
             return False
         operands = list(operator.inputs)
@@ -282,10 +245,10 @@ class _Simplifier:
             "MUL": (values, zero),
             "DIV": (one / values, zero),
         }[operator.kind]
-        source = self.resolve(operands[0])
-        if source == self._file.inputs[0] and values.size == 1 and activation == "linear":
+        source = self._resolve(operands[0])
+        if source == self.input and values.size == 1 and activation == "linear":
             affine = Affine(float(np.sum(scale)), float(np.sum(offset)))
-            self._normalisation = _after(self._normalisation or Affine(1.0, 0.0), affine)
+            self.normalization = _after(self.normalization or Affine(1.0, 0.0), affine)
             self._alias[operator.outputs[0]] = source
             return True
         maker = self._open_convolution(operands[0])
@@ -303,12 +266,13 @@ class _Simplifier:
     def _open_convolution(self, number: int) -> Convolution | None:
         """The convolution that made a tensor, if only one operator reads it and it is linear."""
         while self._uses[number] == 1:
-            maker = self._made_by.get(number)
-            if maker is not None:
-                return maker if maker.activation == "linear" else None
-            if number not in self._alias:
-                return None
-            number = self._alias[number]
+            match self._made_by.get(number):
+                case Convolution(activation="linear") as maker:
+                    return maker
+                case None if number in self._alias:
+                    number = self._alias[number]
+                case _:
+                    return None
         return None
 
     def _convolution(self, operator: Operator) -> Convolution:
@@ -317,7 +281,7 @@ class _Simplifier:
             raise self._not_understood(operator, "has no kernel")
         kernel = self._constants.get(operator.inputs[1])
         if kernel is None or kernel.ndim != 4:
-            tensor = self._file.tensors[operator.inputs[1]]
+            tensor = self.file.tensors[operator.inputs[1]]
             raise self._not_understood(
                 operator, f"has no readable kernel, but {tensor.type}{list(tensor.shape)}"
             )
@@ -333,10 +297,10 @@ class _Simplifier:
             raise self._not_understood(operator, "has another stride or rate along each axis")
         if depthwise and kernel.shape[3] != 1:
             raise self._not_understood(operator, "has no kernel of one a channel")
-        source, output = self.resolve(operator.inputs[0]), operator.outputs[0]
+        source, output = self._resolve(operator.inputs[0]), operator.outputs[0]
         if source in self._in_batch:
             raise self._not_understood(operator, "stands between padding and a convolution")
-        if not depthwise and self._file.tensors[source].shape[3:] != kernel.shape[2:3]:
+        if not depthwise and self.file.tensors[source].shape[3:] != kernel.shape[2:3]:
             raise self._not_understood(operator, "does not read all channels of its input")
         pads = self._padded.get(source)
         if pads is not None and pads.block > 1:
@@ -345,20 +309,17 @@ class _Simplifier:
         if kernel.shape[:2] == (1, 1):
             rate = 1
         self._check_padding(operator, kernel, stride, rate, pads)
-        convolution = Convolution(
+        return Convolution(
             operator=operator,
             depthwise=depthwise,
             input=pads.input if pads else source,
             output=output,
-            output_shape=self._file.tensors[output].shape,
             kernel=kernel,
             bias=bias,
             stride=stride,
             rate=rate,
             activation=activation,
         )
-        self._made_by[output] = convolution
-        return convolution
 
     def _bias(self, operator: Operator, channels: int) -> np.ndarray:
         if len(operator.inputs) < 3:
@@ -366,8 +327,8 @@ class _Simplifier:
         values = self._constants.get(operator.inputs[2])
         if values is None:
             # A bias that states no scale has the product of the input's and the kernel's.
-            source, kernel, bias = (self._file.tensors[number] for number in operator.inputs[:3])
-            values = bias.dequantised(source.scale * kernel.scale) if source.scale.size else None
+            source, kernel, bias = (self.file.tensors[number] for number in operator.inputs[:3])
+            values = bias.dequantized(source.scale * kernel.scale) if source.scale.size else None
         if values is None or values.shape != (channels,):
             raise self._not_understood(operator, f"has no bias of {channels} numbers")
         return values
@@ -380,7 +341,7 @@ class _Simplifier:
             return
         if kernel.shape[:2] == (1, 1) and pads is None:
             return
-        shape = self._file.tensors[pads.input if pads else operator.inputs[0]].shape
+        shape = self.file.tensors[pads.input if pads else operator.inputs[0]].shape
         if len(shape) != 4 or operator.options.get("padding") == _SAME_PADDING:
             raise self._not_understood(operator, "is padded twice")
         for axis in range(2):
@@ -397,11 +358,21 @@ class _Simplifier:
                 )
 
     def _not_understood(self, operator: Operator, why: str) -> DeepLabError:
-        return DeepLabError(f"{self._file.path}: {operator} {why}: this is not understood")
+        return DeepLabError(f"{self.file.path}: {operator} {why}: this is not understood")
 
 
 def _activation(operator: Operator) -> str | None:
     return _ACTIVATIONS.get(operator.options.get("fusedActivationFunction", 0))
+
+
+def _quantization(images: Tensor) -> Affine | None:
+    """What stored numbers of 0..255 mean; None if they are the values themselves."""
+    if images.is_real or images.scale.size != 1:
+        return None
+    scale, zero_point = float(images.scale[0]), float(np.sum(images.zero_point))
+    # int8 counts from -128; the images are 0..255 in both.
+    zero_point += 128.0 if images.type == "INT8" else 0.0
+    return Affine(scale, -scale * zero_point)
 
 
 def _after(first: Affine, second: Affine) -> Affine:

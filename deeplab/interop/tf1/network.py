@@ -1,63 +1,24 @@
 """From the original's flags to a `ModelConfig`.
 
-A flag that is not given has the default of the original's programs, with the exceptions below.
+A flag that is not given has the default of the original's programs, see `flags.DEFAULTS`.
 Source: common.py and export_model.py of research/deeplab.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from deeplab.errors import DeepLabError, unknown_name
-from deeplab.interop.original_flags import parse_flags
-from deeplab.interop.tf1_cell import read_cell
+from deeplab.interop.tf1.cell import read_cell
+from deeplab.interop.tf1.flags import DEFAULTS, PROTOCOL_FLAGS, parse_flags
 from deeplab.models import BACKBONES, ModelConfig
 from deeplab.paths import expand_home
 
 # The original's data sets -> classes of its models.
 _DATASETS = {"pascal_voc_seg": 21, "cityscapes": 19, "ade20k": 151}
 
-# Not the original's: output_stride is 8 in export_model.py alone, and crop_size 513 by 513 is none
-# here, since a network without static shapes takes images of any size.
-DEFAULTS: Mapping[str, Any] = MappingProxyType(
-    {
-        "model_variant": "mobilenet_v2",
-        "output_stride": 16,
-        "atrous_rates": (),
-        "num_classes": 21,
-        "crop_size": (),
-        "multi_grid": (),
-        "depth_multiplier": 1.0,
-        "divisible_by": None,
-        "add_image_level_feature": True,
-        "image_pooling_crop_size": (),
-        "image_pooling_stride": (1, 1),
-        "image_se_uses_qsigmoid": False,
-        "aspp_with_batch_norm": True,
-        "aspp_with_separable_conv": True,
-        "aspp_with_concat_projection": True,
-        "aspp_with_squeeze_and_excitation": False,
-        "aspp_convs_filters": 256,
-        "decoder_output_stride": (),
-        "decoder_use_separable_conv": True,
-        "decoder_use_sum_merge": False,
-        "decoder_filters": 256,
-        "decoder_output_is_logits": False,
-        "logits_kernel_size": 1,
-        "merge_method": "max",
-        "image_pyramid": (1.0,),
-        "dense_prediction_cell_json": None,
-        "nas_stem_output_num_conv_filters": 20,
-        "nas_use_classification_head": False,
-        "nas_remove_os32_stride": False,
-        "use_bounded_activation": False,
-        "quantize_delay_step": -1,
-    }
-)
-_PROTOCOL_FLAGS = ("eval_scales", "add_flipped_images", "prediction_with_upsampled_logits")
 _MERGES = {"max": "max", "avg": "mean"}
 
 
@@ -101,7 +62,7 @@ def read_network_flags(flags: str | Sequence[str], base_dir: str | Path = ".") -
     """
     parsed = parse_flags(flags)
     values, without_effect = dict(parsed.values), parsed.without_effect
-    protocol = {name: values.pop(name) for name in _PROTOCOL_FLAGS if name in values}
+    protocol = {name: values.pop(name) for name in PROTOCOL_FLAGS if name in values}
     if "dataset" in values:
         classes = _DATASETS.get(values.pop("dataset"))
         without_effect += ("dataset",) if classes is None or "num_classes" in values else ()
@@ -121,7 +82,7 @@ def read_network_flags(flags: str | Sequence[str], base_dir: str | Path = ".") -
     if values.get("quantize_delay_step", -1) >= 0:
         raise DeepLabError(
             f"original flag --quantize_delay_step={values['quantize_delay_step']} cannot be "
-            "honoured: there is no quantised training here, only -1"
+            "honoured: there is no quantized training here, only -1"
         )
     if path := values.get("dense_prediction_cell_json"):
         values["dense_prediction_cell_json"] = read_cell(str(Path(base_dir, expand_home(path))))
@@ -169,15 +130,15 @@ def network_config(flags: Mapping[str, Any]) -> ModelConfig:
 
 def _backbone_options(backbone: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """What the family reads of the flags that are meant for one; the others never see them."""
-    flags: dict[str, tuple[str, Callable[[Any], bool]]] = {
-        "divisible_by": ("divisible_by", lambda value: value is not None),
-        "filters": ("nas_stem_output_num_conv_filters", lambda value: value != 20),
-        "remove_stride_32": ("nas_remove_os32_stride", bool),
+    flags = {
+        "divisible_by": "divisible_by",
+        "filters": "nas_stem_output_num_conv_filters",
+        "remove_stride_32": "nas_remove_os32_stride",
     }
     return {
         option: values[flag]
-        for option, (flag, is_set) in flags.items()
-        if option in BACKBONES[backbone].options and is_set(values[flag])
+        for option, flag in flags.items()
+        if option in BACKBONES[backbone].options and values[flag] != DEFAULTS[flag]
     }
 
 

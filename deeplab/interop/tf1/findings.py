@@ -11,27 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from deeplab.errors import DeepLabError
-from deeplab.interop.original_network import DEFAULTS, flag_text
-
-# Parts of a network that can be left out, by the beginnings of the names of their variables.
-PARTS = ("aspp", "concat_projection", "decoder", "image_pooling", "logits", "meta_architecture")
-# Flag -> the part that it shapes. What is left out contradicts nothing.
-_PART_OF_FLAG = {
-    "num_classes": "logits",
-    "logits_kernel_size": "logits",
-    "atrous_rates": "aspp",
-    "aspp_with_separable_conv": "aspp",
-    "aspp_convs_filters": "aspp",
-    "aspp_with_concat_projection": "concat_projection",
-    "add_image_level_feature": "image_pooling",
-    "aspp_with_squeeze_and_excitation": "image_pooling",
-    "decoder_output_stride": "decoder",
-    "decoder_use_separable_conv": "decoder",
-    "decoder_use_sum_merge": "decoder",
-    "decoder_filters": "decoder",
-    "decoder_output_is_logits": "decoder",
-    "dense_prediction_cell_json": "meta_architecture",
-}
+from deeplab.interop.tf1.flags import DEFAULTS, PART_OF_FLAG
+from deeplab.interop.tf1.network import flag_text
 
 _ALWAYS_TOLD = ("model_variant", "num_classes")
 
@@ -71,14 +52,14 @@ class Findings:
 
         Args:
             given: what a user says, by flag.
-            skip: some of `PARTS`, which the file may have in another form.
+            skip: some of `loading.PARTS`, which the file may have in another form.
             path: the file, for messages.
 
         Raises:
             DeepLabError: for a given flag that the file contradicts.
         """
         for name, value in given.items():
-            if _PART_OF_FLAG.get(name) in skip:
+            if PART_OF_FLAG[name] in skip:
                 continue
             if (finding := self.found.get(name)) and finding.value != value:
                 raise _contradiction(path, name, value, flag_text(finding.value), finding)
@@ -111,7 +92,6 @@ def _contradiction(path: str, name: str, value: Any, found: str, finding: Findin
         f"{path}: --{name}={flag_text(value)} contradicts the file, which says {found} "
         f"({finding.evidence})"
     )
-    part = _PART_OF_FLAG.get(name)
-    if part == "logits":
+    if PART_OF_FLAG[name] == "logits":
         message += "; --skip=logits leaves the last layer fresh"
     return DeepLabError(message)

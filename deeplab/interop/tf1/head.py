@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from deeplab.errors import DeepLabError
-from deeplab.interop.findings import Assumption, Finding, Findings
 from deeplab.interop.report import Shapes
-from deeplab.interop.tf1_backbone import evidence
+from deeplab.interop.tf1.backbone import evidence
+from deeplab.interop.tf1.findings import Assumption, Finding, Findings
 from deeplab.models.dense_prediction_cell import CITYSCAPES_CELL, FEATURE
 
 _CELL_BRANCH = re.compile(

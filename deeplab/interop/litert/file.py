@@ -1,7 +1,9 @@
 """Reads a LiteRT (.tflite) file into plain tensors and operators.
 
 The public interpreter runs such a file but does not tell the options of its operators (strides,
-dilations, padding), so the flatbuffer itself is read, with the schema that TensorFlow carries.
+dilations, padding), so the flatbuffer itself is read, with the schema that TensorFlow carries. That
+is private to TensorFlow: nothing else imports it. The package tflite has it in public, but without
+the form of plain objects, and releases behind.
 """
 
 from __future__ import annotations
@@ -17,26 +19,10 @@ from tensorflow.lite.python import schema_py_generated as schema
 from deeplab.errors import DeepLabError
 
 _IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every file
-_NUMPY_TYPES: dict[str, np.dtype] = {
-    "FLOAT32": np.dtype("<f4"),
-    "FLOAT16": np.dtype("<f2"),
-    "INT64": np.dtype("<i8"),
-    "INT32": np.dtype("<i4"),
-    "INT16": np.dtype("<i2"),
-    "INT8": np.dtype("i1"),
-    "UINT8": np.dtype("u1"),
-}
+# Types of numbers that are read; NumPy has the same names in lower case.
+_NUMBERS = ("FLOAT16", "FLOAT32", "INT16", "INT32", "INT64", "INT8", "UINT8")
 # What reading at a wrong offset can end in.
-_DAMAGE = (
-    AttributeError,
-    IndexError,
-    KeyError,
-    MemoryError,
-    OverflowError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+_DAMAGE = (AttributeError, LookupError, MemoryError, OverflowError, TypeError, ValueError)
 
 
 class Tensor(NamedTuple):
@@ -48,7 +34,7 @@ class Tensor(NamedTuple):
         shape: all sizes, with the batch.
         data: the stored numbers of a constant; None for what operators compute, and for constants
             of a type that is not read here.
-        scale: real value of one step, one number or one a channel; empty without quantisation.
+        scale: real value of one step, one number or one a channel; empty without quantization.
         zero_point: stored number that means 0, as many as `scale`.
         axis: the axis of the channels, where there is a scale a channel.
     """
@@ -66,7 +52,7 @@ class Tensor(NamedTuple):
         """Whether the stored numbers are the values themselves."""
         return self.type.startswith("FLOAT")
 
-    def dequantised(self, scale: np.ndarray | None = None) -> np.ndarray | None:
+    def dequantized(self, scale: np.ndarray | None = None) -> np.ndarray | None:
         """Real values of a constant, float32: (stored - zero point) * scale.
 
         Args:
@@ -136,7 +122,7 @@ def read_litert_file(path: str | Path) -> LitertFile:
         return _parse(str(path), content)
     except DeepLabError:
         raise
-    except _DAMAGE as error:
+    except (*_DAMAGE, struct.error) as error:
         raise DeepLabError(f"{path} is a damaged or truncated LiteRT file") from error
 
 
@@ -181,8 +167,8 @@ def _tensor(path: str, tensor: schema.TensorT, buffers: list[schema.BufferT]) ->
     shape = () if tensor.shape is None else tuple(int(size) for size in tensor.shape)
     kind, name = _TYPE_NAMES[tensor.type], (tensor.name or b"").decode(errors="replace")
     data = buffers[_in_range(tensor.buffer, len(buffers))].data
-    if data is not None and len(data) and kind in _NUMPY_TYPES and tensor.sparsity is None:
-        number_type = _NUMPY_TYPES[kind]
+    if data is not None and len(data) and kind in _NUMBERS and tensor.sparsity is None:
+        number_type = np.dtype(kind.lower()).newbyteorder("<")
         if len(data) != int(np.prod(shape, dtype=np.int64)) * number_type.itemsize:
             raise DeepLabError(
                 f"{path} is damaged: {name} has {len(data)} bytes for {kind}{list(shape)}"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from deeplab.errors import DeepLabError
+from deeplab.interop.loading import Stored
 from deeplab.paths import for_reading
 
 # What a frozen graph's constants are called that were variables, behind the last slash.
@@ -35,21 +34,7 @@ _LARGEST_GRAPH = 2**31 - 1
 _CHECKPOINT_FILE = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 
 
-class StoredVariables(NamedTuple):
-    """The variables in a file.
-
-    Attributes:
-        path: the file, for messages.
-        shapes: by name.
-        read: name -> value; raises a `DeepLabError` if it cannot be read.
-    """
-
-    path: str
-    shapes: dict[str, tuple[int, ...]]
-    read: Callable[[str], np.ndarray]
-
-
-def open_variables(path: str | Path) -> StoredVariables:
+def open_variables(path: str | Path) -> Stored:
     """Finds the variables of a checkpoint or a frozen graph; reads none of a checkpoint yet.
 
     Args:
@@ -68,7 +53,7 @@ def open_variables(path: str | Path) -> StoredVariables:
     return _open_graph(name) if name.endswith(".pb") else _open_checkpoint(name)
 
 
-def _open_checkpoint(path: str) -> StoredVariables:
+def _open_checkpoint(path: str) -> Stored:
     prefix = _CHECKPOINT_FILE.sub("", path)
     try:
         reader = tf.train.load_checkpoint(for_reading(prefix))
@@ -87,10 +72,10 @@ def _open_checkpoint(path: str) -> StoredVariables:
                 "incomplete or damaged"
             ) from error
 
-    return StoredVariables(prefix, dict(sorted(shapes.items())), read)
+    return Stored(prefix, dict(sorted(shapes.items())), read)
 
 
-def _open_graph(path: str) -> StoredVariables:
+def _open_graph(path: str) -> Stored:
     graph = _read_graph(path)
     constants = {
         node.name: node.attr["value"].tensor
@@ -119,7 +104,7 @@ def _open_graph(path: str) -> StoredVariables:
         except (ValueError, TypeError) as error:
             raise DeepLabError(f"{path}: the constant {name} is damaged") from error
 
-    return StoredVariables(path, dict(sorted(shapes.items())), read)
+    return Stored(path, dict(sorted(shapes.items())), read)
 
 
 def _read_graph(path: str) -> tf.compat.v1.GraphDef:
