@@ -6,8 +6,8 @@ from deeplab.data import training_batches
 from deeplab.run_folder import Checkpoint, read_description, restore_checkpoint
 from deeplab.training.batch_norm import batch_norms, folded_batch_norms, freeze, measure_statistics
 from deeplab.training.distribution.job import average_over_workers
+from deeplab.training.initial_weights import StartingPoint, initialize_from
 from deeplab.training.run import Run
-from deeplab.training.starting_point import StartingPoint, initialize_from
 
 
 def load_weights(run: Run, latest: Checkpoint | None, init_from: str | None) -> StartingPoint:

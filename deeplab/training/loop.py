@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from deeplab.data import training_batches
 from deeplab.errors import DeepLabError, Terminated
-from deeplab.models import rematerialised, variables_by_path
+from deeplab.models import rematerialized, variables_by_path
 from deeplab.progress import Progress, track
 from deeplab.run_folder import CHECKPOINT_FOLDER, list_checkpoints, save_checkpoint
 from deeplab.training.device_loop import (
@@ -144,7 +144,7 @@ def _train_step(run: Run) -> Callable[[Any], StepResult]:
         ),
         ignore_label=run.dataset.ignore_label,
         weight_decay=loss_weight_decay(config.optimizer),
-        forward=rematerialised(run.model) if config.rematerialize else None,
+        forward=rematerialized(run.model) if config.rematerialize else None,
         accumulation_steps=config.accumulation_steps,
         clip_norm=config.optimizer.clip_norm,
         loss_scale=run.loss_scale,

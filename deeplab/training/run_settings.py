@@ -18,9 +18,9 @@ from deeplab.run_folder import (
     write_description,
 )
 from deeplab.training.config import TrainConfig
+from deeplab.training.initial_weights import StartingPoint, find_start
 from deeplab.training.resume import check_resumable
 from deeplab.training.run import Run
-from deeplab.training.starting_point import StartingPoint, find_start
 
 
 def resolved_settings(

@@ -37,6 +37,7 @@ from deeplab.training.distribution.job import check_agreement, chief_first, only
 from deeplab.training.distribution.strategies import check_strategy, make_strategy
 from deeplab.training.distribution.workers import Workers, join, start_seconds
 from deeplab.training.first_weights import load_weights, set_up_batch_norm
+from deeplab.training.initial_weights import IMPORT_REPORT
 from deeplab.training.loop import run_loop
 from deeplab.training.optimization.loss_scale import LossScale
 from deeplab.training.optimization.moving_average import MovingAverage
@@ -49,7 +50,6 @@ from deeplab.training.run_settings import (
     resumed_settings,
     write_settings,
 )
-from deeplab.training.starting_point import IMPORT_REPORT
 from deeplab.training.validation import is_evaluation_missing
 
 

@@ -24,7 +24,7 @@ import tensorflow as tf
 from deeplab.errors import DeepLabError, Terminated
 from deeplab.training.distribution.cluster import Cluster
 from deeplab.training.distribution.ending import as_error, end_process, exit_code
-from deeplab.training.distribution.meeting import Connection, meet
+from deeplab.training.distribution.rendezvous import Connection, meet
 
 START_SECONDS = 300.0
 _SILENCE_SECONDS = 30.0

@@ -95,7 +95,7 @@ def _sorted(units: Sequence[Unit], known: set[int]) -> list[Unit]:
     return found
 
 
-def rematerialised(model: DeepLabModel) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+def rematerialized(model: DeepLabModel) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """The network in training, as a function that keeps less for its gradient.
 
     Returns:
