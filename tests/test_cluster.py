@@ -1,4 +1,4 @@
-"""The workers of a job: reading where they are, meeting, agreeing, missing one."""
+"""The workers of a job: reading where they are, the rendezvous, agreeing, missing one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from deeplab.training.distribution.cluster import (
     resolve_cluster,
 )
 from deeplab.training.distribution.rendezvous import Connection, meet
-from deeplab.training.distribution.workers import Workers, check_same, start_seconds
+from deeplab.training.distribution.workers import Workers, start_seconds
+from deeplab.training.run_settings import check_same
 
 TWO = ["a:1", "b:1"]
 
@@ -203,7 +204,7 @@ def test_a_wrong_kubernetes_job(change: dict[str, str], message: str) -> None:
         resolve_cluster("kubernetes", {**KUBERNETES, **change})
 
 
-# Meeting
+# Rendezvous
 
 
 def local_cluster(count: int) -> list[Cluster]:

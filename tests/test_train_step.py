@@ -82,7 +82,7 @@ class Trainer:
         optimizer: OptimizerConfig | None = None,
         precision: str = "float32",
         frozen: bool = False,
-        synchronised: bool = True,
+        synchronized: bool = True,
         rematerialize: bool = False,
         ema_decay: float = 0.0,
         loss: Callable[..., tf.Tensor] | None = None,
@@ -102,7 +102,7 @@ class Trainer:
         if frozen:
             freeze(batch_norms(self.model))
         for layer in batch_norms(self.model):
-            layer.synchronised = synchronised
+            layer.synchronized = synchronized
         self._step = make_train_step(
             self.model,
             self.optimizer,
@@ -327,7 +327,7 @@ def test_gradients_too_large_for_float16_skip_the_step() -> None:
 
 
 def test_batch_norm_of_replicas_that_do_not_share_statistics() -> None:
-    trainer = Trainer(strategy=mirrored, synchronised=False)
+    trainer = Trainer(strategy=mirrored, synchronized=False)
     x = batch()["image"] * (2 / 255) - 1
     kernel = trainer.weights()["backbone/conv/kernel"]
     trainer.step()

@@ -1,4 +1,4 @@
-"""Where the first weights of a run come from."""
+"""The weights that a run goes on from, and how its batch norm treats them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import keras
+import tensorflow as tf
 
 from deeplab.errors import DeepLabError
 from deeplab.models import (
@@ -26,6 +27,9 @@ from deeplab.run_folder import (
     restore_checkpoint,
     stored_shapes,
 )
+from deeplab.training.batch_norm import batch_norms, folded_batch_norms, freeze, measure_statistics
+from deeplab.training.distribution.workers import Workers
+from deeplab.training.run import Run
 
 IMPORT_REPORT = "import.json"
 _BACKBONE = "backbone"
@@ -43,6 +47,74 @@ class StartingPoint(NamedTuple):
 
     source: str
     batch_norm_folded: bool
+
+
+def set_initial_weights(
+    run: Run, latest: Checkpoint | None, init_from: str | None
+) -> StartingPoint:
+    """Resumes, or starts from another model, or from scratch; prints and says which.
+
+    Raises:
+        DeepLabError: if the other model does not fit.
+    """
+    if latest is not None:
+        restore_checkpoint(latest, run.checkpoint_groups())
+        print(f"resuming from step {latest.step}", flush=True)
+        if init_from:
+            print(f"--init_from={init_from} has no effect on a run that is resumed", flush=True)
+        description = read_description(run.model_dir)
+        start = StartingPoint(description.weights_source, description.batch_norm_folded)
+        _set_up_batch_norm(run, start, is_new=False)
+        return start
+    if init_from:
+        start = initialize_from(run.model, init_from)
+    else:
+        start = StartingPoint(f"random initial values of seed {run.config.seed}", False)
+    print(f"weights: {start.source}", flush=True)
+    start = start._replace(batch_norm_folded=_set_up_batch_norm(run, start, is_new=True))
+    if run.average:
+        run.average.start()
+    return start
+
+
+def _set_up_batch_norm(run: Run, start: StartingPoint, *, is_new: bool) -> bool:
+    """Freezes batch norm, or measures statistics that had been folded away; are they still so?"""
+    for layer in batch_norms(run.model):
+        layer.synchronized = run.config.sync_batch_norm
+    wanted = run.config.train_batch_norm
+    if wanted is False:
+        freeze(batch_norms(run.model))
+        print("batch norm: frozen", flush=True)
+    elif wanted is None and start.batch_norm_folded:
+        layers = folded_batch_norms(run.model)
+        freeze(layers)
+        print(
+            f"batch norm: frozen in the {len(layers)} layers whose weights came without statistics",
+            flush=True,
+        )
+    elif start.batch_norm_folded and is_new:
+        count = measure_statistics(run.model, run.stream.batches()) * run.workers.count
+        average_over_workers(run.model, run.strategy, run.workers)
+        print(f"batch norm: statistics measured on {count} training images", flush=True)
+        return False
+    return start.batch_norm_folded
+
+
+def average_over_workers(
+    model: keras.Model, strategy: tf.distribute.Strategy, workers: Workers
+) -> None:
+    """Gives all workers the mean of what each has computed for the weights of a model."""
+    if workers.count == 1:
+        return
+    variables = [variable.value for variable in model.weights]
+
+    def mean() -> list[tf.Tensor]:
+        replicas = tf.distribute.get_replica_context()
+        return replicas.all_reduce("MEAN", [tf.identity(variable) for variable in variables])
+
+    means = tf.function(lambda: strategy.run(mean))()
+    for variable, value in zip(variables, means, strict=True):
+        variable.assign(strategy.experimental_local_results(value)[0])
 
 
 def find_start(backbone: str, model_dir: str) -> tuple[ModelDescription, Checkpoint]:
