@@ -156,17 +156,14 @@ def initialize_from(model: DeepLabModel, model_dir: str) -> StartingPoint:
     parts: dict[str, dict[str, keras.Variable]] = {}
     for path, variable in variables_by_path(model).items():
         parts.setdefault(path.split("/")[0], {})[path] = variable
-    fresh = {
-        part: _misfit(part, variables, stored, other, model.model_config)
-        for part, variables in parts.items()
-        if part != _BACKBONE and any(_differs(path, v, stored) for path, v in variables.items())
-    }
-    loaded = {
-        path: variable
-        for part, variables in parts.items()
-        if part not in fresh
-        for path, variable in variables.items()
-    }
+    loaded: dict[str, keras.Variable] = {}
+    whole, fresh = [], []
+    for part, variables in parts.items():
+        if misfit := _misfit(part, variables, stored, other, model.model_config):
+            fresh.append(misfit)
+        else:
+            whole.append(part)
+            loaded |= variables
     inflate = {
         path: variable
         for path, variable in loaded.items()
@@ -177,11 +174,10 @@ def initialize_from(model: DeepLabModel, model_dir: str) -> StartingPoint:
     for path, variable in inflate.items():
         variable.assign(inflated(read_variable(checkpoint, group, path), variable.shape[2]))
     line = f"{checkpoint.prefix} ({len(loaded)} variables"
-    whole = [part for part in parts if part not in fresh]
     line += f" of {', '.join(whole)}), which came from {other.weights_source}"
     line += "".join(f"; {path} inflated to {v.shape[2]} channels" for path, v in inflate.items())
     if fresh:
-        line += f"; fresh: {'; '.join(fresh.values())}"
+        line += f"; fresh: {'; '.join(fresh)}"
     return StartingPoint(line, other.batch_norm_folded)
 
 
@@ -201,29 +197,29 @@ def _left_fresh(model_dir: Path) -> set[str]:
         raise DeepLabError(f"{file} cannot be read: {error!r}") from error
 
 
-def _differs(path: str, variable: keras.Variable, stored: Shapes) -> bool:
-    shape, wanted = stored.get(path), tuple(variable.shape)
-    return shape != wanted and not (shape and is_inflatable(shape, wanted))
-
-
 def _misfit(
     part: str,
     variables: Mapping[str, keras.Variable],
     stored: Shapes,
     other: ModelDescription,
     config: ModelConfig,
-) -> str:
-    """Names a part that is not loaded, and says why."""
-    if not any(path in stored for path in variables):
-        return f"{part} ({len(variables)} variables), which did not come with it"
+) -> str | None:
+    """Names a part that is not loaded, and says why; None if it fits."""
+    shapes = {path: tuple(variable.shape) for path, variable in variables.items()}
+    differing = [
+        path
+        for path, shape in shapes.items()
+        if stored.get(path) != shape and not (path in stored and is_inflatable(stored[path], shape))
+    ]
+    if part == _BACKBONE or not differing:
+        return None
+    if not any(path in stored for path in shapes):
+        return f"{part} ({len(shapes)} variables), which did not come with it"
     if part == "logits" and other.config.num_classes != config.num_classes:
         return (
-            f"{', '.join(variables)}, since it has {other.config.num_classes} classes and this run "
+            f"{', '.join(shapes)}, since it has {other.config.num_classes} classes and this run "
             f"{config.num_classes}"
         )
-    path, variable = next((p, v) for p, v in variables.items() if _differs(p, v, stored))
-    shape = stored.get(path)
-    there = "is missing there" if shape is None else f"is {list(shape)} there"
-    return (
-        f"{part} ({len(variables)} variables), since {path} {there} and {list(variable.shape)} here"
-    )
+    path = differing[0]
+    there = f"is {list(stored[path])} there" if path in stored else "is missing there"
+    return f"{part} ({len(shapes)} variables), since {path} {there} and {list(shapes[path])} here"

@@ -17,6 +17,7 @@ Measured with TensorFlow 2.21, three processes on loopback that sum over replica
 - SIGTERM to a worker: nothing, for two minutes: TensorFlow takes the signal and tells nobody. Under
   a `PreemptionCheckpointHandler` all left at one step within 1 s, with exit code 42 and a
   checkpoint of its own format; it must run every step, and does not know Ctrl-C or evaluations.
+- A worker that never comes: the others waited without a word, for more than six minutes.
 
 Nothing of this works before TensorFlow has connected, while a worker prepares data, or when it
 fails by itself. TensorFlow's cluster resolvers do not replace `cluster.py`: that of TF_CONFIG
@@ -180,13 +181,12 @@ class Workers:
         if not self._connections:
             return function([value])
         if not self.is_chief:
-            self._send(0, {"what": what, "value": value})
+            self._send_all({"what": what, "value": value})
             return self._next_value(0, what)
         own = json.loads(json.dumps(value))  # in the form in which those of the others come
         values = [own] + [self._next_value(index, what) for index in sorted(self._connections)]
         result = function(values)
-        for index in self._connections:
-            self._send(index, {"what": what, "value": result})
+        self._send_all({"what": what, "value": result})
         return result
 
     def wait(self, what: str) -> None:
@@ -233,14 +233,11 @@ class Workers:
         if not self._connections or self._left:
             return
         last = {"what": _END, "value": None}
-        if self.is_chief:
-            for index in sorted(self._connections):
-                self._next_value(index, _END)
-            self._leave(last)
-        else:
-            self._send(0, last)
-            self._next_value(0, _END)
-            self._leave(None)
+        if not self.is_chief:
+            self._send_all(last)
+        for index in sorted(self._connections):
+            self._next_value(index, _END)
+        self._leave(last if self.is_chief else None)
 
     @contextlib.contextmanager
     def signals_noted(self) -> Iterator[None]:
@@ -312,17 +309,18 @@ class Workers:
         """Stops watching, says why, and closes."""
         with self._changed:
             self._left = True
-        for index, connection in self._connections.items():
-            if message is not None:
-                with contextlib.suppress(OSError):
-                    self._send(index, message)
+        if message is not None:
+            self._send_all(message)
+        for connection in self._connections.values():
             connection.close()
 
-    def _send(self, index: int, message: Any) -> None:
-        try:
-            self._connections[index].send(message)
-        except OSError as error:
-            self._lose(index, f"its connection broke: {error.strerror or error}")
+    def _send_all(self, message: Any) -> None:
+        """To all others at the chief, to the chief at the others."""
+        for index, connection in self._connections.items():
+            try:
+                connection.send(message)
+            except OSError as error:
+                self._lose(index, f"its connection broke: {error.strerror or error}")
 
     def _next_value(self, index: int, what: str) -> Any:
         with self._changed:
@@ -356,8 +354,7 @@ class Workers:
                 now = time.monotonic()
                 if now - told > _SIGN_OF_LIFE_SECONDS:
                     told = now
-                    for index in self._connections:
-                        self._send(index, {})
+                    self._send_all({})
                 for index, heard in self._heard.items():
                     if now - heard > self._silence_seconds:
                         self._lose(index, f"no sign of life for {self._silence_seconds:g} s")
@@ -398,8 +395,7 @@ class Workers:
         """Tells the others of a signal, so that long work ends early on all of them."""
         if self.stop_signal is not None and self.stop_signal != self._told_signal:
             self._told_signal = self.stop_signal
-            for index in self._connections:
-                self._send(index, {"signal": self.stop_signal})
+            self._send_all({"signal": self.stop_signal})
 
     def _lose(self, index: int, how: str) -> None:
         assert self.cluster is not None
@@ -416,9 +412,7 @@ class Workers:
                 return
             self._verdict = (code, line)
             self._changed.notify_all()
-        for connection in self._connections.values():
-            with contextlib.suppress(OSError):
-                connection.send({"code": code, "line": line})
+        self._send_all({"code": code, "line": line})
 
     def _end_soon(self, code: int, line: str) -> None:
         deadline = time.monotonic() + self._grace_seconds
