@@ -7,8 +7,10 @@ names the setting, the value and what it should be.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from deeplab.errors import DeepLabError, unknown_name
 
@@ -100,3 +102,44 @@ def names(name: str, value: object, choices: Iterable[str] | None = None) -> tup
     if len(set(value)) != len(value):
         raise DeepLabError(f"{name} names something twice: {value!r}")
     return tuple(value)
+
+
+def num_classes(value: int | None, found: int, source: str) -> int:
+    """The class count of `source`, a data set; `value`, unless it is None, must be the same."""
+    if value not in (None, found):
+        raise DeepLabError(
+            f"num_classes is {value}, but {source} has {found} classes; NUM_CLASSES = None takes "
+            "the data set's"
+        )
+    return found
+
+
+def input_channels(value: int | None, found: int, source: str) -> int:
+    """The channels of the images of `source`, a data set; `value` likewise."""
+    if value not in (None, found):
+        raise DeepLabError(
+            f"input_channels is {value}, but the images of {source} have {found} channels; None "
+            "takes the data set's"
+        )
+    return found
+
+
+def settings_are_read(
+    config: Any, readers: Mapping[str, Collection[str]], chosen: Collection[str]
+) -> None:
+    """No setting of a dataclass was changed while nothing that is chosen reads it.
+
+    Args:
+        config: the settings.
+        readers: what reads a setting, by the name of the setting; one without readers is always
+            read.
+        chosen: what the settings choose.
+    """
+    for field in dataclasses.fields(config):
+        value, meant_for = getattr(config, field.name), readers.get(field.name)
+        if meant_for and value != field.default and not set(meant_for) & set(chosen):
+            others = f", not for {' and '.join(map(repr, chosen))}" if chosen else ""
+            raise DeepLabError(
+                f"{field.name} is {value!r}, but it has no effect: it is for "
+                f"{' and '.join(map(repr, meant_for))}{others}"
+            )

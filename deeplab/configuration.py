@@ -25,6 +25,7 @@ import gin
 from gin import config_parser
 
 import deeplab
+from deeplab import checks
 from deeplab.data import DATASETS, AugmentConfig, DataConfig
 from deeplab.data.files.text import read_text
 from deeplab.errors import DeepLabError, unknown_name
@@ -389,13 +390,10 @@ def _check_configurable(selector: str, place: str) -> None:
 def _check_num_classes(config: TrainConfig) -> None:
     """A number of classes that the data set cannot have needs no data to be refused."""
     names = DATASETS[config.data.dataset].class_names
-    given = config.model.num_classes
-    if names is not None and given is not None and given != len(names):
-        raise DeepLabError(
-            f"num_classes is {given}, but the data set {config.data.dataset!r} has {len(names)} "
-            "classes; NUM_CLASSES = None takes them from the data set"
-        )
-    num_classes = given if names is None else len(names)
+    num_classes = config.model.num_classes
+    if names is not None:
+        source = f"the data set {config.data.dataset!r}"
+        num_classes = checks.num_classes(num_classes, len(names), source)
     if num_classes is not None:
         config.loss.check_num_classes(num_classes)
 

@@ -61,7 +61,7 @@ def message_of(gin_files: list[str], gin_bindings: list[str]) -> str:
         ("x/ModelConfig.decoder=False", "scopes mean nothing"),
         ("TrainConfig.loss='dice'", "loss must be a LossConfig, not 'dice'"),
         ("LossConfig.terms={'dise': 1.0}", "unknown loss 'dise'; did you mean 'dice'?"),
-        ("LossConfig.focal_gamma=2.0", "focal_gamma = 2.0 has no effect"),
+        ("LossConfig.focal_gamma=2.0", "focal_gamma is 2.0, but it has no effect"),
         ("LossConfig.class_weights=(1, 2)", "class_weights has 2 numbers, but there are"),
         ("gin.macro.value=3", "unknown gin name 'gin.macro'"),
         ("import os", "is refused"),

@@ -47,7 +47,7 @@ def main() -> None:
 def _write_sheet(arguments: argparse.Namespace) -> None:
     from deeplab import checks
     from deeplab.configuration import read_configuration
-    from deeplab.data import AugmentConfig, load_dataset, training_batches
+    from deeplab.data import AugmentConfig, TrainingStream, load_dataset
     from deeplab.models import BACKBONES
 
     checks.integer("--count", arguments.count, minimum=1)
@@ -61,14 +61,14 @@ def _write_sheet(arguments: argparse.Namespace) -> None:
         rows += _each_alone(run, dataset.class_names)
     pictures = []
     for caption, augment in rows:
-        batches = training_batches(
+        batches = TrainingStream(
             dataset,
             dataclasses.replace(config.data, augment=augment),
             # The images do not depend on the size of the batches; mixing needs an even one.
             global_batch_size=arguments.count + arguments.count % 2,
             pad_value=BACKBONES[config.model.backbone].pad_values(dataset.input_channels),
             seed=config.seed,
-        )
+        ).batches()
         batch = next(batches.take(1).as_numpy_iterator())
         pictures.append((caption, _row(batch, arguments.count, dataset)))
     _sheet(pictures).save(arguments.output)

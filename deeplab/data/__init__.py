@@ -3,7 +3,7 @@
 from deeplab.data.augment import AugmentConfig
 from deeplab.data.config import DataConfig
 from deeplab.data.datasets import DATASETS
-from deeplab.data.pipeline.batches import evaluation_batches, training_batches
+from deeplab.data.pipeline.batches import TrainingStream, evaluation_batches
 from deeplab.data.prepared.damaged_records import NamingBatches, naming_unreadable
 from deeplab.data.prepared.dataset import PreparedDataset, load_dataset
 from deeplab.data.prepared.folder_pairs import FolderPairs, folder_pairs
@@ -17,9 +17,9 @@ __all__ = [
     "FolderPairs",
     "NamingBatches",
     "PreparedDataset",
+    "TrainingStream",
     "evaluation_batches",
     "folder_pairs",
     "load_dataset",
     "naming_unreadable",
-    "training_batches",
 ]

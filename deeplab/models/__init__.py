@@ -16,7 +16,7 @@ from deeplab.models.deeplab_v3_plus import (
 from deeplab.models.inflate import inflated, is_inflatable
 from deeplab.models.memory import RESERVED, TrainingMemory, training_memory
 from deeplab.models.multiply_adds import multiply_adds, parameters
-from deeplab.models.rematerialisation import rematerialised
+from deeplab.models.rematerialization import rematerialized
 from deeplab.models.resize import resize_bilinear
 from deeplab.models.variables import decayed_variables, variables_by_path
 
@@ -38,7 +38,7 @@ __all__ = [
     "is_inflatable",
     "multiply_adds",
     "parameters",
-    "rematerialised",
+    "rematerialized",
     "resize_bilinear",
     "scale_logits",
     "training_memory",

@@ -1,4 +1,4 @@
-"""Batch normalisation as the original's: the moving variance averages the unbiased variance."""
+"""Batch normalization as the original's: the moving variance averages the unbiased variance."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class BatchNormSettings(NamedTuple):
 
 
 class BatchNorm(keras.layers.Layer):
-    """Batch normalisation over the last axis of [B,H,W,C].
+    """Batch normalization over the last axis of [B,H,W,C].
 
-    Normalises by the biased batch variance and averages the unbiased one, as the fused operation
+    Normalizes by the biased batch variance and averages the unbiased one, as the fused operation
     of TensorFlow 1 did (slim.batch_norm); Keras' own layer averages the biased one. With more than
     one replica the statistics are those of the whole batch. Variables and statistics are float32,
     whatever the type of the inputs.
@@ -32,7 +32,7 @@ class BatchNorm(keras.layers.Layer):
     Attributes:
         frozen: whether training too uses the moving statistics and leaves them as they are; gamma
             and beta still learn.
-        synchronised: whether replicas share their statistics in training. If not, each normalises
+        synchronized: whether replicas share their statistics in training. If not, each normalizes
             by its own, and the moving statistics average those of all replicas.
     """
 
@@ -42,12 +42,12 @@ class BatchNorm(keras.layers.Layer):
         self.epsilon = max(epsilon, 1.001e-5)
         self.momentum = momentum
         self.frozen = False
-        self.synchronised = True
+        self.synchronized = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes gamma, beta, moving_mean and moving_variance, each [C]."""
         # No autocast: in half precision small steps of the statistics would round to nothing.
-        # Statistics of replicas that are not synchronised differ; those stored are their mean.
+        # Statistics of replicas that are not synchronized differ; those stored are their mean.
         shape = (input_shape[-1],)
         add = partial(self.add_weight, shape=shape, dtype="float32", autocast=False)
         moving = partial(add, trainable=False, aggregation="mean")
@@ -65,15 +65,15 @@ class BatchNorm(keras.layers.Layer):
             moving.assign(moving * self.momentum + (1.0 - self.momentum) * batch)
         return outputs
 
-    def normalise(self, inputs: tf.Tensor) -> tf.Tensor:
+    def normalize(self, inputs: tf.Tensor) -> tf.Tensor:
         """What `call` gives in training, without an update of the moving statistics."""
         return (self._fused(inputs, training=False) if self.frozen else self._by_batch(inputs))[0]
 
     def _by_batch(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """What the batch is normalised to, its mean and its unbiased variance."""
+        """What the batch is normalized to, its mean and its unbiased variance."""
         replicas = tf.distribute.get_replica_context()
-        if self.synchronised and replicas is not None and replicas.num_replicas_in_sync > 1:
-            return self._synchronised(inputs, replicas)
+        if self.synchronized and replicas is not None and replicas.num_replicas_in_sync > 1:
+            return self._synchronized(inputs, replicas)
         return self._fused(inputs, training=True)
 
     def _fused(
@@ -90,7 +90,7 @@ class BatchNorm(keras.layers.Layer):
             is_training=training,
         )
 
-    def _synchronised(
+    def _synchronized(
         self, inputs: tf.Tensor, replicas: tf.distribute.ReplicaContext
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         x = tf.cast(inputs, tf.float32)

@@ -261,7 +261,7 @@ class ModelConfig:
 
     @property
     def resolved_input_channels(self) -> int:
-        """The channels of the images, whoever decided them."""
+        """The channels of the images, after defaults."""
         return 3 if self.input_channels is None else self.input_channels
 
     @property
@@ -271,7 +271,7 @@ class ModelConfig:
 
     @property
     def resolved_atrous_rates(self) -> tuple[int, ...]:
-        """The rates of the atrous branches, whoever decided them."""
+        """The rates of the atrous branches, after defaults."""
         if self.atrous_rates is not None:
             return self.atrous_rates
         return tuple(rate * 16 // self.output_stride for rate in (6, 12, 18))

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from deeplab import checks
 from deeplab.errors import DeepLabError
 from deeplab.models import layers
 from deeplab.models.aspp import ImagePooling, aspp
@@ -325,12 +326,8 @@ def with_num_classes(config: ModelConfig, num_classes: int, *, source: str) -> M
     Raises:
         DeepLabError: if the configuration states another number; `source` names the data set.
     """
-    if config.num_classes not in (None, num_classes):
-        raise DeepLabError(
-            f"num_classes is {config.num_classes}, but {source} has {num_classes} classes; "
-            "None takes the data set's"
-        )
-    return dataclasses.replace(config, num_classes=num_classes)
+    found = checks.num_classes(config.num_classes, num_classes, source)
+    return dataclasses.replace(config, num_classes=found)
 
 
 def with_input_channels(config: ModelConfig, channels: int, *, source: str) -> ModelConfig:
@@ -339,9 +336,5 @@ def with_input_channels(config: ModelConfig, channels: int, *, source: str) -> M
     Raises:
         DeepLabError: if the configuration states another number; `source` names the data set.
     """
-    if config.input_channels not in (None, channels):
-        raise DeepLabError(
-            f"input_channels is {config.input_channels}, but the images of {source} have "
-            f"{channels} channels; None takes the data set's"
-        )
-    return dataclasses.replace(config, input_channels=channels)
+    found = checks.input_channels(config.input_channels, channels, source)
+    return dataclasses.replace(config, input_channels=found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 from deeplab import checks
@@ -78,18 +77,17 @@ class OptimizerConfig:
                 checks.number(name, getattr(self, name), minimum=0)
         for name in ("learning_rate_in_momentum", "last_layers_contain_logits_only"):
             checks.flag(name, getattr(self, name))
-        _check_meaning(
-            self, "optimizer", {"momentum": ("sgd",), "learning_rate_in_momentum": ("sgd",)}
-        )
+        readers = {"momentum": ("sgd",), "learning_rate_in_momentum": ("sgd",)}
+        checks.settings_are_read(self, readers, (self.kind,))
 
     @property
     def resolved_weight_decay(self) -> float:
-        """The weight decay, whoever decided it."""
+        """The weight decay, after defaults."""
         return _WEIGHT_DECAY[self.kind] if self.weight_decay is None else self.weight_decay
 
     @property
     def resolved_bias_lr_multiplier(self) -> float:
-        """The multiplier of biases, whoever decided it."""
+        """The multiplier of biases, after defaults."""
         given = self.bias_lr_multiplier
         return _BIAS_MULTIPLIER[self.kind] if given is None else given
 
@@ -134,33 +132,18 @@ class ScheduleConfig:
         if self.decay_steps is not None:
             checks.integer("decay_steps", self.decay_steps, minimum=1)
         checks.number("decay_factor", self.decay_factor, above=0, maximum=1)
-        _check_meaning(
-            self,
-            "schedule",
-            {
-                "power": ("poly",),
-                "end_learning_rate": ("poly", "cosine"),
-                "decay_factor": ("step",),
-            },
-        )
+        readers = {
+            "power": ("poly",),
+            "end_learning_rate": ("poly", "cosine"),
+            "decay_factor": ("step",),
+        }
+        checks.settings_are_read(self, readers, (self.kind,))
 
     def resolved_decay_steps(self, train_steps: int) -> int:
-        """The decay steps of a run, whoever decided them."""
+        """The decay steps of a run, after defaults."""
         if self.decay_steps is not None:
             return self.decay_steps
         return _DECAY_STEPS if self.kind == "step" else max(train_steps - self.warmup_steps, 1)
-
-
-def _check_meaning(config: Any, what: str, kinds: Mapping[str, tuple[str, ...]]) -> None:
-    """Refuses a setting that was changed and that the chosen kind does not look at."""
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        meant_for = kinds.get(field.name, (config.kind,))
-        if config.kind not in meant_for and value != field.default:
-            raise DeepLabError(
-                f"{field.name} is {value!r}, but it has no effect with {what} {config.kind!r}; "
-                f"it is for {' and '.join(map(repr, meant_for))}"
-            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,20 +156,20 @@ class TrainConfig:
         optimizer: kind, learning rate, decay.
         schedule: of the learning rate.
         loss: a sum of losses and their settings.
-        train_batch_norm: whether batch norm normalises by the statistics of the batch and averages
+        train_batch_norm: whether batch norm normalizes by the statistics of the batch and averages
             them; if not, the moving statistics stay as they are, and gamma and beta still learn
             (`fine_tune_batch_norm` of the original). None: yes, except for weights whose batch norm
             had been folded away. True measures the statistics of such weights first, on training
             images, in a way that leaves the function as it is.
-        sync_batch_norm: whether several replicas normalise by the statistics of their images
+        sync_batch_norm: whether several replicas normalize by the statistics of their images
             together. If not, each by its own; the moving statistics average over replicas at each
             step either way.
         train_steps: steps in all.
-        global_batch_size: images a step, over all replicas and all parts of `accumulation_steps`.
+        global_batch_size: images per step, over all replicas and all parts of `accumulation_steps`.
         accumulation_steps: the images of a step go through the network in so many parts, one after
             the other, which takes less memory. The update is that of the whole batch, apart from
             what looks at several images: batch norm takes the statistics of a part (and moves its
-            averages once a part), mining of hard pixels chooses within one.
+            averages once per part), mining of hard pixels chooses within one.
         ema_decay: above 0: evaluation, best checkpoint, prediction and export use an exponential
             moving average of the weights and the moving statistics; after t steps
             average += (1 - min(ema_decay, (1 + t) / (10 + t))) * (weight - average).

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from deeplab.data import training_batches
 from deeplab.errors import DeepLabError, Terminated
 from deeplab.model_dir import CHECKPOINT_FOLDER, list_checkpoints, save_checkpoint
-from deeplab.models import rematerialised, variables_by_path
+from deeplab.models import rematerialized, variables_by_path
 from deeplab.progress import Progress, track
 from deeplab.training.device_loop import (
     loops_on_device,
@@ -35,8 +34,26 @@ from deeplab.training.step import StepResult, make_train_step
 from deeplab.training.validation import Validation, is_evaluation_missing
 
 
-def run_loop(run: Run) -> None:
-    """Trains from the present step to the last one.
+def training_batches(run: Run) -> Iterator[Any]:
+    """The (distributed) batches from the present step on.
+
+    Raises:
+        DeepLabError: as `TrainingStream.batches`.
+    """
+    # The names of the images cannot go to a TPU.
+    options = tf.distribute.InputOptions(
+        experimental_fetch_to_device=not isinstance(run.strategy, tf.distribute.TPUStrategy)
+    )
+    # Each worker is its own input pipeline, and has its own stream.
+    return iter(
+        run.strategy.distribute_datasets_from_function(
+            lambda context: run.stream.batches(run.step), options
+        )
+    )
+
+
+def run_loop(run: Run, batches: Iterator[Any]) -> None:
+    """Trains from the present step, where the batches begin, to the last one.
 
     Ctrl-C and SIGTERM save a checkpoint before they go on their way; with several workers all of
     them stop at the same step.
@@ -52,10 +69,10 @@ def run_loop(run: Run) -> None:
         track("training", config.train_steps, start=run.step) as progress,
     ):
         validation = Validation(run, log) if config.eval_steps else None
-        wait = None if loops_on_device(config, run.strategy) else InputWait(_batches(run))
+        wait = None if loops_on_device(config, run.strategy) else InputWait(batches)
         watch = Watch(run, log, wait)
         if wait is None:
-            steps = _steps_on_device(run, log, watch, progress)
+            steps = _steps_on_device(run, log, watch, batches, progress)
         else:
             steps = _single_steps(run, log, watch, wait, progress)
         step = run.step
@@ -105,15 +122,15 @@ def _single_steps(
 
 
 def _steps_on_device(
-    run: Run, log: RunLog, watch: Watch, progress: Progress
+    run: Run, log: RunLog, watch: Watch, batches: Iterator[Any], progress: Progress
 ) -> Callable[[int], int]:
     """Steps done -> steps done after the next few."""
     if run.step == 0:
         # The loop takes its batches where Python does not see them. Workers fetch them together.
-        first = next(_batches(run))
+        first = next(batches)
         if run.is_chief:
             report_first_batch(run, log, first, progress)
-    batches = _batches(run)
+        batches = training_batches(run)
     step_loop = make_step_loop(_train_step(run), run.strategy)
     longest = steps_per_loop(run.config, run.strategy)
 
@@ -144,7 +161,7 @@ def _train_step(run: Run) -> Callable[[Any], StepResult]:
         ),
         ignore_label=run.dataset.ignore_label,
         weight_decay=loss_weight_decay(config.optimizer),
-        forward=rematerialised(run.model) if config.rematerialize else None,
+        forward=rematerialized(run.model) if config.rematerialize else None,
         accumulation_steps=config.accumulation_steps,
         clip_norm=config.optimizer.clip_norm,
         loss_scale=run.loss_scale,
@@ -169,30 +186,6 @@ def _stop_if_told(run: Run, step: int) -> None:
     number = run.workers.agree_to_stop(step)
     if number is not None:
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated
-
-
-def _batches(run: Run) -> Iterator[Any]:
-    """The stream of (distributed) batches from the present step on."""
-    start_step = run.step
-
-    def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return training_batches(
-            run.dataset,
-            run.config.data,
-            global_batch_size=run.config.global_batch_size,
-            pad_value=run.pad_value,
-            seed=run.config.seed,
-            start_step=start_step,
-            worker_index=context.input_pipeline_id,
-            num_workers=context.num_input_pipelines,
-            replicas_per_worker=run.strategy.num_replicas_in_sync // context.num_input_pipelines,
-        )
-
-    # The names of the images cannot go to a TPU.
-    options = tf.distribute.InputOptions(
-        experimental_fetch_to_device=not isinstance(run.strategy, tf.distribute.TPUStrategy)
-    )
-    return iter(run.strategy.distribute_datasets_from_function(make, options))
 
 
 def _save(run: Run, log: RunLog) -> None:

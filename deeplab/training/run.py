@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from deeplab.data import PreparedDataset
+from deeplab.data import PreparedDataset, TrainingStream
 from deeplab.models import DeepLabModel, variables_by_path
 from deeplab.training.config import TrainConfig
 from deeplab.training.distribution.workers import Workers
@@ -28,7 +28,7 @@ class Run:
         model: made in the strategy's scope, weights loaded.
         optimizer: likewise; its step says where the run is.
         strategy: how a step is spread over devices.
-        pad_value: what crops are padded with, 0..255, one value a channel.
+        stream: this worker's training batches.
         average: moving average of the weights, made in the scope; None if the run keeps none.
         loss_scale: likewise, of mixed_float16.
         workers: the other processes that train the same model.
@@ -40,7 +40,7 @@ class Run:
     model: DeepLabModel
     optimizer: Optimizer
     strategy: tf.distribute.Strategy
-    pad_value: tuple[float, ...]
+    stream: TrainingStream
     average: MovingAverage | None = None
     loss_scale: LossScale | None = None
     workers: Workers = dataclasses.field(default_factory=Workers)

@@ -109,7 +109,7 @@ def make_train_step(
         replicas = tf.distribute.get_replica_context()
         parts = _split(batch, accumulation_steps)
         weights = _weights(parts, ignore_label)
-        # The penalty is that of the variables, once a step.
+        # The penalty is that of the variables, once per step.
         total = backward(parts[0], weights[0], weight_decay)
         for part, weight in zip(parts[1:], weights[1:], strict=True):
             # Else TensorFlow may compute the parts side by side, in the memory of all of them.

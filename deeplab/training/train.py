@@ -16,9 +16,9 @@ from deeplab import files
 from deeplab.data import (
     DATASETS,
     PreparedDataset,
+    TrainingStream,
     load_dataset,
     naming_unreadable,
-    training_batches,
 )
 from deeplab.errors import DeepLabError
 from deeplab.model_dir import (
@@ -31,25 +31,23 @@ from deeplab.model_dir import (
 from deeplab.models import ModelConfig, build_model, with_input_channels, with_num_classes
 from deeplab.progress import warn
 from deeplab.training.config import TrainConfig
-from deeplab.training.distribution.cluster import Cluster, resolve_cluster
-from deeplab.training.distribution.ending import exit_without_waiting
-from deeplab.training.distribution.job import check_agreement, chief_first, only_chief_prints
+from deeplab.training.distribution.cluster import resolve_cluster
 from deeplab.training.distribution.strategies import check_strategy, make_strategy
 from deeplab.training.distribution.workers import Workers, join, start_seconds
-from deeplab.training.first_weights import load_weights, set_up_batch_norm
-from deeplab.training.loop import run_loop
+from deeplab.training.initial_weights import IMPORT_REPORT, set_initial_weights
+from deeplab.training.loop import run_loop, training_batches
 from deeplab.training.optimization.loss_scale import LossScale
 from deeplab.training.optimization.moving_average import MovingAverage
 from deeplab.training.optimization.optimizers import Optimizer
 from deeplab.training.optimization.schedules import is_zero, make_schedule
 from deeplab.training.run import Run
 from deeplab.training.run_settings import (
+    check_agreement,
+    check_resumable,
     check_start,
     resolved_settings,
-    resumed_settings,
     write_settings,
 )
-from deeplab.training.starting_point import IMPORT_REPORT
 from deeplab.training.validation import is_evaluation_missing
 
 
@@ -102,20 +100,20 @@ def train(
         source_dir = source_dir or saved["source_dir"]
     threads = _be_deterministic(config.seed) if deterministic else None
     check_start(config, model_dir, saved, threads, init_from)
-    with _ends_promptly(found_cluster), join(found_cluster) as workers:
+    needed = _needed_splits(config)
+    with join(found_cluster) as workers:
         with workers.limit(start_seconds(), "TensorFlow did not connect all workers"):
             tf_strategy, line = make_strategy(strategy, workers.cluster)
         print(line if workers.is_chief else f"{workers.name}: {line}", flush=True)
-        with only_chief_prints(workers), _own_folder(model_dir, workers):
-            latest = chief_first(workers, "looking at checkpoints", lambda: _recover(model_dir))
-            dataset = chief_first(
-                workers,
+        with workers.only_chief_prints(), _own_folder(model_dir, workers):
+            latest = workers.chief_first("looking at checkpoints", lambda: _recover(model_dir))
+            dataset = workers.chief_first(
                 "preparing the data",
                 lambda: load_dataset(
                     config.data.dataset,
                     data_dir=data_dir,
                     source_dir=source_dir,
-                    splits=_needed_splits(config),
+                    splits=needed,
                     num_classes=config.model.num_classes,
                     input_channels=config.model.input_channels,
                 ),
@@ -123,47 +121,39 @@ def train(
             source = f"the data set {dataset.name!r}"
             model_config = with_num_classes(config.model, dataset.num_classes, source=source)
             model_config = with_input_channels(model_config, dataset.input_channels, source=source)
-            with naming_unreadable(dataset, *_read_splits(config, dataset)):
-                _check_data(config, model_config, dataset, tf_strategy, workers)
+            splits = [dataset.find_split(split, split) for split in needed]
+            with naming_unreadable(dataset, *splits):
+                for split in splits[1:]:  # else a missing file is noticed at the first evaluation
+                    dataset.reader(split)
+                stream = _checked_stream(config, model_config, dataset, tf_strategy, workers)
                 settings = resolved_settings(config, model_config, dataset, threads)
-                check_agreement(workers, settings, dataset, latest, model_dir)
+                check_agreement(workers, settings, dataset, latest)
                 if saved is not None and latest is not None:
-                    settings = resumed_settings(settings, saved, model_dir)
+                    for line in check_resumable(saved, settings, model_dir=str(model_dir)):
+                        print(f"changed: {line}", flush=True)
                     if _is_finished(config, model_dir, saved, latest):
                         print(
                             f"{model_dir} has been trained for {latest.step} steps: nothing to do"
                         )
                         return
-                run = _build(config, model_config, model_dir, dataset, tf_strategy, workers)
-                start = load_weights(run, latest, init_from)
-                start = set_up_batch_norm(run, start, is_new=latest is None)
-                if run.average and latest is None:
-                    run.average.start()
+                run = _build(config, model_config, model_dir, dataset, stream, tf_strategy, workers)
+                start = set_initial_weights(run, latest, init_from)
                 if is_zero(config.schedule, base_learning_rate=config.optimizer.base_learning_rate):
                     print("learning rate 0: trainable weights stay as they are", flush=True)
+                # Before anything is written: images that are kept in memory may be damaged, and an
+                # augmentation may not be for images of so many channels.
+                batches = training_batches(run)
                 if run.is_chief:
                     write_settings(run, settings, start, recorded_files or {}, latest)
-                run_loop(run)
-
-
-@contextlib.contextmanager
-def _ends_promptly(cluster: Cluster | None) -> Iterator[None]:
-    """After an error of a job of several workers the process does not wait at its exit."""
-    try:
-        yield
-    except BaseException as error:
-        if cluster is not None:
-            exit_without_waiting(error)
-        raise
+                run_loop(run, batches)
 
 
 def _is_finished(
     config: TrainConfig, model_dir: Path, saved: Mapping[str, Any], latest: Checkpoint
 ) -> bool:
-    if latest.step < config.train_steps:
-        return False
     # A run that was stopped in its last evaluation still owes it.
-    return not saved["eval_steps"] or not is_evaluation_missing(config, model_dir, latest.step)
+    owes = saved["eval_steps"] and is_evaluation_missing(config, model_dir, latest.step)
+    return latest.step >= config.train_steps and not owes
 
 
 def _build(
@@ -171,6 +161,7 @@ def _build(
     model_config: ModelConfig,
     model_dir: Path,
     dataset: PreparedDataset,
+    stream: TrainingStream,
     strategy: tf.distribute.Strategy,
     workers: Workers,
 ) -> Run:
@@ -196,24 +187,24 @@ def _build(
         model,
         optimizer,
         strategy,
-        model_config.pad_value,
+        stream,
         average=average,
         loss_scale=loss_scale,
         workers=workers,
     )
 
 
-def _check_data(
+def _checked_stream(
     config: TrainConfig,
     model_config: ModelConfig,
     dataset: PreparedDataset,
     strategy: tf.distribute.Strategy,
     workers: Workers,
-) -> None:
-    """Refuses, before anything is written, settings that do not fit the data or the replicas."""
+) -> TrainingStream:
+    """The training images, of which none is read yet; refuses settings that do not fit them."""
     config.loss.check_num_classes(dataset.num_classes)
     replicas = strategy.num_replicas_in_sync
-    training_batches(
+    stream = TrainingStream(
         dataset,
         config.data,
         global_batch_size=config.global_batch_size,
@@ -223,8 +214,6 @@ def _check_data(
         num_workers=workers.count,
         replicas_per_worker=replicas // workers.count,
     )
-    if config.eval_steps:  # else a file that is missing is noticed at the first evaluation
-        dataset.reader(dataset.find_split(config.data.eval_split, dataset.eval_split))
     images = config.global_batch_size // replicas
     if images % config.accumulation_steps:
         raise DeepLabError(
@@ -232,13 +221,7 @@ def _check_data(
             f"{images} images of a replica (global_batch_size {config.global_batch_size}, "
             f"{replicas} replicas)"
         )
-
-
-def _read_splits(config: TrainConfig, dataset: PreparedDataset) -> list[str]:
-    splits = [dataset.find_split(config.data.train_split, dataset.train_split)]
-    if config.eval_steps:
-        splits.append(dataset.find_split(config.data.eval_split, dataset.eval_split))
-    return splits
+    return stream
 
 
 def _needed_splits(config: TrainConfig) -> list[str]:

@@ -20,9 +20,9 @@ from deeplab.cli.main import main
 from deeplab.data import (
     DataConfig,
     PreparedDataset,
+    TrainingStream,
     evaluation_batches,
     load_dataset,
-    training_batches,
 )
 from deeplab.errors import DeepLabError
 
@@ -65,9 +65,9 @@ def objects(data_dir: str) -> list[str]:
 
 def batches(dataset: PreparedDataset, **config: Any) -> list[dict[str, np.ndarray]]:
     settings = DataConfig(dataset="folder", crop_size=(9, 12), **config)
-    stream = training_batches(
+    stream = TrainingStream(
         dataset, settings, global_batch_size=2, pad_value=(1.0, 2.0, 3.0), seed=7
-    )
+    ).batches()
     kept = [*stream.take(4), *evaluation_batches(dataset, 1)]
     return [{key: value.numpy() for key, value in batch.items()} for batch in kept]
 

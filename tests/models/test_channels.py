@@ -31,7 +31,7 @@ from deeplab.models import (
     variables_by_path,
     with_input_channels,
 )
-from deeplab.training.starting_point import initialize_from
+from deeplab.training.initial_weights import initialize_from
 
 SMALL = {"backbone": "mobilenet_v2", "num_classes": 3, "depth_multiplier": 0.25}
 

@@ -1,4 +1,4 @@
-"""The workers of a job: reading where they are, meeting, agreeing, missing one."""
+"""The workers of a job: reading where they are, the rendezvous, agreeing, missing one."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from deeplab.training.distribution.cluster import (
     expand_hosts,
     resolve_cluster,
 )
-from deeplab.training.distribution.meeting import Connection, meet
-from deeplab.training.distribution.workers import Workers, check_same, start_seconds
+from deeplab.training.distribution.rendezvous import Connection, meet
+from deeplab.training.distribution.workers import Workers, start_seconds
+from deeplab.training.run_settings import check_same
 
 TWO = ["a:1", "b:1"]
 
-MEETING = "deeplab.training.distribution.meeting"
+RENDEZVOUS = "deeplab.training.distribution.rendezvous"
 
 
 def tf_config(cluster: object, task: object = None) -> dict[str, str]:
@@ -203,7 +204,7 @@ def test_a_wrong_kubernetes_job(change: dict[str, str], message: str) -> None:
         resolve_cluster("kubernetes", {**KUBERNETES, **change})
 
 
-# Meeting
+# Rendezvous
 
 
 def local_cluster(count: int) -> list[Cluster]:
@@ -250,7 +251,7 @@ def test_a_chief_that_is_not_there_is_named() -> None:
 
 
 def test_an_occupied_port_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deeplab.training.distribution.meeting._PORT_SECONDS", 0.0)
+    monkeypatch.setattr("deeplab.training.distribution.rendezvous._PORT_SECONDS", 0.0)
     chief, _ = local_cluster(2)
     with (
         socket.create_server(("", int(chief.workers[0].split(":")[1]))),
@@ -279,7 +280,7 @@ def test_who_does_not_belong_is_sent_away() -> None:
 
     port = int(chief.workers[0].split(":")[1])
     monkey = pytest.MonkeyPatch()
-    monkey.setattr(f"{MEETING}._own_port", lambda cluster: _listen(cluster, chief))
+    monkey.setattr(f"{RENDEZVOUS}._own_port", lambda cluster: _listen(cluster, chief))
     try:
         met, refused, said, came = at_once(
             lambda: meet(chief, 5), lambda: meet(other, 5), stranger, late
@@ -509,7 +510,7 @@ def test_a_bad_cluster_is_one_line_and_leaves_nothing(
     monkeypatch.setattr("atexit.register", lambda leave: None)
     # The port of worker 1 may be any here.
     monkeypatch.setattr(
-        f"{MEETING}._own_port",
+        f"{RENDEZVOUS}._own_port",
         lambda _: socket.create_server(("127.0.0.1", 0)),
     )
     words = ["train", "--gin_file=runs/shapes_mobilenet_v2.gin", f"--model_dir={tmp_path}/run"]

@@ -191,9 +191,9 @@ def test_lost_worker_is_named_and_sigterm_of_one_stops_all(
 
 
 AVERAGING = """
-import sys, types, keras
+import sys, keras
 from deeplab.training.distribution.cluster import resolve_cluster
-from deeplab.training.distribution.job import average_over_workers
+from deeplab.training.initial_weights import average_over_workers
 from deeplab.training.distribution.strategies import make_strategy
 from deeplab.training.distribution.workers import join
 
@@ -203,7 +203,7 @@ with join(resolve_cluster("tf_config")) as workers:
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
     weight = model.weights[0].value
     weight.assign([[1.0], [10.0 * workers.index]])
-    average_over_workers(types.SimpleNamespace(workers=workers, strategy=strategy, model=model))
+    average_over_workers(model, strategy, workers)
     sys.stdout.write(f"{weight.numpy().ravel().tolist()}")
 """
 

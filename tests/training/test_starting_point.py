@@ -12,7 +12,7 @@ from model_dirs import make_model_dir
 
 import deeplab
 from deeplab.models import ModelConfig, build_model, variables_by_path
-from deeplab.training.starting_point import initialize_from
+from deeplab.training.initial_weights import initialize_from
 
 SMALL = {"depth_multiplier": 0.25}
 

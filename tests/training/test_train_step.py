@@ -1,4 +1,4 @@
-"""A training step: parts of a batch, clipping, averages, half precision, rematerialisation."""
+"""A training step: parts of a batch, clipping, averages, half precision, rematerialization."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 
 import deeplab
-from deeplab.models import DeepLabModel, rematerialised, scale_logits, variables_by_path
+from deeplab.models import DeepLabModel, rematerialized, scale_logits, variables_by_path
 from deeplab.models.batch_norm import BatchNormSettings
 from deeplab.models.layers import conv2d, conv_bn, depthwise_bn, relu
-from deeplab.models.rematerialisation import units_of
+from deeplab.models.rematerialization import units_of
 from deeplab.models.resize import ResizeLike
 from deeplab.training.batch_norm import batch_norms, freeze
 from deeplab.training.config import OptimizerConfig
@@ -82,7 +82,7 @@ class Trainer:
         optimizer: OptimizerConfig | None = None,
         precision: str = "float32",
         frozen: bool = False,
-        synchronised: bool = True,
+        synchronized: bool = True,
         rematerialize: bool = False,
         ema_decay: float = 0.0,
         loss: Callable[..., tf.Tensor] | None = None,
@@ -102,7 +102,7 @@ class Trainer:
         if frozen:
             freeze(batch_norms(self.model))
         for layer in batch_norms(self.model):
-            layer.synchronised = synchronised
+            layer.synchronized = synchronized
         self._step = make_train_step(
             self.model,
             self.optimizer,
@@ -110,7 +110,7 @@ class Trainer:
             loss=loss or CROSS_ENTROPY,
             ignore_label=IGNORE,
             weight_decay=1e-3,
-            forward=rematerialised(self.model) if rematerialize else None,
+            forward=rematerialized(self.model) if rematerialize else None,
             loss_scale=self.loss_scale,
             average=self.average,
             **settings,
@@ -213,7 +213,7 @@ def test_moving_average(strategy: Callable[[], tf.distribute.Strategy]) -> None:
 
 
 @pytest.mark.parametrize("strategy", [one_device, mirrored])
-def test_rematerialised_step_equals_the_plain_one(
+def test_rematerialized_step_equals_the_plain_one(
     strategy: Callable[[], tf.distribute.Strategy],
 ) -> None:
     plain = Trainer(strategy=strategy)
@@ -230,7 +230,7 @@ def test_rematerialised_step_equals_the_plain_one(
     "backbone",
     ["hnasnet", "mobilenet_edgetpu", "mobilenet_v3_small", "pnasnet", "resnet_18", "xception_41"],
 )
-def test_every_kind_of_network_can_be_rematerialised(backbone: str) -> None:
+def test_every_kind_of_network_can_be_rematerialized(backbone: str) -> None:
     keras.utils.set_random_seed(2)
     has_decoder = bool(deeplab.BACKBONES[backbone].decoder_strides)
     model = deeplab.deeplab_v3_plus(
@@ -246,11 +246,11 @@ def test_every_kind_of_network_can_be_rematerialised(backbone: str) -> None:
     images = tf.constant(batch()["image"][:1])
     name = "logits_low_resolution"
     expected = scale_logits(model)(images, training=True)[name]
-    found = rematerialised(model)(images)[name]
+    found = rematerialized(model)(images)[name]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.std(expected))
 
 
-def test_image_pyramids_are_not_rematerialised() -> None:
+def test_image_pyramids_are_not_rematerialized() -> None:
     with pytest.raises(deeplab.DeepLabError, match="rematerialize does not work with an image_pyr"):
         deeplab.TrainConfig(
             model=deeplab.ModelConfig("mobilenet_v2", image_pyramid=(0.5, 1.0)),
@@ -327,7 +327,7 @@ def test_gradients_too_large_for_float16_skip_the_step() -> None:
 
 
 def test_batch_norm_of_replicas_that_do_not_share_statistics() -> None:
-    trainer = Trainer(strategy=mirrored, synchronised=False)
+    trainer = Trainer(strategy=mirrored, synchronized=False)
     x = batch()["image"] * (2 / 255) - 1
     kernel = trainer.weights()["backbone/conv/kernel"]
     trainer.step()

@@ -33,7 +33,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from deeplab.configuration import read_data_config
-    from deeplab.data import AugmentConfig, load_dataset, training_batches
+    from deeplab.data import AugmentConfig, TrainingStream, load_dataset
     from deeplab.data.augment import DISTORTIONS, MIXES
 
     config = read_data_config([arguments.gin_file])
@@ -52,13 +52,13 @@ def main() -> None:
     cases["all distortions"] = AugmentConfig(distortions=tuple(DISTORTIONS))
     streams = {}
     for name, augment in cases.items():
-        batches = training_batches(
+        batches = TrainingStream(
             dataset,
             dataclasses.replace(config, augment=augment),
             global_batch_size=_BATCH,
             pad_value=(127.5,) * dataset.input_channels,
             seed=0,
-        )
+        ).batches()
         streams[name] = iter(batches)
         for _ in range(_WARM_UP):
             next(streams[name])

@@ -28,14 +28,14 @@ def ours(folder: Path, crop: int, batch: int, *, cache: str, end: str) -> Iterat
     """
     import tensorflow as tf
 
-    from deeplab.data import DataConfig, load_dataset, training_batches
+    from deeplab.data import DataConfig, TrainingStream, load_dataset
     from deeplab.data.files.decode import decode_image, decode_label
 
     dataset = load_dataset("folder", data_dir=str(folder / "prepared"), source_dir=str(folder))
     config = DataConfig(dataset="folder", crop_size=crop, train_split="train", cache=cache)
-    batches = training_batches(
+    batches = TrainingStream(
         dataset, config, global_batch_size=batch, pad_value=(GREY,) * 3, seed=0
-    )
+    ).batches()
 
     @tf.function
     def step(images: tf.Tensor) -> tf.Tensor:

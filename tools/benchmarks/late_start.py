@@ -30,7 +30,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from deeplab.configuration import read_data_config
-    from deeplab.data import load_dataset, training_batches
+    from deeplab.data import TrainingStream, load_dataset
 
     # Without a cache, so that what is read is read.
     config = dataclasses.replace(read_data_config([arguments.gin_file]), cache="none")
@@ -40,14 +40,13 @@ def main() -> None:
 
     def seconds(step: int) -> float:
         start = time.perf_counter()
-        batches = training_batches(
+        batches = TrainingStream(
             dataset,
             config,
             global_batch_size=arguments.global_batch_size,
             pad_value=(127.5,) * dataset.input_channels,
             seed=0,
-            start_step=step,
-        )
+        ).batches(step)
         next(iter(batches))
         return time.perf_counter() - start
 

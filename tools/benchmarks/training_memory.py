@@ -46,7 +46,7 @@ def _one_case(arguments: argparse.Namespace) -> None:
     import tensorflow as tf
 
     import deeplab  # noqa: F401
-    from deeplab.models import ModelConfig, build_model, rematerialised, training_memory
+    from deeplab.models import ModelConfig, build_model, rematerialized, training_memory
     from deeplab.training.config import OptimizerConfig
     from deeplab.training.losses import LossConfig, make_loss
     from deeplab.training.optimization.optimizers import Optimizer
@@ -75,7 +75,7 @@ def _one_case(arguments: argparse.Namespace) -> None:
         ignore_label=255,
         weight_decay=4e-5,
         accumulation_steps=arguments.accumulation_steps,
-        forward=rematerialised(model) if arguments.rematerialize else None,
+        forward=rematerialized(model) if arguments.rematerialize else None,
     )
     for _ in range(3):
         step({"image": images, "label": labels})

@@ -103,20 +103,9 @@ class AugmentConfig:
         for name, maximum in _RANGES.items():
             checks.number(name, getattr(self, name), minimum=0, maximum=maximum)
         checks.integer("rand_augment_count", self.rand_augment_count, minimum=1)
-        self._check_read()
-
-    def _check_read(self) -> None:
-        """Refuses what would be ignored."""
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        for reader, names in READ_BY.items():
-            for name in names:
-                value = getattr(self, name)
-                if reader not in (*self.distortions, self.mix) and value != defaults[name]:
-                    raise DeepLabError(
-                        f"{name} is {value!r}, but {reader!r} is not chosen, which alone reads it"
-                    )
-        if self.mix is None and self.mix_probability != defaults["mix_probability"]:
-            raise DeepLabError(f"mix_probability is {self.mix_probability!r}, but mix is None")
+        readers = {name: (reader,) for reader, names in READ_BY.items() for name in names}
+        chosen = (*self.distortions, *((self.mix,) if self.mix else ()))
+        checks.settings_are_read(self, {**readers, "mix_probability": tuple(MIXES)}, chosen)
 
     def _set_names(self, name: str, names: tuple[str, ...]) -> None:
         object.__setattr__(self, name, names)  # JSON and gin have lists

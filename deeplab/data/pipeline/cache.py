@@ -129,13 +129,7 @@ def open_samples(dataset: PreparedDataset, reader: RecordReader, config: DataCon
     Raises:
         DeepLabError: if they need more memory than the configuration allows.
     """
-    key = (config.cache, config.cache_gigabytes)
-    if key not in reader.kept:
-        reader.kept[key] = _open(dataset, reader, *key)
-    return reader.kept[key]
-
-
-def _open(dataset: PreparedDataset, reader: RecordReader, cache: str, gigabytes: float) -> Samples:
+    cache, gigabytes = config.cache, config.cache_gigabytes
     if cache == "auto":
         return _decoded_if_small(dataset, reader, gigabytes)
     if cache == "encoded":

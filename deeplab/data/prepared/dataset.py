@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from deeplab import checks
 from deeplab.data.builders.folder import Folder
 from deeplab.data.colors import IGNORE_LABEL, Color
 from deeplab.data.datasets import DATASETS
@@ -192,17 +192,12 @@ class PreparedDataset:
 
 
 class RecordReader:
-    """Number of a record -> its undecoded features.
-
-    Attributes:
-        kept: what is kept in memory of the records, by how it is kept.
-    """
+    """Number of a record -> its undecoded features."""
 
     def __init__(
         self, table: RecordTable, features: tfds.features.FeaturesDict, keys: RecordKeys
     ) -> None:
         """Binds the table of the records to the description of what is in them."""
-        self.kept: dict[Hashable, Any] = {}
         self._table = table
         self._keys = dataclasses.asdict(keys)
         # TFDS's own builders store more, which need not be decoded.
@@ -408,16 +403,11 @@ def _check_expected(
     for split in splits:
         if known and find_split(split, known) is None:
             raise _unknown_split(spec, split, known)
-    if None not in (num_classes, classes) and num_classes != classes:
-        raise DeepLabError(
-            f"num_classes is {num_classes}, but the data set {spec.name!r} has {classes} classes; "
-            "NUM_CLASSES = None takes them from the data set"
-        )
-    if None not in (input_channels, channels) and input_channels != channels:
-        raise DeepLabError(
-            f"input_channels is {input_channels}, but the images of the data set {spec.name!r} "
-            f"have {channels} channels; None takes the data set's"
-        )
+    source = f"the data set {spec.name!r}"
+    if classes is not None:
+        checks.num_classes(num_classes, classes, source)
+    if channels is not None:
+        checks.input_channels(input_channels, channels, source)
 
 
 def _wrong_sizes(spec: DatasetSpec, sizes: Mapping[str, int]) -> list[tuple[str, int, int]]:

@@ -44,8 +44,8 @@ def resolve_cluster(kind: str, environment: Mapping[str, str] | None = None) -> 
 
     Args:
         kind: "tf_config": the variable TF_CONFIG, as TensorFlow, Kubeflow and Vertex AI set it;
-            "slurm": the variables of a Slurm step, one task a worker; "kubernetes": the index of a
-            pod of an indexed Job or JobSet, with DEEPLAB_NUM_WORKERS and DEEPLAB_WORKER_ADDRESS
+            "slurm": the variables of a Slurm step, one task per worker; "kubernetes": the index of
+            a pod of an indexed Job or JobSet, with DEEPLAB_NUM_WORKERS and DEEPLAB_WORKER_ADDRESS
             (docs/distribution.md).
         environment: variables; None: those of the process.
 
@@ -57,8 +57,15 @@ def resolve_cluster(kind: str, environment: Mapping[str, str] | None = None) -> 
     """
     if kind not in CLUSTERS:
         raise unknown_name("cluster", kind, CLUSTERS)
-    found = CLUSTERS[kind](os.environ if environment is None else environment)
-    return None if found is None or len(found.workers) == 1 else found
+    cluster = CLUSTERS[kind](os.environ if environment is None else environment)
+    if cluster is None:
+        return None
+    source = "TF_CONFIG" if kind == "tf_config" else f"--cluster={kind}"
+    for address in cluster.workers:
+        split_address(address, source)
+        if cluster.workers.count(address) > 1:
+            raise DeepLabError(f"{source}: the address {address} belongs to two workers")
+    return cluster if len(cluster.workers) > 1 else None
 
 
 def _from_tf_config(environment: Mapping[str, str]) -> Cluster | None:
@@ -202,22 +209,6 @@ def _from_kubernetes(environment: Mapping[str, str]) -> Cluster | None:
     return Cluster(tuple(template.replace("{index}", str(i)) for i in range(count)), index)
 
 
-def _checked(read: Callable[[Mapping[str, str]], Cluster | None], source: str) -> Any:
-    """Makes every source check its addresses in the same way."""
-
-    def resolve(environment: Mapping[str, str]) -> Cluster | None:
-        cluster = read(environment)
-        if cluster is not None:
-            for address in cluster.workers:
-                split_address(address, source)
-            twice = [a for a in cluster.workers if cluster.workers.count(a) > 1]
-            if twice:
-                raise DeepLabError(f"{source}: the address {twice[0]} belongs to two workers")
-        return cluster
-
-    return resolve
-
-
 def split_address(address: Any, source: str) -> tuple[str, int]:
     """Host and port of "host:port" or "[IPv6 address]:port".
 
@@ -244,7 +235,7 @@ def _index(what: str, value: Any, count: int) -> int:
 
 
 CLUSTERS: dict[str, Callable[[Mapping[str, str]], Cluster | None]] = {
-    "tf_config": _checked(_from_tf_config, "TF_CONFIG"),
-    "slurm": _checked(_from_slurm, "--cluster=slurm"),
-    "kubernetes": _checked(_from_kubernetes, "--cluster=kubernetes"),
+    "tf_config": _from_tf_config,
+    "slurm": _from_slurm,
+    "kubernetes": _from_kubernetes,
 }

@@ -1,4 +1,4 @@
-"""Losses over labelled pixels, and any weighted sum of them."""
+"""Losses over labeled pixels, and any weighted sum of them."""
 
 from deeplab.training.losses.config import LossConfig
 from deeplab.training.losses.l2_penalty import l2_penalty

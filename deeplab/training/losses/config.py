@@ -12,7 +12,7 @@ from deeplab.training.losses.table import LOSSES, settings_of
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
-    """A weighted sum of losses over the labelled pixels.
+    """A weighted sum of losses over the labeled pixels.
 
     Each of the settings below belongs to some of the losses; one that is set while none of them is
     in `terms` is an error.
@@ -22,7 +22,7 @@ class LossConfig:
             "lovasz_softmax".
         upsample_logits: whether logits are resized to the label; if not, the label is resized
             (nearest) to the logits, which are 4 to 32 times smaller. Of all losses.
-        class_weights: factor on the loss of a pixel by its class, one a class, at least 0. A mean
+        class_weights: factor on the loss of a pixel by its class, one per class, at least 0. A mean
             still divides by the number of pixels and not by the sum of their weights, as in the
             original. None: ones. Of softmax_cross_entropy and focal.
         boundary_width: how far from another class, in rows and columns of pixels, a pixel is near
@@ -86,7 +86,8 @@ class LossConfig:
             return
         if not isinstance(self.class_weights, tuple | list):
             raise DeepLabError(
-                f"class_weights must be a list of numbers, one a class, not {self.class_weights!r}"
+                f"class_weights must be a list of numbers, one per class, not "
+                f"{self.class_weights!r}"
             )
         weights = tuple(
             float(checks.number(f"class_weights[{index}]", weight, minimum=0))
@@ -97,15 +98,11 @@ class LossConfig:
         object.__setattr__(self, "class_weights", weights)
 
     def _check_effect(self) -> None:
-        read = {setting for name in self.terms for setting in settings_of(name)}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            readers = [name for name in LOSSES if field.name in settings_of(name)]
-            if readers and field.name not in read and value != field.default:
-                raise DeepLabError(
-                    f"{field.name} = {value!r} has no effect: it belongs to "
-                    f"{' and '.join(readers)}, and the loss is {' + '.join(self.terms)}"
-                )
+        readers = {
+            field.name: [name for name in LOSSES if field.name in settings_of(name)]
+            for field in dataclasses.fields(self)
+        }
+        checks.settings_are_read(self, readers, self.terms)
         if bool(self.boundary_width) != bool(self.boundary_weight):
             raise DeepLabError(
                 "boundary_width and boundary_weight have no effect without each other: they are "

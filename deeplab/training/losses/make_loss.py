@@ -26,7 +26,7 @@ def make_loss(config: LossConfig, *, num_classes: int, ignore_label: int) -> Los
     Returns:
         (labels int32 [B,H,W], logits [B,h,w,C], steps done) -> float32 scalar, the replica's share
         of the loss of the global batch: call it in replica context. The sum of the shares over the
-        replicas is the loss, the sum of their gradients its gradient. Nothing labelled: 0.
+        replicas is the loss, the sum of their gradients its gradient. Nothing labeled: 0.
 
     Raises:
         DeepLabError: if the class weights are not as many as the classes.

@@ -1,7 +1,7 @@
 """What a loss sees of a batch, and sums over the batches of all replicas.
 
 A loss is called on every replica and gives that replica's share of the loss of the global batch:
-the shares sum to the loss, and their gradients to its gradient, however labelled and ignored pixels
+the shares sum to the loss, and their gradients to its gradient, however labeled and ignored pixels
 are spread over the replicas. Two facts make this easy. Whatever is a sum over pixels or images,
 divided by a number of the global batch, has the replica's own sum over that number as its share.
 And the gradient of `global_sum` is `global_sum` of the gradients: where the loss is any other

@@ -21,7 +21,7 @@ def weighted(
     Args:
         losses: float32 [B,H,W].
         pixels: what they are the losses of.
-        class_weights: one a class; None: ones.
+        class_weights: one per class; None: ones.
         boundary_width: pixels as near as this to another class ...
         boundary_weight: ... weigh 1 + this, see `near_boundary`.
     """

@@ -42,15 +42,15 @@ class Collapse:
         if len(self._matrices) < (self._matrices.maxlen or 0):
             return None
         total = sum(self._matrices)
-        predicted, labelled = (shares(np.sum(total, axis=axis)) for axis in (0, 1))
+        predicted, labeled = (shares(np.sum(total, axis=axis)) for axis in (0, 1))
         before, index = self._collapsed, int(np.argmax(predicted))
-        self._collapsed = predicted[index] >= _COLLAPSED and labelled[index] <= 1 - _OTHERS
+        self._collapsed = predicted[index] >= _COLLAPSED and labeled[index] <= 1 - _OTHERS
         if before or not self._collapsed:
             return None
         return (
             f"predictions have collapsed to one class: {self._class_names[index]!r} is "
             f"{predicted[index]:.1%} of the predicted pixels in {where}, and "
-            f"{labelled[index]:.1%} of the labels. If it lasts, look at the class ids of the masks "
+            f"{labeled[index]:.1%} of the labels. If it lasts, look at the class ids of the masks "
             "(train/first_batch.png), at the learning rate (too high?), and in short runs from "
             "random weights at the momentum of batch norm "
             "(ModelConfig.backbone_batch_norm_momentum and head_batch_norm_momentum: 0.95 for some "

@@ -80,7 +80,7 @@ def draw_batch(
 
 
 def describe_batch(labels: npt.NDArray[np.integer], dataset: PreparedDataset) -> Iterator[str]:
-    """The label histogram of a batch [B,H,W], a line a class, the largest first."""
+    """The label histogram of a batch [B,H,W], one line per class, the largest first."""
     counts = _counts(labels, dataset)
     count, height, width = labels.shape
     yield f"first batch: {count} crops of {height}x{width}"
@@ -100,26 +100,26 @@ def describe_batch(labels: npt.NDArray[np.integer], dataset: PreparedDataset) ->
 
 
 def what_is_odd(labels: npt.NDArray[np.integer], dataset: PreparedDataset) -> str | None:
-    """A complaint about a batch of which little can be learnt; None if it is fine."""
+    """A complaint about a batch of which little can be learned; None if it is fine."""
     counts = _counts(labels, dataset)
     found = np.flatnonzero(counts)
     if not found.size:
         return (
             f"every pixel of the first batch is ignored (label {dataset.ignore_label}): its loss "
-            "is 0 and nothing is learnt from it"
+            "is 0 and nothing is learned from it"
         )
     if found.size == 1 and len(dataset.class_names) > 1:
         return (
             f"the first batch holds one class only, {dataset.class_names[found[0]]!r}: if all "
-            "are like it, nothing else is learnt"
+            "are like it, nothing else is learned"
         )
     return None
 
 
 def _counts(labels: npt.NDArray[np.integer], dataset: PreparedDataset) -> npt.NDArray[np.int64]:
     """Pixels of each class."""
-    labelled = labels[labels != dataset.ignore_label]
-    return np.bincount(labelled, minlength=len(dataset.class_names))
+    labeled = labels[labels != dataset.ignore_label]
+    return np.bincount(labeled, minlength=len(dataset.class_names))
 
 
 def _some(names: Sequence[str]) -> str:
@@ -132,6 +132,6 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _visible(image: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    """Something to look at, uint8 RGB: the first three channels, or the first one as grey."""
+    """Something to look at, uint8 RGB: the first three channels, or the first one as gray."""
     channels = image[..., :3] if image.shape[-1] >= 3 else image[..., :1].repeat(3, axis=-1)
     return np.clip(np.rint(channels), 0, 255).astype(np.uint8)

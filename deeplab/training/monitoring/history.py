@@ -22,8 +22,8 @@ class History:
     """Rows of numbers by step, of training steps and of evaluations.
 
     history.json holds {"train": [{"step", "loss", ...}], "eval": [{"step", "miou", ...}]};
-    history.csv one line a step, a column for each number, those of both kinds side by side. An IoU
-    that is not defined is null there and empty here.
+    history.csv one line per step, a column for each number, those of both kinds side by side. An
+    IoU that is not defined is null there and empty here.
     """
 
     def __init__(self, model_dir: Path, *, step: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -20,6 +20,8 @@ from deeplab.training.optimization.parameter_groups import learning_rate_multipl
 from deeplab.training.optimization.schedules import Schedule
 
 Slots = Sequence[tf.Variable]
+
+_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7  # of adamw
 
 
 class Moment(NamedTuple):
@@ -36,69 +38,56 @@ class Moment(NamedTuple):
     decayed: bool
 
 
-class UpdateRule(Protocol):
-    """How one variable follows from its gradient."""
-
-    @property
-    def slot_names(self) -> tuple[str, ...]:
-        """What is remembered of a variable between steps, each of its shape."""
-
-    def update(self, variable: tf.Variable, gradient: tf.Tensor, slots: Slots, now: Moment) -> None:
-        """Assigns the variable and its slots."""
+Update = Callable[[OptimizerConfig, tf.Variable, tf.Tensor, Slots, Moment], None]
 
 
-class Momentum:
-    """accumulator = momentum * accumulator + gradient; variable -= learning rate * accumulator."""
+class Rule(NamedTuple):
+    """How one variable follows from its gradient.
 
-    slot_names = ("momentum",)
+    Attributes:
+        slot_names: what is remembered of a variable between steps, each of its shape.
+        update: assigns the variable and its slots.
+    """
 
-    def __init__(self, config: OptimizerConfig) -> None:
-        """Weight decay is in the loss, as in the original, and not here."""
-        self._momentum = config.momentum
+    slot_names: tuple[str, ...]
+    update: Update
 
-    def update(self, variable: tf.Variable, gradient: tf.Tensor, slots: Slots, now: Moment) -> None:
-        """See `UpdateRule`."""
-        (accumulator,) = slots
-        accumulator.assign(self._momentum * accumulator + gradient)
+
+def _sgd(
+    config: OptimizerConfig, variable: tf.Variable, gradient: tf.Tensor, slots: Slots, now: Moment
+) -> None:
+    """Momentum. Weight decay is in the loss, as in the original, and not here.
+
+    accumulator = momentum * accumulator + gradient; variable -= learning rate * accumulator. As in
+    Keras: accumulator = momentum * accumulator - learning rate * gradient; variable += accumulator.
+    """
+    (accumulator,) = slots
+    if config.learning_rate_in_momentum:
+        accumulator.assign(config.momentum * accumulator - now.learning_rate * gradient)
+        variable.assign_add(accumulator)
+    else:
+        accumulator.assign(config.momentum * accumulator + gradient)
         variable.assign_sub(now.learning_rate * accumulator)
 
 
-class KerasMomentum(Momentum):
-    """accumulator = momentum * accumulator - learning rate * gradient; variable += accumulator."""
-
-    def update(self, variable: tf.Variable, gradient: tf.Tensor, slots: Slots, now: Moment) -> None:
-        """See `UpdateRule`."""
-        (accumulator,) = slots
-        accumulator.assign(self._momentum * accumulator - now.learning_rate * gradient)
-        variable.assign_add(accumulator)
-
-
-class AdamW:
+def _adamw(
+    config: OptimizerConfig, variable: tf.Variable, gradient: tf.Tensor, slots: Slots, now: Moment
+) -> None:
     """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101)."""
-
-    slot_names = ("first_moment", "second_moment")
-    _beta_1, _beta_2, _epsilon = 0.9, 0.999, 1e-7
-
-    def __init__(self, config: OptimizerConfig) -> None:
-        """Takes the weight decay."""
-        self._weight_decay = config.resolved_weight_decay
-
-    def update(self, variable: tf.Variable, gradient: tf.Tensor, slots: Slots, now: Moment) -> None:
-        """See `UpdateRule`."""
-        first, second = slots
-        first.assign(self._beta_1 * first + (1.0 - self._beta_1) * gradient)
-        second.assign(self._beta_2 * second + (1.0 - self._beta_2) * tf.square(gradient))
-        count = tf.cast(now.step, tf.float32)
-        scale = tf.sqrt(1.0 - self._beta_2**count) / (1.0 - self._beta_1**count)
-        change = now.learning_rate * scale * first / (tf.sqrt(second) + self._epsilon)
-        if now.decayed:
-            change += now.learning_rate * self._weight_decay * variable
-        variable.assign_sub(change)
+    first, second = slots
+    first.assign(_BETA_1 * first + (1.0 - _BETA_1) * gradient)
+    second.assign(_BETA_2 * second + (1.0 - _BETA_2) * tf.square(gradient))
+    count = tf.cast(now.step, tf.float32)
+    scale = tf.sqrt(1.0 - _BETA_2**count) / (1.0 - _BETA_1**count)
+    change = now.learning_rate * scale * first / (tf.sqrt(second) + _EPSILON)
+    if now.decayed:
+        change += now.learning_rate * config.resolved_weight_decay * variable
+    variable.assign_sub(change)
 
 
-RULES: dict[str, Callable[[OptimizerConfig], UpdateRule]] = {
-    "sgd": lambda config: (KerasMomentum if config.learning_rate_in_momentum else Momentum)(config),
-    "adamw": AdamW,
+RULES = {
+    "sgd": Rule(("momentum",), _sgd),
+    "adamw": Rule(("first_moment", "second_moment"), _adamw),
 }
 
 
@@ -127,7 +116,8 @@ class Optimizer:
 
     def __init__(self, config: OptimizerConfig, schedule: Schedule, model: keras.Model) -> None:
         """Makes the step and, for each trainable weight, the slots of the rule."""
-        self._rule = RULES[config.kind](config)
+        self._config = config
+        self._rule = RULES[config.kind]
         self._schedule = schedule
         decayed = {id(variable) for variable in decayed_variables(model)}
         self.step = tf.Variable(
@@ -208,7 +198,7 @@ class Optimizer:
         now = Moment(multiplier * learning_rate, step, decayed)
 
         def update() -> None:
-            self._rule.update(variable, gradient, slots, now)
+            self._rule.update(self._config, variable, gradient, slots, now)
 
         if unless:
             tf.cond(unless[0], lambda: None, update)
@@ -218,7 +208,7 @@ class Optimizer:
 
 def num_slots(config: OptimizerConfig) -> int:
     """How many numbers the optimizer remembers of each weight."""
-    return len(RULES[config.kind](config).slot_names)
+    return len(RULES[config.kind].slot_names)
 
 
 def loss_weight_decay(config: OptimizerConfig) -> float:

@@ -21,32 +21,23 @@ def learning_rate_multipliers(model: keras.Model, config: OptimizerConfig) -> di
         DeepLabError: if a factor is set for a group that this network does not have.
     """
     last_layers = _LOGITS if config.last_layers_contain_logits_only else ""
-    factors = {
-        path: {
-            "backbone_lr_multiplier": path.startswith(_BACKBONE),
-            "last_layer_lr_multiplier": path.startswith(last_layers)
-            and not path.startswith(_BACKBONE),
-            "bias_lr_multiplier": path.endswith("/bias"),
-        }
-        for path, variable in variables_by_path(model).items()
-        if variable.trainable
-    }
-    values = {
-        "backbone_lr_multiplier": config.backbone_lr_multiplier,
-        "last_layer_lr_multiplier": config.last_layer_lr_multiplier,
-        "bias_lr_multiplier": config.resolved_bias_lr_multiplier,
-    }
-    if config.last_layer_lr_multiplier != 1 and not any(
-        groups["last_layer_lr_multiplier"] for groups in factors.values()
-    ):
+    multipliers: dict[str, float] = {}
+    has_last_layer = False
+    for path, variable in variables_by_path(model).items():
+        if not variable.trainable:
+            continue
+        in_backbone = path.startswith(_BACKBONE)
+        in_last_layer = path.startswith(last_layers) and not in_backbone
+        has_last_layer |= in_last_layer
+        multipliers[path] = (
+            (config.backbone_lr_multiplier if in_backbone else 1.0)
+            * (config.last_layer_lr_multiplier if in_last_layer else 1.0)
+            * (config.resolved_bias_lr_multiplier if path.endswith("/bias") else 1.0)
+        )
+    if config.last_layer_lr_multiplier != 1 and not has_last_layer:
         raise DeepLabError(
             f"last_layer_lr_multiplier is {config.last_layer_lr_multiplier}, but no variable of "
             f"this network belongs to a layer named {_LOGITS!r}; with "
             "last_layers_contain_logits_only = False it is for the whole head"
         )
-    multipliers = {}
-    for path, groups in factors.items():
-        multipliers[path] = 1.0
-        for name, belongs in groups.items():
-            multipliers[path] *= values[name] if belongs else 1.0
     return multipliers

@@ -16,9 +16,9 @@ from deeplab.data import (
     AugmentConfig,
     DataConfig,
     PreparedDataset,
+    TrainingStream,
     evaluation_batches,
     load_dataset,
-    training_batches,
 )
 from deeplab.data.augment import DISTORTIONS, MIXES
 from deeplab.data.augment.config import READ_BY
@@ -50,10 +50,11 @@ def stream(
 ) -> list[Element]:
     """Elements of the stream of training batches."""
     options = {"global_batch_size": 8, "pad_value": (1.0, 2.0, 3.0), "seed": 5, **options}
-    batches = training_batches(dataset, config, **options).take(count).as_numpy_iterator()
+    start_step = options.pop("start_step", 0)
+    batches = TrainingStream(dataset, config, **options).batches(start_step).take(count)
     return [
         (batch["id"][k], batch["image"][k].tobytes(), batch["label"][k].tobytes())
-        for batch in batches
+        for batch in batches.as_numpy_iterator()
         for k in range(len(batch["id"]))
     ]
 
@@ -83,16 +84,16 @@ def test_plain_elements_are_those_of_a_run_without_augmentation(dataset: Prepare
 
 def test_batches_stay_what_they_are(dataset: PreparedDataset) -> None:
     config = DataConfig(dataset="folder", crop_size=(9, 12), augment=EVERYTHING)
-    batches = training_batches(
+    batches = TrainingStream(
         dataset, config, global_batch_size=8, pad_value=(1.0, 2.0, 3.0), seed=0
-    )
-    plain = training_batches(
+    ).batches()
+    plain = TrainingStream(
         dataset,
         DataConfig(dataset="folder", crop_size=(9, 12)),
         global_batch_size=8,
         pad_value=(1.0, 2.0, 3.0),
         seed=0,
-    )
+    ).batches()
     assert batches.element_spec == plain.element_spec
     for batch in batches.take(2).as_numpy_iterator():
         assert set(np.unique(batch["label"])) <= {0, 1, 2, 255}
@@ -106,9 +107,9 @@ def test_odd_batches_cannot_be_mixed(dataset: PreparedDataset, mix: str) -> None
     config = DataConfig(dataset="folder", crop_size=9, augment=augment)
     options: dict[str, Any] = {"pad_value": (1.0, 2.0, 3.0), "seed": 0}
     with pytest.raises(DeepLabError, match="even number, not 3; change GLOBAL_BATCH_SIZE") as error:
-        training_batches(dataset, config, global_batch_size=6, replicas_per_worker=2, **options)
+        TrainingStream(dataset, config, global_batch_size=6, replicas_per_worker=2, **options)
     assert "\n" not in str(error.value)
-    training_batches(dataset, config, global_batch_size=6, **options)
+    TrainingStream(dataset, config, global_batch_size=6, **options)
 
 
 def test_evaluation_is_not_augmented(dataset: PreparedDataset) -> None:
@@ -147,10 +148,10 @@ def test_images_are_resized_before_they_are_scaled(dataset: PreparedDataset) -> 
         dataset="folder", crop_size=20, resize_min_side=40, min_scale=0.5, max_scale=0.5
     )
     options: dict[str, Any] = {"global_batch_size": 5, "pad_value": (999.0,) * 3, "seed": 0}
-    for batch in training_batches(dataset, config, **options).take(2).as_numpy_iterator():
+    for batch in TrainingStream(dataset, config, **options).batches().take(2).as_numpy_iterator():
         assert batch["image"].max() <= 255
     unresized = dataclasses.replace(config, resize_min_side=None)
-    (batch,) = training_batches(dataset, unresized, **options).take(1).as_numpy_iterator()
+    (batch,) = TrainingStream(dataset, unresized, **options).batches().take(1).as_numpy_iterator()
     assert batch["image"].max() == 999
 
 
@@ -179,10 +180,16 @@ def test_images_are_resized_before_they_are_scaled(dataset: PreparedDataset) -> 
         ({"mix_probability": 1.5}, "mix_probability must be at most 1"),
         ({"mix": "copy_paste"}, "copy_paste_classes = "),
         ({"copy_paste_classes": (1,)}, "copy_paste_classes must be a text, not 1"),
-        ({"hue": 9}, "hue is 9, but 'photometric' is not chosen, which alone reads it"),
-        ({"distortions": ("photometric",), "rotation_degrees": 5}, "'rotation' is not chosen"),
-        ({"mix": "cut_mix", "copy_paste_classes": ("a",)}, "'copy_paste' is not chosen"),
-        ({"mix_probability": 1.0}, "mix_probability is 1.0, but mix is None"),
+        ({"hue": 9}, "hue is 9, but it has no effect: it is for 'photometric'"),
+        (
+            {"distortions": ("photometric",), "rotation_degrees": 5},
+            "rotation_degrees is 5, .* it is for 'rotation', not for 'photometric'",
+        ),
+        (
+            {"mix": "cut_mix", "copy_paste_classes": ("a",)},
+            "copy_paste_classes .* it is for 'copy_paste', not for 'cut_mix'",
+        ),
+        ({"mix_probability": 1.0}, "mix_probability is 1.0, but .* it is for 'cut_mix'"),
     ],
 )
 def test_settings_are_checked(values: dict[str, Any], message: str) -> None:

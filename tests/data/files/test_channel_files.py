@@ -19,10 +19,10 @@ from deeplab.data import (
     AugmentConfig,
     DataConfig,
     PreparedDataset,
+    TrainingStream,
     evaluation_batches,
     folder_pairs,
     load_dataset,
-    training_batches,
 )
 from deeplab.data.checking import check_folders, check_named, prepare_folders
 from deeplab.data.files.channels import decode_channels, packed
@@ -73,9 +73,9 @@ def test_crops_are_cut_through_all_channels(folder: Folder, cache: str) -> None:
         cache=cache,
         flip_probability=0.0,
     )
-    batches = training_batches(
+    batches = TrainingStream(
         dataset, config, global_batch_size=2, pad_value=PAD[:channels], seed=1
-    )
+    ).batches()
     assert batches.element_spec["image"].shape == (2, 20, 20, channels)
     seen = set()
     for batch in batches.take(6).as_numpy_iterator():
@@ -93,9 +93,9 @@ def test_augmentation_keeps_all_channels(folder: Folder) -> None:
     augment = AugmentConfig(distortions=("photometric", "rotation"), mix="cut_mix")
     config = DataConfig(dataset="folder", crop_size=(9, 8), augment=augment, resize_min_side=8)
     channels = dataset.input_channels
-    batches = training_batches(
+    batches = TrainingStream(
         dataset, config, global_batch_size=2, pad_value=PAD[:channels], seed=1
-    )
+    ).batches()
     for batch in batches.take(3).as_numpy_iterator():
         assert batch["image"].shape == (2, 9, 8, channels)
         assert batch["image"].min() >= 0 and batch["image"].max() <= 255

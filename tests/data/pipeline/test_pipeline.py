@@ -18,10 +18,10 @@ from source_folders import make_folder, numbered, random_image, random_mask, sav
 from deeplab.data import (
     DataConfig,
     PreparedDataset,
+    TrainingStream,
     evaluation_batches,
     folder_pairs,
     load_dataset,
-    training_batches,
 )
 from deeplab.data.pipeline.order import training_order
 from deeplab.errors import DeepLabError
@@ -51,7 +51,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
 def batches_of(dataset: PreparedDataset, count: int, **options: Any) -> list[dict[str, np.ndarray]]:
     options = {"global_batch_size": 4, "pad_value": (1.0, 2.0, 3.0), "seed": 5, **options}
     config = options.pop("config", CONFIG)
-    stream = training_batches(dataset, config, **options)
+    start_step = options.pop("start_step", 0)
+    stream = TrainingStream(dataset, config, **options).batches(start_step)
     return list(stream.take(count).as_numpy_iterator())
 
 
@@ -75,9 +76,9 @@ def test_training_batches(dataset: PreparedDataset) -> None:
     assert batch["label"].shape == (4, 9, 12) and batch["label"].dtype == np.int32
     assert batch["image"].min() >= 0 and batch["image"].max() <= 255
     assert set(np.unique(batch["label"])) <= {0, 1, 2, 255}
-    stream = training_batches(
+    stream = TrainingStream(
         dataset, CONFIG, global_batch_size=4, pad_value=(0.0, 0.0, 0.0), seed=0
-    )
+    ).batches()
     assert stream.element_spec["image"].shape == (4, 9, 12, 3)
     assert stream.cardinality() == tf.data.INFINITE_CARDINALITY or stream.cardinality() < 0
 

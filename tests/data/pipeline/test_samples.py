@@ -19,10 +19,10 @@ from deeplab.data import (
     DataConfig,
     NamingBatches,
     PreparedDataset,
+    TrainingStream,
     evaluation_batches,
     load_dataset,
     naming_unreadable,
-    training_batches,
 )
 from deeplab.data.files.decode import decode_image, decode_image_part, image_size
 from deeplab.data.pipeline import available_memory
@@ -73,8 +73,9 @@ def batches_of(
     dataset: PreparedDataset, count: int, *, config: dict[str, Any] | None = None, **options: Any
 ) -> list[dict[str, np.ndarray]]:
     options = {"global_batch_size": 4, "pad_value": (1.0, 2.0, 3.0), "seed": 5, **options}
-    stream = training_batches(dataset, DataConfig(**CONFIG, **(config or {})), **options)
-    return list(stream.take(count).as_numpy_iterator())
+    start_step = options.pop("start_step", 0)
+    stream = TrainingStream(dataset, DataConfig(**CONFIG, **(config or {})), **options)
+    return list(stream.batches(start_step).take(count).as_numpy_iterator())
 
 
 def assert_equal(ours: list[dict], theirs: list[dict]) -> None:
@@ -103,13 +104,13 @@ def test_a_cached_set_is_read_once(dataset: PreparedDataset, tmp_path: Path) -> 
     path = tmp_path / "only"
     for cache in ("auto", "encoded", "decoded"):
         own = with_files(dataset, {str(path): records_of(dataset)})
-        stream = training_batches(
+        stream = TrainingStream(
             own,
             DataConfig(**CONFIG, cache=cache),
             global_batch_size=4,
             pad_value=(0.0, 0.0, 0.0),
             seed=1,
-        )
+        ).batches()
         path.unlink()
         assert len(list(stream.take(6).as_numpy_iterator())) == 6
 
@@ -131,10 +132,11 @@ def test_small_sets_are_kept_unasked(
 ) -> None:
     def kept(**config: Any) -> type:
         own = with_files(dataset, {f"{tmp_path}/only": records_of(dataset)})
-        batches = batches_of(own, 4, config=config)
+        options = {"global_batch_size": 4, "pad_value": (1.0, 2.0, 3.0), "seed": 5}
+        stream = TrainingStream(own, DataConfig(**CONFIG, **config), **options)
+        batches = list(stream.batches().take(4).as_numpy_iterator())
         assert_equal(batches, batches_of(dataset, 4, config={"cache": "none"}))
-        (samples,) = own.reader("train").kept.values()
-        return type(samples)
+        return type(stream.samples)
 
     pixels = sum((8 + k) * (20 - k) for k in range(NUM_TRAIN))
     # Files of noise are larger than their pixels.

@@ -95,7 +95,7 @@ def _sorted(units: Sequence[Unit], known: set[int]) -> list[Unit]:
     return found
 
 
-def rematerialised(model: DeepLabModel) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+def rematerialized(model: DeepLabModel) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """The network in training, as a function that keeps less for its gradient.
 
     Returns:
@@ -157,7 +157,7 @@ def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
 
 def _call(layer: keras.layers.Layer, inputs: Sequence[tf.Tensor], again: bool) -> tf.Tensor:
     if again and isinstance(layer, BatchNorm):
-        return layer.normalise(inputs[0])
+        return layer.normalize(inputs[0])
     if isinstance(layer, ResizeLike):
         return layer(*inputs)
     return layer(inputs if isinstance(layer.input, list) else inputs[0], training=True)
