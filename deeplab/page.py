@@ -48,7 +48,7 @@ def png(image: npt.NDArray[np.uint8]) -> str:
 
 
 def css(color: tuple[int, int, int]) -> str:
-    """A colour for a style sheet."""
+    """A color for a style sheet."""
     return f"rgb({color[0]},{color[1]},{color[2]})"
 
 

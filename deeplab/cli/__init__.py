@@ -1,1 +1,1 @@
-"""The command line: one module a command. Flags in, one call into the library, an exit code out."""
+"""The command line: one module per command: flags, one call into the library, an exit code."""

@@ -29,8 +29,8 @@ def _define_data(values: flags.FlagValues) -> None:
     shared_flags.define_path(
         values,
         "classes",
-        "classes.json, or a text file with a class name a line, in the order of the ids, or the "
-        "class list of labelme, CVAT, Roboflow or YOLO",
+        "classes.json, or a text file with one class name per line, in the order of the ids, or "
+        "the class list of labelme, CVAT, Roboflow or YOLO",
     )
     shared_flags.define_data(values)
 

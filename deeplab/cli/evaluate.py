@@ -1,4 +1,4 @@
-"""`deeplab evaluate`: measures a model on labelled images."""
+"""`deeplab evaluate`: measures a model on labeled images."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _run(values: flags.FlagValues) -> int:
 
 COMMAND = Command(
     name="evaluate",
-    summary="Measures a model on labelled images: a table, metrics.json and report.html.",
+    summary="Measures a model on labeled images: a table, metrics.json and report.html.",
     example="deeplab evaluate --model_dir=models/shapes",
     define=_define,
     run=_run,

@@ -48,7 +48,7 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "dataset",
         None,
-        "data set whose class names and colours the model gets; without it, class_00 and so on. "
+        "data set whose class names and colors the model gets; without it, class_00 and so on. "
         "ade20k drops output 0 of the original's 151, which its masks ignore",
         flag_values=values,
     )

@@ -50,7 +50,7 @@ def _run(values: flags.FlagValues) -> int:
 
 COMMAND = Command(
     name="predict",
-    summary="Writes index masks, coloured masks and overlays of images.",
+    summary="Writes index masks, colored masks and overlays of images.",
     example="deeplab predict --model_dir=models/shapes --input=photos --output_dir=masks",
     define=_define,
     run=_run,

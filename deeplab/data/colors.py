@@ -22,7 +22,7 @@ def ignore_label_of(num_classes: int) -> int:
 
 
 def default_colors(num_classes: int) -> tuple[Color, ...]:
-    """The colour map of PASCAL VOC: the bits of the id, dealt out to red, green and blue.
+    """The color map of PASCAL VOC: the bits of the id, dealt out to red, green and blue.
 
     Source: VOCdevkit (VOClabelcolormap), http://host.robots.ox.ac.uk/pascal/VOC/
     """
@@ -30,7 +30,7 @@ def default_colors(num_classes: int) -> tuple[Color, ...]:
 
 
 def color_table(colors: Sequence[Color], ignore_label: int | None = None) -> Image:
-    """Colours by id, uint8 [N, 3]; ids between the classes and `ignore_label` are black."""
+    """Colors by id, uint8 [N, 3]; ids between the classes and `ignore_label` are black."""
     size = max(len(colors), 0 if ignore_label is None else ignore_label + 1)
     table = np.zeros((size, 3), np.uint8)
     table[: len(colors)] = colors

@@ -41,7 +41,7 @@ class DatasetSpec:
             it raises MissingFiles if something is not there and DeepLabError if the source cannot
             be used otherwise. It is not called without source_dir if `needs_source_dir`.
         class_names: in order of the ids; None if the source decides.
-        colors: an RGB colour (0..255) per class; None if the source decides.
+        colors: an RGB color (0..255) per class; None if the source decides.
         train_split: the default split to train on.
         eval_split: the default split to evaluate on.
         description: one or two sentences.
@@ -55,11 +55,11 @@ class DatasetSpec:
             the ignored one at its own place; None: they are class ids already.
         needs_source_dir: whether raw files are needed, at least the first time. A single prepared
             copy is found again without them, unless the source decides about the classes.
-        by_tfds: whether TFDS's own code prepares it, which may download and unpack.
+        prepared_by_tfds: whether TFDS's own code prepares it, which may download and unpack.
         record_keys: what the features are called.
         copies: where prepared copies lie below data_dir, a pattern; "": NAME/*/*.
         split_hints: what the user has to do to have a split that may be missing.
-        further: splits that another builder holds, prepared only when they are asked for.
+        extra_splits: splits that another builder holds, prepared only when they are asked for.
     """
 
     name: str
@@ -76,11 +76,11 @@ class DatasetSpec:
     split_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     label_map: tuple[int, ...] | None = None
     needs_source_dir: bool = False
-    by_tfds: bool = False
+    prepared_by_tfds: bool = False
     record_keys: RecordKeys = RecordKeys()
     copies: str = ""
     split_hints: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    further: Mapping[str, DatasetSpec] = dataclasses.field(default_factory=dict)
+    extra_splits: Mapping[str, DatasetSpec] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,9 +39,9 @@ def boundary_distance(labels: npt.NDArray[np.integer], limit: int) -> npt.NDArra
 
 
 def _touches_other_label(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-    """Whether any of the eight neighbours has another label, bool [H, W]."""
+    """Whether any of the eight neighbors has another label, bool [H, W]."""
     touches = np.zeros(labels.shape, np.bool_)
-    for first, second in _NEIGHBOUR_SLICES:
+    for first, second in _NEIGHBOR_SLICES:
         differs = labels[first] != labels[second]
         touches[first] |= differs
         touches[second] |= differs
@@ -60,9 +60,9 @@ def _dilate(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 _ALL, _FROM_SECOND, _BUT_LAST = slice(None), slice(1, None), slice(None, -1)
-# Each pair views an image and the same image shifted to one of four neighbours; the other four
-# neighbours are the same pairs read backwards.
-_NEIGHBOUR_SLICES = (
+# Each pair views an image and the same image shifted to one of four neighbors; the other four
+# neighbors are the same pairs read backwards.
+_NEIGHBOR_SLICES = (
     ((_ALL, _FROM_SECOND), (_ALL, _BUT_LAST)),
     ((_FROM_SECOND, _ALL), (_BUT_LAST, _ALL)),
     ((_FROM_SECOND, _FROM_SECOND), (_BUT_LAST, _BUT_LAST)),

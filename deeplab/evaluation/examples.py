@@ -23,7 +23,7 @@ class Scored:
         image: uint8 [H, W, 3], RGB; of more channels the first three.
         labels: [H, W], class ids and the ignore label.
         predictions: [H, W], class ids.
-        accuracy: share of its labelled pixels that are right, 0..1; NaN if none is labelled.
+        accuracy: share of its labeled pixels that are right, 0..1; NaN if none is labeled.
     """
 
     image_id: str
@@ -51,7 +51,7 @@ class ExampleCollector:
         self._longest_side = longest_side
 
     def add(self, scored: Scored) -> None:
-        """Looks at one image; one without labelled pixels has no accuracy and is left out."""
+        """Looks at one image; one without labeled pixels has no accuracy and is left out."""
         if np.isnan(scored.accuracy):
             return
         keepers = [keep for keep in (self._worst, self._random) if keep.wants(scored)]
@@ -94,7 +94,7 @@ class _Best:
 
 
 def thumbnail(scored: Scored, longest_side: int) -> Scored:
-    """A smaller copy; labels and predictions by nearest neighbour, so that no class is invented."""
+    """A smaller copy; labels and predictions by nearest neighbor, so that no class is invented."""
     height, width = scored.labels.shape
     factor = longest_side / max(height, width)
     if factor >= 1:

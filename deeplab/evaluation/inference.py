@@ -146,7 +146,7 @@ def padded(
     Args:
         predict_labels: float32 [B, H, W, 3] -> int32 [B, H, W].
         size: height and width that images are padded to, at the bottom and the right; pixels.
-        pad_value: what is padded with, 0..255, one value a channel (the backbone's).
+        pad_value: what is padded with, 0..255, one value per channel (the backbone's).
 
     Returns:
         A function of the same kind: what it predicts is cropped back to the image. It raises a
@@ -162,7 +162,7 @@ def padded(
                 f"{size[0]}x{size[1]}"
             )
         paddings = [[0, 0], [0, size[0] - height], [0, size[1] - width], [0, 0]]
-        # Padding by a colour is padding its difference from that colour by zeros.
+        # Padding by a color is padding its difference from that color by zeros.
         return predict_labels(tf.pad(images - color, paddings) + color)[:, :height, :width]
 
     return predict_padded

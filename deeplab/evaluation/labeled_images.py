@@ -1,4 +1,4 @@
-"""Where the labelled images of an evaluation come from: a data set or two folders."""
+"""Where the labeled images of an evaluation come from: a data set or two folders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from deeplab.model_dir import ModelDescription
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelledImages:
+class LabeledImages:
     """Batches as `evaluate_model` takes them.
 
     Attributes:
@@ -51,7 +51,7 @@ def from_folders(
     images: str | Path,
     labels: str | Path,
     classes: str | Path | None = None,
-) -> LabelledImages:
+) -> LabeledImages:
     """The images of a folder with the masks of another.
 
     Args:
@@ -78,7 +78,7 @@ def from_folders(
         mask_colors=mask_colors,
         channels=description.config.resolved_input_channels,
     )
-    return LabelledImages(pairs, len(pairs), description.ignore_label, mask_ignored=pairs.ignored)
+    return LabeledImages(pairs, len(pairs), description.ignore_label, mask_ignored=pairs.ignored)
 
 
 def from_data_set(
@@ -88,7 +88,7 @@ def from_data_set(
     *,
     data_dir: str | Path | None,
     source_dir: str | Path | None,
-) -> LabelledImages:
+) -> LabeledImages:
     """A split of a data set: the one given, else the one that the model was trained with.
 
     Args:
@@ -126,7 +126,7 @@ def from_data_set(
         batches = batches.map(partial(_after_other, ignore_label=dataset.ignore_label))
     else:
         _check_classes(description, dataset.class_names, f"the data set {dataset.name}")
-    return LabelledImages(
+    return LabeledImages(
         NamingBatches(batches, dataset, split),
         dataset.splits[split],
         dataset.ignore_label,

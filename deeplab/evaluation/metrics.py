@@ -1,7 +1,7 @@
 """Counts of labels against predictions, and the rates that follow from them.
 
 Everything is derived from int64 confusion matrices [num_classes, num_classes], rows labels and
-columns predictions: one over all labelled pixels, one per boundary band. Rates are fractions 0..1;
+columns predictions: one over all labeled pixels, one per boundary band. Rates are fractions 0..1;
 a rate without any pixel to take it over is NaN in arrays and None (null) in the metrics.
 """
 
@@ -52,7 +52,7 @@ class Tally:
 
     @property
     def matrix(self) -> Counts:
-        """The confusion matrix over all labelled pixels, int64 [C, C]."""
+        """The confusion matrix over all labeled pixels, int64 [C, C]."""
         return self._rings.sum(axis=0)
 
     @property
@@ -152,12 +152,12 @@ def class_accuracy(matrix: Counts) -> Rates:
 
 
 def class_share(matrix: Counts) -> Rates:
-    """Share of the labelled pixels that each class takes, [C]; NaN if nothing is labelled."""
+    """Share of the labeled pixels that each class takes, [C]; NaN if nothing is labeled."""
     return _ratio(matrix.sum(axis=1), matrix.sum())
 
 
 def pixel_accuracy(matrix: Counts) -> float:
-    """Share of the labelled pixels that are right; NaN if nothing is labelled."""
+    """Share of the labeled pixels that are right; NaN if nothing is labeled."""
     return float(_ratio(np.trace(matrix), matrix.sum()))
 
 

@@ -1,4 +1,4 @@
-"""Running a network over labelled images and counting what it gets right."""
+"""Running a network over labeled images and counting what it gets right."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def evaluate_model(
     on_image: Callable[[Scored], None] | None = None,
     merge: Callable[[Tally], Tally] | None = None,
 ) -> dict[str, Any]:
-    """Measures a network on labelled images.
+    """Measures a network on labeled images.
 
     Args:
         predict_labels: images float32 [B, H, W, C], 0..255 -> class ids int32 [B, H, W]; see
@@ -62,8 +62,8 @@ def evaluate_model(
             for index, image_id in enumerate(ids):
                 counts = tally.add(image_id, labels[index], predictions[index])
                 if on_image is not None:
-                    colours = batch["image"][index][..., :3].numpy()
-                    pixels = np.clip(np.rint(colours), 0, 255)
+                    colors = batch["image"][index][..., :3].numpy()
+                    pixels = np.clip(np.rint(colors), 0, 255)
                     on_image(
                         Scored(
                             image_id,

@@ -1,4 +1,4 @@
-"""Pictures side by side with headings and a legend of class colours."""
+"""Pictures side by side with headings and a legend of class colors."""
 
 from __future__ import annotations
 

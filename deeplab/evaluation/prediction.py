@@ -78,7 +78,7 @@ def predict(
 
     For each image three files are written below `output_dir`, named by the image's path below the
     input folder: `_index.png`, grey, the class ids (16 bit for more than 256 classes);
-    `_color.png`, in the colours of the classes; `_overlay.png`, these laid over the image. An
+    `_color.png`, in the colors of the classes; `_overlay.png`, these laid over the image. An
     image that cannot be read, or whose name does not allow the longer ones, is named on standard
     error and passed over.
 
@@ -266,7 +266,7 @@ def _open(
     checkpoint: str,
     output_stride: int | None,
 ) -> tuple[Network, Sequence[Color]]:
-    """The network and the colours of its classes."""
+    """The network and the colors of its classes."""
     if model_dir is not None and saved_model is None:
         colors = read_description(model_dir).colors
         return load_model(model_dir, output_stride=output_stride, checkpoint=checkpoint), colors

@@ -15,7 +15,7 @@ from deeplab.evaluation.metrics import class_accuracy, class_share
 from deeplab.evaluation.table import percentage, rate
 from deeplab.page import css, jpeg, png, render_page
 
-# Above this many classes the confusion matrix is drawn as a picture, a pixel a cell.
+# Above this many classes the confusion matrix is drawn as a picture, a pixel per cell.
 _LARGEST_TABLE = 32
 _MISTAKES = 12
 
@@ -170,11 +170,11 @@ def _heat(shares: npt.NDArray[np.float64], names: Sequence[str]) -> list[dict[st
 
 
 def _heat_map(shares: npt.NDArray[np.float64]) -> str:
-    """The matrix as a picture, a pixel a cell: blue where right, red where wrong."""
+    """The matrix as a picture, a pixel per cell: blue where right, red where wrong."""
     shade = np.sqrt(shares)[..., None]
     hit = np.eye(len(shares), dtype=bool)[..., None]
-    colour = np.where(hit, (47, 111, 222), (214, 69, 39))
-    return png((255 + (colour - 255) * shade).astype(np.uint8))
+    color = np.where(hit, (47, 111, 222), (214, 69, 39))
+    return png((255 + (color - 255) * shade).astype(np.uint8))
 
 
 def _pictures(item: Scored, class_colors: Sequence[Color], ignore_label: int) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def evaluate(
     output_dir: str | Path | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Measures a model on labelled images; writes metrics.json and report.html.
+    """Measures a model on labeled images; writes metrics.json and report.html.
 
     The images are those of a data set, the one the model was trained with unless `data` names
     another, or those of two folders. The result goes to MODEL_DIR/eval/NAME/, where it replaces

@@ -26,14 +26,14 @@ def stated_channels(path: str | Path) -> int:
 
 
 def open_saved_model(path: str | Path) -> tuple[Network, Sequence[Color]]:
-    """Loads an export: its network, and the colours of its classes.
+    """Loads an export: its network, and the colors of its classes.
 
     Args:
         path: the SavedModel folder, made by `deeplab export`.
 
     Returns:
         A function of images float32 [B, H, W, 3], 0..255, to logits float32 [B, H, W, C]; and C
-        colours, RGB 0..255.
+        colors, RGB 0..255.
 
     Raises:
         DeepLabError: if the folder is no such export.

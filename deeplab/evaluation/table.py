@@ -12,7 +12,7 @@ from deeplab.table import class_table
 
 
 def render_table(metrics: Mapping[str, Any]) -> str:
-    """Per-class results and headline numbers, without colours, ending with a newline.
+    """Per-class results and headline numbers, without colors, ending with a newline.
 
     Args:
         metrics: what metrics.json holds.

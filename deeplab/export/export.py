@@ -91,7 +91,7 @@ def _metadata(
             "range": [0, 255],
             "size": "any",
             "pad_value": list(description.pad_value),
-            "inside_the_model": backbone.normalisation,
+            "inside_the_model": backbone.normalization,
         },
         "source": {
             "backbone": description.config.backbone,

@@ -25,10 +25,10 @@ class ModelDescription:
 
     Attributes:
         config: the network, with its class count.
-        class_names: one name a class, in order of class id.
-        colors: one colour a class, RGB 0..255.
+        class_names: one name per class, in order of class id.
+        colors: one color per class, RGB 0..255.
         ignore_label: label id that counts nowhere.
-        pad_value: what images are padded with, 0..255, one value a channel.
+        pad_value: what images are padded with, 0..255, one value per channel.
         weights_source: where the first weights came from.
         batch_norm_folded: whether the weights come from a file that held no statistics, because
             batch norm had been folded into the convolutions. Training must not use batch statistics
@@ -120,7 +120,7 @@ def _colors(values: Iterable[Iterable[int]]) -> tuple[Color, ...]:
 
 
 def _check(description: ModelDescription, path: Path) -> None:
-    """Names and colours must be as many as the classes, or they would be those of others."""
+    """Names and colors must be as many as the classes, or they would be those of others."""
     if description.weights_group not in WEIGHTS_GROUPS:
         raise DeepLabError(
             f"{path} is damaged: weights_group is {description.weights_group!r}, not one of "
@@ -129,7 +129,7 @@ def _check(description: ModelDescription, path: Path) -> None:
     num_classes = description.config.num_classes
     for name, values in (
         ("class names", description.class_names),
-        ("colours", description.colors),
+        ("colors", description.colors),
         ("mask_colors", description.mask_colors),
     ):
         if values is not None and len(values) != num_classes:

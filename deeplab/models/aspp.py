@@ -14,7 +14,7 @@ from deeplab.models.layers import Activation, Tensor
 from deeplab.models.pooling import WindowAverage
 from deeplab.models.resize import ResizeLike
 
-# Initialisers of the original's heads: core/feature_extractor.py and model.py.
+# Initializers of the original's heads: core/feature_extractor.py and model.py.
 HEAD_DEPTHWISE_INITIALIZER = layers.truncated_normal(0.33)
 HEAD_POINTWISE_INITIALIZER = layers.truncated_normal(0.06)
 

@@ -266,7 +266,7 @@ class ModelConfig:
 
     @property
     def pad_value(self) -> tuple[float, ...]:
-        """What images are padded with, 0..255, one value a channel."""
+        """What images are padded with, 0..255, one value per channel."""
         return BACKBONES[self.backbone].pad_values(self.resolved_input_channels)
 
     @property

@@ -130,11 +130,11 @@ def _num_classes(config: ModelConfig) -> int:
 def _network(images: Tensor, config: ModelConfig) -> dict[str, Tensor]:
     """The end points of the network up to its logits, which have the last decoder's resolution."""
     backbone = BACKBONES[config.backbone]
-    # One number stays one number: converters recognise the scaling of an image by it.
+    # One number stays one number: converters recognize the scaling of an image by it.
     several = isinstance(backbone.offset, tuple)
     offset = backbone.offsets(config.resolved_input_channels) if several else backbone.offset
     # In float32: bfloat16 has not the digits for an image of 0..255.
-    x = keras.layers.Rescaling(backbone.scale, offset, dtype="float32", name="normalise")(images)
+    x = keras.layers.Rescaling(backbone.scale, offset, dtype="float32", name="normalize")(images)
     features = backbone.build(
         x,
         output_stride=config.output_stride,

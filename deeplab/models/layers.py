@@ -23,7 +23,7 @@ Activation: TypeAlias = Callable[[Tensor, str], Tensor]
 Padding: TypeAlias = Literal["same", "fixed"]
 # One number, or a vertical and a horizontal one.
 Rate: TypeAlias = int | tuple[int, int]
-# A kernel initialiser by name or as a factory, since a Keras initialiser object may be used once.
+# A kernel initializer by name or as a factory, since a Keras initializer object may be used once.
 Initializer: TypeAlias = str | Callable[[], keras.initializers.Initializer]
 
 
@@ -66,7 +66,7 @@ def _clip6(x: Tensor) -> Tensor:
 
 
 def truncated_normal(stddev: float) -> Callable[[], keras.initializers.Initializer]:
-    """A factory of truncated normal initialisers with mean 0."""
+    """A factory of truncated normal initializers with mean 0."""
     return lambda: keras.initializers.TruncatedNormal(stddev=stddev)
 
 
@@ -120,7 +120,7 @@ def depthwise_conv2d(
 
 
 def batch_norm(x: Tensor, norm: BatchNormSettings, *, name: str) -> Tensor:
-    """Batch normalisation; `name` is the path of the convolution that it follows."""
+    """Batch normalization; `name` is the path of the convolution that it follows."""
     return BatchNorm(norm.epsilon, norm.momentum, name=f"{name}.batch_norm")(x)
 
 

@@ -87,7 +87,7 @@ def _only_0_and_255(source: Path) -> None:
         save(path, random_mask(24, 32, (0, 255), seed))
 
 
-def _colour_mask(source: Path) -> None:
+def _color_mask(source: Path) -> None:
     save(source / "labels/val/c.png", random_image(24, 32))
 
 
@@ -140,7 +140,7 @@ SOURCES = [
         id="ids",
     ),
     pytest.param(_only_0_and_255, r"nothing but the ids 0, 255.*save it as 1", id="0-255"),
-    pytest.param(_colour_mask, r"c\.png is an image in colours \(RGB\).*index mask", id="rgb"),
+    pytest.param(_color_mask, r"c\.png is an image in colors \(RGB\).*index mask", id="rgb"),
     pytest.param(_lossy_mask, r"c\.png is JPEG, not PNG", id="jpeg-mask"),
     pytest.param(
         _truncated("images/train/a.png"), r"the image .*a\.png: .*truncated", id="cut-image"

@@ -84,7 +84,7 @@ def test_a_specification_is_complete(name: str) -> None:
     assert spec.ignore_label == 255 >= len(spec.class_names)
     assert {spec.train_split, spec.eval_split} <= spec.split_sizes.keys()
     assert spec.split_hints.keys() <= spec.split_sizes.keys()
-    assert not spec.further.keys() & spec.split_sizes.keys()
+    assert not spec.extra_splits.keys() & spec.split_sizes.keys()
     assert all(size > 0 for size in spec.split_sizes.values())
     if spec.label_map is not None:
         classes = range(len(spec.class_names))
@@ -180,7 +180,7 @@ def test_a_part_of_a_data_set_is_refused(
     message = refusal(name, tmp_path, source)
     assert f"{name} has 2,975 images in the split {split!r}, found {found};" in message
     assert "'folder'" in message and message.endswith(DATASETS[name].how_to_get)
-    if not DATASETS[name].by_tfds:
+    if not DATASETS[name].prepared_by_tfds:
         assert not (tmp_path / "data").exists()
 
 
@@ -202,7 +202,7 @@ def test_the_number_of_classes_is_checked_first(tmp_path: Path) -> None:
     [
         # By hand: other, wall, building, flag.
         ("ade20k", "val", "ADE_val_00000001", ADE20K_IDS, {0: 255, 1: 0, 2: 1, 150: 149}),
-        # person, traffic light's neighbour fire hydrant, stop sign, toothbrush, banner, wood.
+        # person, traffic light's neighbor fire hydrant, stop sign, toothbrush, banner, wood.
         ("coco_stuff", "val", "1", COCO_IDS, {0: 0, 10: 10, 12: 11, 89: 79, 91: 80, 181: 170}),
     ],
 )
@@ -251,7 +251,7 @@ def test_an_id_that_a_data_set_does_not_have(
 
 def test_the_features_are_those_of_tfds() -> None:
     for spec in DATASETS.values():
-        if spec.by_tfds:
+        if spec.prepared_by_tfds:
             name = spec.copies.removesuffix("/*") or spec.name
             features = tfds.builder(name).info.features
             assert set(dataclasses.astuple(spec.record_keys)) <= set(features)
@@ -302,7 +302,7 @@ def test_cityscapes_coarse_needs_its_own_archives(
     (tmp_path / "source" / "gtCoarse.zip").unlink()
     message = refusal("cityscapes", tmp_path, source, "train_extra")
     assert "has no gtCoarse.zip" in message
-    assert message.endswith(DATASETS["cityscapes"].further["train_extra"].how_to_get)
+    assert message.endswith(DATASETS["cityscapes"].extra_splits["train_extra"].how_to_get)
     assert not (tmp_path / "data").exists()
     assert load("cityscapes", tmp_path, source).splits == ARCHIVES["cityscapes"].sizes
 

@@ -1,4 +1,4 @@
-"""The built-in data set `shapes`: the same everywhere, valid, and not solved by colour."""
+"""The built-in data set `shapes`: the same everywhere, valid, and not solved by color."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_images_and_labels_are_valid(scenes: list[Scene]) -> None:
         assert scene.image.std() > 10
 
 
-def test_there_is_a_name_and_a_colour_for_each_class() -> None:
+def test_there_is_a_name_and_a_color_for_each_class() -> None:
     assert len(CLASS_NAMES) == len(set(CLASS_NAMES)) == len(COLORS) == len(set(COLORS))
     assert len(shapes_scene.CLASS_HUES) == len(CLASS_NAMES) - 1
 
@@ -121,7 +121,7 @@ def test_wires_are_too_thin_for_a_coarse_feature_map(scenes: list[Scene]) -> Non
     assert (blocks > 0.5).mean() < 0.01
 
 
-def test_colour_alone_does_not_solve_it(scenes: list[Scene], difficulty: ModuleType) -> None:
+def test_color_alone_does_not_solve_it(scenes: list[Scene], difficulty: ModuleType) -> None:
     # 16 bins: a finer histogram of so few images would be mostly empty.
     validation = [draw_scene("validation", index) for index in range(40)]
     ious = difficulty.color_ious(

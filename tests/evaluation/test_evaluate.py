@@ -35,7 +35,7 @@ CLASSES = ("background", "cat", "dog")
 MASK_COLORS = ((9, 9, 9), (128, 0, 0), (0, 128, 0))
 
 
-def colour_labels(images: tf.Tensor) -> tf.Tensor:
+def color_labels(images: tf.Tensor) -> tf.Tensor:
     return tf.argmax(images, axis=-1, output_type=tf.int32)
 
 
@@ -53,7 +53,7 @@ def batch(*ids: str, size: tuple[int, int] = (4, 6), seed: int = 0) -> dict[str,
 
 
 def measure(batches: list[dict[str, tf.Tensor]], **settings: Any) -> dict[str, Any]:
-    return evaluate_model(colour_labels, batches, class_names=NAMES, ignore_label=255, **settings)
+    return evaluate_model(color_labels, batches, class_names=NAMES, ignore_label=255, **settings)
 
 
 def test_right_pixels_count_as_right_and_ignored_ones_not_at_all():
@@ -62,7 +62,7 @@ def test_right_pixels_count_as_right_and_ignored_ones_not_at_all():
     assert metrics["num_images"] == 3
     matrix = np.array(metrics["confusion_matrix"])
     assert matrix.sum() == 2 * 3 * 6 + 4 * 3
-    assert matrix[1:].sum() == np.trace(matrix[1:, 1:])  # only row 1, labelled red, is wrong
+    assert matrix[1:].sum() == np.trace(matrix[1:, 1:])  # only row 1, labeled red, is wrong
     assert matrix[0, 1:].sum() > 0
 
 
@@ -118,7 +118,7 @@ def scored(name: str, accuracy: float, size: tuple[int, int] = (4, 5)) -> Scored
 
 def test_examples_are_the_worst_and_some_others_in_whatever_order_they_come():
     images = [scored(f"image{i}", i / 40) for i in range(40)]
-    images.append(scored("unlabelled", float("nan")))
+    images.append(scored("unlabeled", float("nan")))
     chosen = []
     for order in (images, images[::-1]):
         collector = ExampleCollector(worst=3, random=4)
@@ -298,7 +298,7 @@ def test_class_lists_that_do_not_fit(
     folders = {"images": source / "images" / "val", "labels": source / "labels" / "val"}
     classes = tmp_path / "classes.txt"
     classes.write_text("background\ncat\nfox\n")  # and without colors
-    with pytest.raises(DeepLabError, match=r"val/1\.png is an image in colours"):
+    with pytest.raises(DeepLabError, match=r"val/1\.png is an image in colors"):
         deeplab.evaluate(model_dir=trained, **folders, classes=classes)
     error = capsys.readouterr().err
     assert f"1 classes have other names in {classes}" in error and "'fox' there" in error

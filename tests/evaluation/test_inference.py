@@ -14,7 +14,7 @@ from deeplab.evaluation.inference import label_function, padded, probability_fun
 from deeplab.models import resize_bilinear
 
 
-def colour_network(images: tf.Tensor) -> tf.Tensor:
+def color_network(images: tf.Tensor) -> tf.Tensor:
     """The strongest of red, green and blue."""
     return images / 25.0
 
@@ -32,7 +32,7 @@ def model() -> keras.Model:
 
 def test_labels_are_the_argmax_of_the_logits():
     images = random_images(2, 7, 9)
-    labels = label_function(colour_network)(images)
+    labels = label_function(color_network)(images)
     assert labels.dtype == tf.int32
     assert np.array_equal(labels, np.argmax(images, axis=-1))
 
@@ -57,8 +57,8 @@ def test_one_trace_serves_all_sizes():
 
 def test_probabilities_of_one_copy_are_the_softmax():
     images = random_images(1, 6, 5)
-    expected = tf.nn.softmax(colour_network(images))
-    np.testing.assert_allclose(probability_function(colour_network)(images), expected, atol=1e-6)
+    expected = tf.nn.softmax(color_network(images))
+    np.testing.assert_allclose(probability_function(color_network)(images), expected, atol=1e-6)
 
 
 def test_probabilities_are_the_mean_over_scales_and_mirrored_copies():
@@ -112,7 +112,7 @@ def test_a_result_does_not_depend_on_batch_mates(model: keras.Model):
 @pytest.mark.parametrize("eval_scales", [(), (0.0,), (1.0, -1.0), (float("nan"),)])
 def test_scales_must_be_positive(eval_scales: tuple[float, ...]):
     with pytest.raises(DeepLabError, match="eval_scales must be one or more numbers above 0"):
-        label_function(colour_network, eval_scales=eval_scales)
+        label_function(color_network, eval_scales=eval_scales)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (4, 50), (33, 47), (129, 3)])
@@ -144,4 +144,4 @@ def test_padding_surrounds_the_image_and_is_cropped_away():
 
 def test_an_image_larger_than_the_padding_is_refused():
     with pytest.raises(DeepLabError, match="6x4 pixels .* larger than pad_to 5x8"):
-        padded(label_function(colour_network), (5, 8), (0, 0, 0))(random_images(1, 6, 4))
+        padded(label_function(color_network), (5, 8), (0, 0, 0))(random_images(1, 6, 4))

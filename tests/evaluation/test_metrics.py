@@ -55,7 +55,7 @@ def test_a_class_that_is_only_predicted_lowers_miou_but_not_miou_present():
     assert summary["frequency_weighted_iou"] == 0.75
 
 
-def test_nothing_labelled_gives_null_and_no_nan_in_json():
+def test_nothing_labeled_gives_null_and_no_nan_in_json():
     summary = summary_of(np.full((2, 2), 255), np.zeros((2, 2), int), ["a", "b"])
     text = metrics_json(summary)
     assert "NaN" not in text
@@ -121,7 +121,7 @@ def test_boundary_distance_by_hand():
     assert boundary_distance(labels, 3).tolist() == [[4, 3, 2, 1, 1, 2, 3]] * 2
 
 
-def test_diagonal_neighbours_touch_and_the_edge_of_the_image_does_not():
+def test_diagonal_neighbors_touch_and_the_edge_of_the_image_does_not():
     labels = np.zeros((4, 5), int)
     labels[0, 0] = 1
     expected = [[1, 1, 2, 3, 3], [1, 1, 2, 3, 3], [2, 2, 2, 3, 3], [3, 3, 3, 3, 3]]

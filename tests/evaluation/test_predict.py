@@ -30,7 +30,7 @@ COLOR_CLASSES = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
 
 @pytest.fixture
-def colour_export(tmp_path: Path) -> Path:
+def color_export(tmp_path: Path) -> Path:
     """A SavedModel that takes the strongest of red, green and blue for the class."""
 
     class Served(tf.Module):
@@ -62,12 +62,12 @@ def found(inputs: Sequence[str | Path], base: Path, **settings: Any) -> list[tup
     return [(str(i.path.relative_to(base)), str(i.relative)) for i in images]
 
 
-def test_files_that_are_written(colour_export: Path, tmp_path: Path):
+def test_files_that_are_written(color_export: Path, tmp_path: Path):
     photo = random_image(12, 17)
     save(tmp_path / "photos" / "trip" / "sea.v2.png", photo)
     output = tmp_path / "out"
     summary = deeplab.predict(
-        saved_model=colour_export,
+        saved_model=color_export,
         inputs=[tmp_path / "photos"],
         output_dir=output,
         progress=False,
@@ -105,12 +105,12 @@ def test_a_model_folder_predicts_what_the_model_does(tmp_path: Path):
     assert np.array_equal(colors, np.array(COLORS)[expected])
 
 
-def test_scales_and_flip_work_on_an_export(colour_export: Path, tmp_path: Path):
+def test_scales_and_flip_work_on_an_export(color_export: Path, tmp_path: Path):
     photo = np.zeros((9, 13, 3), np.uint8)
     photo[:, :6, 2] = photo[:, 6:, 1] = 200
     save(tmp_path / "photo.png", photo)
     deeplab.predict(
-        saved_model=colour_export,
+        saved_model=color_export,
         inputs=[tmp_path / "photo.png"],
         output_dir=tmp_path / "out",
         eval_scales=(0.5, 2.0),
@@ -258,7 +258,7 @@ def test_an_image_is_never_replaced(tmp_path: Path):
     )
 
 
-def test_existing_results_need_overwrite(colour_export: Path, tmp_path: Path):
+def test_existing_results_need_overwrite(color_export: Path, tmp_path: Path):
     photo = save(tmp_path / "x.png", random_image(5, 6))
     output = tmp_path / "out"
     output.mkdir()
@@ -266,12 +266,12 @@ def test_existing_results_need_overwrite(colour_export: Path, tmp_path: Path):
     settings: dict[str, Any] = {"inputs": [photo], "output_dir": output}
     refused(r"1 results exist already, the first is .*x_color\.png; use --overwrite", **settings)
     assert written_below(output) == ["x_color.png"]
-    deeplab.predict(saved_model=colour_export, overwrite=True, progress=False, **settings)
+    deeplab.predict(saved_model=color_export, overwrite=True, progress=False, **settings)
     assert opened(output / "x_color.png").size == (6, 5)
 
 
 def test_unreadable_images_are_named_and_skipped(
-    colour_export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    color_export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     photos = tmp_path / "photos"
     good = save(photos / "good.png", random_image(30, 40))
@@ -279,7 +279,7 @@ def test_unreadable_images_are_named_and_skipped(
     (photos / "text.jpg").write_text("not an image")
     (photos / "empty.png").touch()
     summary = deeplab.predict(
-        saved_model=colour_export, inputs=[photos], output_dir=tmp_path / "out"
+        saved_model=color_export, inputs=[photos], output_dir=tmp_path / "out"
     )
     assert [path.name for path, _ in summary.failures] == ["cut.png", "empty.png", "text.jpg"]
     assert [path.name for path in summary.written] == [
@@ -296,7 +296,7 @@ def test_unreadable_images_are_named_and_skipped(
 
 
 def test_a_name_that_the_results_cannot_have_fails_alone(
-    colour_export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    color_export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     photos = tmp_path / "photos"
     limit = os.pathconf(tmp_path, "PC_NAME_MAX")
@@ -306,9 +306,7 @@ def test_a_name_that_the_results_cannot_have_fails_alone(
     for name in (*names, "d"):
         save(photos / f"{name}.png", random_image(5, 6))
     (photos / "notes.txt").touch()
-    result = deeplab.predict(
-        saved_model=colour_export, inputs=[photos], output_dir=tmp_path / "out"
-    )
+    result = deeplab.predict(saved_model=color_export, inputs=[photos], output_dir=tmp_path / "out")
     assert [path for path, _ in result.failures] == [photos / f"{n}.png" for n in names[:2]]
     assert written_below(tmp_path / "out") == sorted(
         f"{name}{suffix}" for name in (names[2], "d") for suffix in prediction.SUFFIXES
@@ -321,7 +319,7 @@ def test_a_name_that_the_results_cannot_have_fails_alone(
 
 
 def test_a_full_disk_stops_and_leaves_no_part_of_an_image(
-    colour_export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    color_export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def replace(source: str, target: Path) -> None:
         if "overlay" in target.name:
@@ -332,15 +330,15 @@ def test_a_full_disk_stops_and_leaves_no_part_of_an_image(
     monkeypatch.setattr(os, "replace", replace)
     with pytest.raises(DeepLabError, match=r"x_overlay\.png: No space left"):
         deeplab.predict(
-            saved_model=colour_export, inputs=[photo], output_dir=tmp_path / "out", progress=False
+            saved_model=color_export, inputs=[photo], output_dir=tmp_path / "out", progress=False
         )
     assert written_below(tmp_path / "out") == []
 
 
-def test_nothing_readable_makes_no_folder(colour_export: Path, tmp_path: Path):
+def test_nothing_readable_makes_no_folder(color_export: Path, tmp_path: Path):
     (tmp_path / "x.png").touch()
     summary = deeplab.predict(
-        saved_model=colour_export,
+        saved_model=color_export,
         inputs=[tmp_path / "x.png"],
         output_dir=tmp_path / "out",
         progress=False,
@@ -349,12 +347,12 @@ def test_nothing_readable_makes_no_folder(colour_export: Path, tmp_path: Path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_output_folder_that_cannot_be_made(colour_export: Path, tmp_path: Path):
+def test_an_output_folder_that_cannot_be_made(color_export: Path, tmp_path: Path):
     photo = save(tmp_path / "x.png", random_image(5, 6))
     (tmp_path / "file").touch()
     with pytest.raises(DeepLabError, match="cannot make the folder"):
         deeplab.predict(
-            saved_model=colour_export,
+            saved_model=color_export,
             inputs=[photo],
             output_dir=tmp_path / "file" / "out",
             progress=False,

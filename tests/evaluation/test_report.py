@@ -125,7 +125,7 @@ def test_report_draws_the_confusion_of_many_classes():
     assert len(html) < 1_000_000
 
 
-def test_report_of_nothing_labelled():
+def test_report_of_nothing_labeled():
     tally = Tally(2, 255)
     tally.add("x", np.full((2, 2), 255), np.zeros((2, 2), int))
     html = render_report(
@@ -152,7 +152,7 @@ def test_names_of_results(facts: dict[str, Any], name: str):
     assert result_name(FACTS | facts, trained_stride=16) == name
 
 
-def test_colours():
+def test_colors():
     colors = [(0, 0, 0), (200, 100, 50)]
     ids = np.array([[0, 1, 255]])
     assert color_image(ids, colors, 255).tolist() == [[[0, 0, 0], [200, 100, 50], [*IGNORE_COLOR]]]

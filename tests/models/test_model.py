@@ -158,7 +158,7 @@ def test_settings_survive_json() -> None:
     config = deeplab.ModelConfig("mobilenet_v2", num_classes=3, atrous_rates=(6, 12))
     values = {**config.to_dict(), "atrous_rates": [6, 12]}
     assert deeplab.ModelConfig.from_dict(values) == config
-    with pytest.raises(deeplab.DeepLabError, match="unknown model settings colour"):
+    with pytest.raises(deeplab.DeepLabError, match="unknown model settings color"):
         deeplab.ModelConfig.from_dict({"colour": 1})
 
 

@@ -219,13 +219,13 @@ FURTHER_SIZES = {"cityscapes": {"train_extra": 2}}
 def expect_dummies(monkeypatch: pytest.MonkeyPatch, name: str, **sizes: int) -> None:
     """Makes a data set expect as many images as its dummy archive has."""
     spec = DATASETS[name]
-    further = {
+    extra = {
         split: dataclasses.replace(part, split_sizes=FURTHER_SIZES[name])
-        for split, part in spec.further.items()
+        for split, part in spec.extra_splits.items()
     }
     small = {**ARCHIVES[name].sizes, **sizes} if spec.split_sizes else {}
     monkeypatch.setitem(
-        DATASETS, name, dataclasses.replace(spec, split_sizes=small, further=further)
+        DATASETS, name, dataclasses.replace(spec, split_sizes=small, extra_splits=extra)
     )
     if name == "shapes":
         monkeypatch.setattr(Shapes, "split_sizes", small)

@@ -13,7 +13,7 @@ from deeplab.data.augment.geometry import Fill
 
 IGNORE = 255
 FILL = Fill((77.0, 78.0, 79.0), IGNORE)
-# One colour per class id; none is the pad value's.
+# One color per class id; none is the pad value's.
 COLORS = np.array([(0, 40, 90), (200, 30, 10), (120, 250, 130), (255, 255, 60)], np.float32)
 _BLOCK = 14
 
@@ -65,7 +65,7 @@ def random_pair(height: int, width: int, seed: int) -> tuple[Pixels, Labels]:
 
 
 def colored_blocks(seed: int, rows: int = 4, columns: int = 5) -> tuple[Pixels, Labels]:
-    """A label of blocks and its image: every pixel has the colour of its class."""
+    """A label of blocks and its image: every pixel has the color of its class."""
     blocks = np.random.default_rng(seed).integers(0, len(COLORS), (rows, columns))
     label = blocks.repeat(_BLOCK, axis=0).repeat(_BLOCK, axis=1).astype(np.int32)
     return COLORS[label], label
@@ -86,7 +86,7 @@ HOSTILE: dict[str, tuple[Pixels, Labels]] = {
     "one row": random_pair(1, 9, 1),
     "two columns": random_pair(7, 2, 2),
     "all ignored": (random_pair(12, 10, 3)[0], np.full((12, 10), IGNORE, np.int32)),
-    "one colour": (np.full((20, 30, 3), 123.15, np.float32), np.zeros((20, 30), np.int32)),
+    "one color": (np.full((20, 30, 3), 123.15, np.float32), np.zeros((20, 30), np.int32)),
     "black": (np.zeros((20, 30, 3), np.float32), np.ones((20, 30), np.int32)),
     "white": (np.full((20, 30, 3), 255, np.float32), np.ones((20, 30), np.int32)),
     "fractions": (

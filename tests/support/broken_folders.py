@@ -134,7 +134,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], list[Expected]]] = {
         _saved("labels/train/p08.png", random_mask(24, 32, (0, 1, 7))),
         [("id_out_of_range", "labels/train/p08.png", True)],
     ),
-    "mask in other colours": (
+    "mask in other colors": (
         _saved("labels/train/p09.png", random_image(24, 32)),
         [("colour_mask", "labels/train/p09.png", True)],
     ),
@@ -160,7 +160,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], list[Expected]]] = {
         _palette("labels/train/p16.png", ((9, 9, 9), (8, 8, 8), (7, 7, 7))),
         [("palette_mask", "labels/train/p16.png", False)],
     ),
-    "mask in class colours": (
+    "mask in class colors": (
         _saved("labels/train/p17.png", np.array(COLORS, np.uint8)[random_mask(24, 32, (0, 1, 2))]),
         [("colour_mask", "labels/train/p17.png", False)],
     ),

@@ -20,7 +20,7 @@ GOOD = [[60, 0, 0], [5, 25, 0], [5, 0, 5]]
         ([[1000, 0, 0], [0, 0, 0], [0, 0, 0]], False),  # nothing else was there to be found
         ([[970, 0, 0], [30, 0, 0], [0, 0, 0]], False),  # 3 % of others: easily missed
         ([[0, 900, 0], [0, 100, 0], [0, 0, 0]], True),  # any class
-        ([[0, 0, 0], [0, 0, 0], [0, 0, 0]], False),  # nothing labelled
+        ([[0, 0, 0], [0, 0, 0], [0, 0, 0]], False),  # nothing labeled
     ],
 )
 def test_what_a_collapse_is(matrix: list[list[int]], found: bool) -> None:

@@ -27,7 +27,7 @@ def labels(*columns: tuple[int, int]) -> np.ndarray:
     return np.tile(np.array(row, np.int32), (1, 10, 1))
 
 
-def test_shares_are_of_the_labelled_pixels() -> None:
+def test_shares_are_of_the_labeled_pixels() -> None:
     lines = list(first_batch.describe_batch(labels((0, 12), (1, 4), (255, 4)), Classes()))
     assert lines == [
         "first batch: 1 crops of 10x20",

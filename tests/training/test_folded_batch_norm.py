@@ -67,7 +67,7 @@ def test_measuring_keeps_the_function() -> None:
     assert measure_statistics(model, [{"image": IMAGES}]) == 3
     np.testing.assert_allclose(model(IMAGES), before, atol=1e-3 * before.std())
     first = model.get_layer("backbone.conv.batch_norm")
-    x = model.get_layer("normalise")(IMAGES)
+    x = model.get_layer("normalize")(IMAGES)
     x = model.get_layer("backbone.conv")(x).numpy()
     np.testing.assert_allclose(first.moving_mean, x.mean((0, 1, 2)), atol=1e-4)
     np.testing.assert_allclose(first.moving_variance, x.var((0, 1, 2)), rtol=1e-3)

@@ -31,7 +31,7 @@ CONFIGS = {
     "focal_gamma": LossConfig(terms={"focal": 1.0}, focal_gamma=0.5, class_weights=WEIGHTS),
     "sum": LossConfig(terms={name: 0.5 for name in LOSSES}, class_weights=WEIGHTS),
 }
-# A boundary is where neighbours differ: pixels cannot be exchanged.
+# A boundary is where neighbors differ: pixels cannot be exchanged.
 EXCHANGEABLE = {name: config for name, config in CONFIGS.items() if not config.boundary_weight}
 
 

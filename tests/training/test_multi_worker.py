@@ -51,7 +51,7 @@ START_SECONDS = 400  # on a busy machine
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("data")
     source = make_folder(root / "source", numbered(12, (40, 48)))
-    # Every other image has next to no labelled pixel: replicas have very different numbers.
+    # Every other image has next to no labeled pixel: replicas have very different numbers.
     for path in sorted((source / "labels").iterdir())[::2]:
         mask = np.asarray(Image.open(path)).copy()
         mask[2:] = 255

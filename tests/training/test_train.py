@@ -28,7 +28,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     source = make_folder(root / "source", numbered(10, (40, 48)), ignore=7)
     classes = json.loads((source / "classes.json").read_text())
     (source / "classes.json").write_text(json.dumps({**classes, "colors": COLORS}))
-    # Images with next to nothing labelled: replicas then have very different numbers of pixels.
+    # Images with next to nothing labeled: replicas then have very different numbers of pixels.
     for path in sorted((source / "labels").iterdir())[::2]:
         mask = np.asarray(Image.open(path)).copy()
         mask[2:] = 255

@@ -48,7 +48,7 @@ def small_network(precision: str = "float32") -> DeepLabModel:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     images = keras.Input((None, None, 3), dtype="float32")
-    x = keras.layers.Rescaling(2 / 255, -1.0, dtype="float32", name="normalise")(images)
+    x = keras.layers.Rescaling(2 / 255, -1.0, dtype="float32", name="normalize")(images)
     x = bn(x, 8, 3, stride=2, name="backbone.conv")
     for unit in ("unit_1", "unit_2"):
         y = depthwise(x, 3, name=f"backbone.{unit}.depthwise")
@@ -64,7 +64,7 @@ def small_network(precision: str = "float32") -> DeepLabModel:
 
 
 def batch() -> dict[str, np.ndarray]:
-    """Four images; some have next to nothing labelled."""
+    """Four images; some have next to nothing labeled."""
     random = np.random.default_rng(0)
     labels = random.integers(0, 3, (4, 33, 33)).astype(np.int32)
     labels[0, 2:] = IGNORE
@@ -158,7 +158,7 @@ def test_parts_of_a_batch_add_up_to_the_whole(
     assert int(trainer.optimizer.step.numpy()) == 1
 
 
-def test_nothing_labelled_in_any_part() -> None:
+def test_nothing_labeled_in_any_part() -> None:
     def nothing(labels: tf.Tensor, logits: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         return CROSS_ENTROPY(tf.fill(tf.shape(labels), IGNORE), logits, step)
 

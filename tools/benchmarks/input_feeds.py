@@ -23,8 +23,8 @@ def ours(folder: Path, crop: int, batch: int, *, cache: str, end: str) -> Iterat
         batch: images of a batch.
         cache: `DataConfig.cache`.
         end: "decode": records read and decoded, no more; "batch": as the pipeline gives it,
-            0..255; "step": consumed and normalised by a compiled function, as in a training step;
-            "normalise": the same batch over and over.
+            0..255; "step": consumed and normalized by a compiled function, as in a training step;
+            "normalize": the same batch over and over.
     """
     import tensorflow as tf
 
@@ -52,7 +52,7 @@ def ours(folder: Path, crop: int, batch: int, *, cache: str, end: str) -> Iterat
         )
         for _ in decoded:
             yield 1
-    if end == "normalise":
+    if end == "normalize":
         images = next(iter(batches))["image"]
         while True:
             yield len(step(images))
@@ -160,7 +160,7 @@ def albumentations(folder: Path, crop: int, batch: int, *, workers: int) -> Iter
 
 
 def _torch_batches(load: Any, count: int, batch: int, workers: int) -> Iterator[int]:
-    """Batches of uint8 from the workers, normalised by all cores where they are used.
+    """Batches of uint8 from the workers, normalized by all cores where they are used.
 
     That is the fastest of the usual ways: a fourth of the bytes goes from process to process.
     """

@@ -60,7 +60,7 @@ SYSTEMS = {
     OURS_UNCACHED: _deeplab("none", "step"),
     "  batches of 0..255": _deeplab("none", "batch"),
     "  reading and decoding alone": _deeplab("none", "decode"),
-    "  normalisation alone": _deeplab("none", "normalise"),
+    "  normalization alone": _deeplab("none", "normalize"),
     "plain tf.data": System(input_feeds.plain_tf_data, ("tensorflow",), True),
     "torchvision v2, 1 worker": _loader(input_feeds.torchvision, 1, "torchvision"),
     "torchvision v2, 2 workers": _loader(input_feeds.torchvision, 2, "torchvision"),

@@ -50,7 +50,7 @@ class AugmentConfig:
         photometric_probability: of each of the four changes, 0..1.
         rotation_degrees: of `rotation`: the greatest angle to either side, 0..180.
         rotation_probability: of turning at all, 0..1.
-        rand_augment_count: of `rand_augment`: operations an image, the paper's N.
+        rand_augment_count: of `rand_augment`: operations per image, the paper's N.
         rand_augment_magnitude: their strength, 0..10, the paper's M.
         rand_augment_operations: names of `OPERATIONS` to draw from; None: all.
         mix: a name of `MIXES`, how the images of a batch are mixed in pairs; None: not at all.

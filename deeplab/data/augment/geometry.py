@@ -1,6 +1,6 @@
 """Affine transforms of an image and its label, the same of both, and random rotation.
 
-Coordinates are those of pixel centres: x to the right, y downwards, (0, 0) the centre of the first
+Coordinates are those of pixel centers: x to the right, y downwards, (0, 0) the center of the first
 pixel. A transform is given by where an output pixel comes from.
 """
 
@@ -39,7 +39,7 @@ def affine_pair(
     linear: tuple[tuple[float | tf.Tensor, float | tf.Tensor], ...] = ((1.0, 0.0), (0.0, 1.0)),
     shift: tuple[float | tf.Tensor, float | tf.Tensor] = (0.0, 0.0),
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Moves image (bilinear) and label (nearest) about the centre of the image.
+    """Moves image (bilinear) and label (nearest) about the center of the image.
 
     A pixel is outside for both where the nearest source pixel of the label is; what is inside
     is mixed from pixels of the image only. The identity changes nothing.
@@ -49,18 +49,18 @@ def affine_pair(
         label: int32 [H, W], no id negative.
         fill: what comes from outside.
         linear: the 2x2 matrix from (x, y) of the output to that of the source, both relative to
-            the centre.
+            the center.
         shift: what is added to (x, y) of the source, in pixels.
 
     Returns:
         Both in the same shape.
     """
     size = tf.cast(tf.shape(label), tf.float32)
-    centre = ((size[1] - 1) / 2, (size[0] - 1) / 2)
+    center = ((size[1] - 1) / 2, (size[0] - 1) / 2)
     rows = []
     for axis in (0, 1):
         to_x, to_y = linear[axis]
-        offset = centre[axis] - to_x * centre[0] - to_y * centre[1] + shift[axis]
+        offset = center[axis] - to_x * center[0] - to_y * center[1] + shift[axis]
         rows += [to_x, to_y, offset]
     transform = tf.stack([tf.cast(value, tf.float32) for value in [*rows, 0.0, 0.0]])[None]
 
@@ -93,7 +93,7 @@ def affine_pair(
 def rotate_pair(
     image: tf.Tensor, label: tf.Tensor, degrees: float | tf.Tensor, *, fill: Fill
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Turns image and label counter-clockwise about the centre; see `affine_pair`."""
+    """Turns image and label counter-clockwise about the center; see `affine_pair`."""
     angle = tf.cast(degrees, tf.float32) * (3.141592653589793 / 180)
     cosine, sine = tf.cos(angle), tf.sin(angle)
     return affine_pair(image, label, fill=fill, linear=((cosine, -sine), (sine, cosine)))
@@ -108,7 +108,7 @@ def random_rotation(
     probability: float,
     fill: Fill,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Turns image and label about their centre, by the same angle.
+    """Turns image and label about their center, by the same angle.
 
     Args:
         image: float32 [H, W, C].

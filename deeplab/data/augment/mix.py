@@ -31,11 +31,11 @@ def cut_mask(mate_label: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         bool [H, W], where the mate is pasted.
     """
     size = tf.cast(tf.shape(mate_label), tf.float32)
-    share, *centres = tf.unstack(tf.random.stateless_uniform([3], seed, alg=draw.ALGORITHM))
+    share, *centers = tf.unstack(tf.random.stateless_uniform([3], seed, alg=draw.ALGORITHM))
     inside = []
     for axis in (0, 1):
         half = size[axis] * tf.sqrt(share) / 2
-        middle = size[axis] * centres[axis]
+        middle = size[axis] * centers[axis]
         position = tf.range(size[axis]) + 0.5
         inside.append((position > middle - half) & (position < middle + half))
     return inside[0][:, None] & inside[1]

@@ -2,10 +2,10 @@
 
 The form that SSD (Liu et al., arXiv 1512.02325; its data layer) introduced and segmentation took
 over: each of the four happens with a probability of its own, and contrast comes before or after
-the two colour changes.
+the two color changes.
 
 Images are float32 [H, W, C] of 0..255, and so are the results. Of an image with more than three
-channels the first ones are the colours, and the others, of whose meaning nothing is known, stay.
+channels the first ones are the colors, and the others, of whose meaning nothing is known, stay.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tensorflow as tf
 from deeplab.data.augment.draw import ALGORITHM
 from deeplab.errors import DeepLabError
 
-_COLOURS = 3
+_COLORS = 3
 
 
 def adjust_brightness(image: tf.Tensor, delta: float | tf.Tensor) -> tf.Tensor:
@@ -93,14 +93,14 @@ def photometric(
             )
         return change_contrast(~contrast_first, image)
 
-    return of_colours(change, image), label
+    return of_colors(change, image), label
 
 
-def of_colours(change: Callable[[tf.Tensor], tf.Tensor], image: tf.Tensor) -> tf.Tensor:
+def of_colors(change: Callable[[tf.Tensor], tf.Tensor], image: tf.Tensor) -> tf.Tensor:
     """Applies a change to the first three channels; the others stay."""
-    if image.shape[-1] <= _COLOURS:
+    if image.shape[-1] <= _COLORS:
         return change(image)
-    return tf.concat([change(image[..., :_COLOURS]), image[..., _COLOURS:]], axis=-1)
+    return tf.concat([change(image[..., :_COLORS]), image[..., _COLORS:]], axis=-1)
 
 
 def clip(image: tf.Tensor) -> tf.Tensor:
@@ -109,12 +109,12 @@ def clip(image: tf.Tensor) -> tf.Tensor:
 
 
 def require_rgb(image: tf.Tensor, what: str) -> None:
-    """Refuses images without three channels, where colour has no meaning.
+    """Refuses images without three channels, where color has no meaning.
 
     Raises:
         DeepLabError: if the image has another number of channels.
     """
-    if image.shape[-1] != _COLOURS:
+    if image.shape[-1] != _COLORS:
         raise DeepLabError(
             f"{what} can be changed in RGB images only, not in images of {image.shape[-1]} "
             "channels; leave it out of AugmentConfig"

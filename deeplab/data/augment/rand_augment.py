@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from deeplab.data.augment import draw
 from deeplab.data.augment.geometry import Fill, affine_pair, rotate_pair
-from deeplab.data.augment.photometric import clip, of_colours
+from deeplab.data.augment.photometric import clip, of_colors
 
 MAX_MAGNITUDE = 10.0
 
@@ -146,7 +146,7 @@ def blend(other: tf.Tensor, image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 
 
 def smoothed(image: tf.Tensor) -> tf.Tensor:
-    """Each pixel averaged with its eight neighbours, itself five times; the border stays."""
+    """Each pixel averaged with its eight neighbors, itself five times; the border stays."""
     mean = tf.nn.avg_pool2d(image[None], 3, 1, "SAME")[0]
     smooth = (9 * mean + 4 * image) / 13
     height, width = tf.unstack(tf.shape(image)[:2])
@@ -167,7 +167,7 @@ def _of_image(
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor, Fill], Pair]:
     """Leaves the label as it is, and all channels but the first three."""
     return lambda image, label, strength, fill: (
-        of_colours(lambda colours: change(colours, strength), image),
+        of_colors(lambda colors: change(colors, strength), image),
         label,
     )
 

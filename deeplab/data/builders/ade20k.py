@@ -37,7 +37,7 @@ CLASS_NAMES = names("""
     sculpture, hood, sconce, vase, traffic light, tray, ashcan, fan, pier, crt screen, plate,
     monitor, bulletin board, shower, radiator, glass, clock, flag
 """)
-# The first colour of the map is black, and stays what is not a class.
+# The first color of the map is black, and stays what is not a class.
 COLORS: tuple[Color, ...] = default_colors(len(CLASS_NAMES) + 1)[1:]
 # 0 is no class; the masks hold nothing above 150.
 STORED_IDS = {0: 255, **{class_id + 1: class_id for class_id in range(len(CLASS_NAMES))}}

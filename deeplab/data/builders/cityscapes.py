@@ -16,7 +16,7 @@ import dataclasses
 from deeplab.data.colors import Color
 from deeplab.data.spec import DatasetSpec, RecordKeys, label_map, of_tfds
 
-# Class, id in the masks ("labelId"), colour; the position is the class id ("trainId").
+# Class, id in the masks ("labelId"), color; the position is the class id ("trainId").
 _ROWS: tuple[tuple[str, int, Color], ...] = (
     ("road", 7, (128, 64, 128)),
     ("sidewalk", 8, (244, 35, 232)),
@@ -72,7 +72,7 @@ _FINE_SPEC = DatasetSpec(
 """,
     split_sizes=SPLIT_SIZES,
     label_map=LABEL_MAP,
-    by_tfds=True,
+    prepared_by_tfds=True,
     needs_source_dir=True,
     record_keys=RecordKeys("image_left", "segmentation_label", "image_id"),
     copies="cityscapes/semantic_segmentation/*",
@@ -80,7 +80,7 @@ _FINE_SPEC = DatasetSpec(
 
 SPEC = dataclasses.replace(
     _FINE_SPEC,
-    further={
+    extra_splits={
         "train_extra": dataclasses.replace(
             _FINE_SPEC,
             make_builder=of_tfds("cityscapes/semantic_segmentation_extra", _COARSE),

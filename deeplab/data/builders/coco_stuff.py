@@ -47,12 +47,12 @@ _STUFF = names("""
 # Stored ids of street sign, hat, shoe, eye glasses, plate, mirror, window, desk, door, blender and
 # hair brush, which no mask holds.
 _NEVER_ANNOTATED = frozenset({11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90})
-_UNLABELLED = 255
+_UNLABELED = 255
 
 CLASS_NAMES = _THINGS + _STUFF
 COLORS: tuple[Color, ...] = default_colors(len(CLASS_NAMES) + 1)[1:]
 STORED_IDS = {
-    _UNLABELLED: 255,
+    _UNLABELED: 255,
     **{
         stored: class_id
         for class_id, stored in enumerate(i for i in range(182) if i not in _NEVER_ANNOTATED)

@@ -37,6 +37,6 @@ SPEC = DatasetSpec(
 """,
     split_sizes=SPLIT_SIZES,
     label_map=LABEL_MAP,
-    by_tfds=True,
+    prepared_by_tfds=True,
     record_keys=RecordKeys("image", "segmentation_mask", "file_name"),
 )

@@ -38,7 +38,7 @@ overlap; light, blur and noise vary. Pixels along the outline of an object are i
 
 LICENSE = "Apache-2.0, as the program that draws it"
 
-# Of 100. Artefacts of compression are part of a photograph; less would wash the wires out.
+# Of 100. Artifacts of compression are part of a photograph; less would wash the wires out.
 _JPEG_QUALITY = 92
 # Scenes that are being drawn or wait to be written, per thread.
 _AHEAD = 32

@@ -2,15 +2,15 @@
 
 A scene is built from the back to the front: a mottled background, then objects that hide parts of
 one another, then light, lens and sensor. Every object class has its own hue and its own texture,
-but the hues of the classes overlap widely, so colour alone does not name the class; texture does.
+but the hues of the classes overlap widely, so color alone does not name the class; texture does.
 What is hard is where an object ends: corners, spikes, occlusions, and wires a few pixels wide that
 a feature map of stride 16 cannot hold.
 
 A scene depends on (split, index) alone, never on the scenes before it or on the number of threads.
 
 Conventions: arrays are [height, width(, channels)], distances in pixels, angles in radians, hues in
-turns (0..1), colours and tones float32 in 0..1 until the last step. In the coordinates of an object
-(u, v) its centre is the origin and its rotation is undone.
+turns (0..1), colors and tones float32 in 0..1 until the last step. In the coordinates of an object
+(u, v) its center is the origin and its rotation is undone.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SPLIT_SIZES = {"train": 3000, "validation": 300}
 IMAGE_SIZE = 160
 
 # What makes the data set easier or harder. `python tools/benchmarks/shapes_difficulty.py` says what
-# a change does to the share of each class and to what colour alone achieves.
+# a change does to the share of each class and to what color alone achieves.
 SOLID_COUNT = (8, 11)  # discs, squares, triangles and stars in a scene, inclusive
 SOLID_RADIUS = (17.0, 32.0)  # of the circle around the object
 WIRE_COUNT = (2, 4)  # inclusive
@@ -53,7 +53,7 @@ RING_SHARE = 0.35  # of the wires; the others are straight or bowed rods
 HUE_SPREAD = 0.05  # standard deviation around the hue of the class; 0.2 apart are the classes
 SATURATION = (0.30, 0.70)  # HSV, of an object
 BACKGROUND_SATURATION = (0.15, 0.60)
-DARK_TONE = (0.30, 0.55)  # HSV value of a texture's dark colour
+DARK_TONE = (0.30, 0.55)  # HSV value of a texture's dark color
 LIGHT_TONE = (0.65, 0.95)
 ILLUMINATION = 0.30  # largest change of the light from the middle to an edge of the image
 SHADING = 0.20  # largest change of the light from the middle to an edge of an object
@@ -127,7 +127,7 @@ class _Outline:
     """Where an object is, in its own coordinates.
 
     Attributes:
-        reach: no point of the object is farther than this from its centre.
+        reach: no point of the object is farther than this from its center.
         inside: (u, v) float32 [h, w] -> bool [h, w].
     """
 
@@ -197,7 +197,7 @@ def _wire(rng: np.random.Generator) -> _Outline:
     return _Outline(half_length * 1.1 + half_width, inside)
 
 
-# --- textures: (u, v, rng) -> tone 0 (dark colour) .. 1 (light colour) ----------------------------
+# --- textures: (u, v, rng) -> tone 0 (dark color) .. 1 (light color) ----------------------------
 
 
 def _dots(u: Floats, v: Floats, rng: np.random.Generator) -> Floats:
@@ -250,7 +250,7 @@ _KINDS = {**_SOLIDS, "wire": _Kind(_wire, _bands)}
 
 
 def _background(rng: np.random.Generator) -> Floats:
-    """A mottled ground of two colours of one hue. [160, 160, 3]"""
+    """A mottled ground of two colors of one hue. [160, 160, 3]"""
     tone = 0.65 * _smooth_noise(5, rng) + 0.35 * _smooth_noise(16, rng)
     return _colored(_tone(2.5 * (tone - 0.5)), rng.uniform(), BACKGROUND_SATURATION, rng)
 
@@ -270,7 +270,7 @@ def _smooth_noise(cells: int, rng: np.random.Generator) -> Floats:
 def _colored(
     tone: Floats, hue: float, saturation: tuple[float, float], rng: np.random.Generator
 ) -> Floats:
-    """Colours a texture with a dark and a light colour of about one hue. [h, w] -> [h, w, 3]"""
+    """Colors a texture with a dark and a light color of about one hue. [h, w] -> [h, w, 3]"""
     dark, light = (
         np.asarray(
             colorsys.hsv_to_rgb(
@@ -312,7 +312,7 @@ def _paint(
 
 
 def _window(center: float, reach: float) -> slice:
-    """The pixels within `reach` of a centre, and one more for the ignored border."""
+    """The pixels within `reach` of a center, and one more for the ignored border."""
     return slice(
         max(0, int(center - reach) - 1),
         min(IMAGE_SIZE, int(center + reach) + 3),

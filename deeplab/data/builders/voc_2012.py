@@ -4,8 +4,8 @@ trainaug is the training set of the DeepLab papers (v3+, section 4): the images 
 of SBD's train and val, less those of VOC's val; VOC's own masks where VOC has one, 10,582 in all.
 
 20 classes and the background; stored ids are class ids. Source: M. Everingham et al., The PASCAL
-Visual Object Classes Challenge 2012 (VOC2012) Development Kit, section 3.3. The colours are its
-colour map.
+Visual Object Classes Challenge 2012 (VOC2012) Development Kit, section 3.3. The colors are its
+color map.
 """
 
 from __future__ import annotations

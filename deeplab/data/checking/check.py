@@ -69,8 +69,8 @@ def check_named(
         title = f"{source.path.name} ({name})"
         return _check_source(title, source, uses, silent=silent)
     # A split that is missing is a problem below; one that another builder holds must be asked for.
-    further = [split for split in config.named_splits if split in spec.further]
-    dataset = load_dataset(name, data_dir=data_dir, source_dir=source_dir, splits=further)
+    extra = [split for split in config.named_splits if split in spec.extra_splits]
+    dataset = load_dataset(name, data_dir=data_dir, source_dir=source_dir, splits=extra)
     return _check_records(dataset, uses, silent=silent)
 
 
@@ -286,7 +286,7 @@ def _example(sample: Sample, rule: MaskRule) -> Example:
     rows = ((np.arange(height) + 0.5) * image.height / height).astype(np.intp)[:, None]
     columns = ((np.arange(width) + 0.5) * image.width / width).astype(np.intp)
     small = image.resize((width, height), Image.Resampling.BOX)
-    # Nearest neighbour, so that no class is invented.
+    # Nearest neighbor, so that no class is invented.
     is_named = sample.pair.id.startswith(f"{sample.split}/")
     name = sample.pair.id if is_named else f"{sample.split}: {sample.pair.id}"
     return Example(name, np.asarray(small), labels[rows, columns])

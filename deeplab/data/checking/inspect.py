@@ -29,7 +29,7 @@ class MaskRule:
     """How the masks of a data set are to be read.
 
     Attributes:
-        ids: which ids are classes, and what colours mean.
+        ids: which ids are classes, and what colors mean.
         class_names: in order of the ids.
         label_map: what the ids 0..255 of a record become; None: they are class ids.
         stored_ids: class id of each id that a mask of a source may hold; None: class ids.
@@ -138,26 +138,26 @@ def _attempt(read: Callable[[], _T], file: Path, problems: list[Problem]) -> _T 
 def _remarks(mask: Mask, file: Path, *, has_colors: bool) -> list[Problem]:
     """That a mask is no plain index mask, and what becomes of it."""
     if mask.form == "colour":
-        detail = "is an image in colours, all of them of classes: preparing converts it"
+        detail = "is an image in colors, all of them of classes: preparing converts it"
         return [Problem("colour_mask", file, detail, is_warning=True)]
     if mask.form != "palette":
         return []
-    if mask.recoloured is None:
+    if mask.recolored is None:
         colors = (
-            "some of its colours are no class's in the class list"
+            "some of its colors are no class's in the class list"
             if has_colors
-            else 'with "colors" in classes.json its colours would count'
+            else 'with "colors" in classes.json its colors would count'
         )
         detail = (
             "has a palette: its indices are the class ids, and preparing stores them as grey "
             f"levels ({colors})"
         )
-    elif mask.recoloured == 0:
-        detail = "has a palette whose colours and indices name the same classes"
+    elif mask.recolored == 0:
+        detail = "has a palette whose colors and indices name the same classes"
     else:
         detail = (
-            "has a palette whose colours and indices disagree: all colours are class colours, so "
-            f"they count, and {mask.recoloured} of {mask.ids.size} pixels get another id than "
+            "has a palette whose colors and indices disagree: all colors are class colors, so "
+            f"they count, and {mask.recolored} of {mask.ids.size} pixels get another id than "
             "their index"
         )
     return [Problem("palette_mask", file, detail, is_warning=True)]

@@ -71,7 +71,7 @@ def _splits(result: CheckResult) -> list[dict[str, Any]]:
 
 def _classes(result: CheckResult, shown: set[int]) -> list[dict[str, Any]]:
     total = result.total
-    labelled = int(total.class_pixels.sum())
+    labeled = int(total.class_pixels.sum())
     largest = max(1, int(total.class_pixels.max()))
     return [
         {
@@ -79,7 +79,7 @@ def _classes(result: CheckResult, shown: set[int]) -> list[dict[str, Any]]:
             "color": css(color),
             "pixels": pixels,
             "pixel_bar": f"{100 * pixels / largest:.2f}",
-            "share": share_text(pixels, labelled),
+            "share": share_text(pixels, labeled),
             "images": images,
             "image_bar": f"{100 * images / max(1, total.num_images):.2f}",
             "shown": index in shown,

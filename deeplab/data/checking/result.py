@@ -23,7 +23,7 @@ class SplitTally:
     Attributes:
         class_pixels: pixels per class, int64 [C].
         class_images: images in which each class occurs, int64 [C].
-        pixels_where_present: labelled pixels of these images, int64 [C].
+        pixels_where_present: labeled pixels of these images, int64 [C].
         num_images: images with a mask, whether or not they can be used.
         num_pixels: pixels of the masks that can be used, ignored ones included.
         pairs: what the images and these masks are together.
@@ -86,7 +86,7 @@ class CheckResult:
         title: what was checked.
         base: the folder that file names are shown relative to, if there is one.
         class_names: in order of the ids.
-        colors: an RGB colour (0..255) per class.
+        colors: an RGB color (0..255) per class.
         ignore_label: the id of ignored pixels in the examples.
         splits: a tally per split.
         problems: all that is wrong, by kind.

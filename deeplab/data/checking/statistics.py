@@ -27,7 +27,7 @@ def known_split(result: CheckResult, name: str) -> str:
 def class_weights(tally: SplitTally) -> tuple[float, ...]:
     """Median frequency balancing: the median class weighs 1, rarer ones more.
 
-    The frequency of a class is its pixels divided by the labelled pixels of the images in which
+    The frequency of a class is its pixels divided by the labeled pixels of the images in which
     it occurs; its weight is the median of all frequencies divided by its own. A class that never
     occurs weighs 1 and does not enter the median.
 

@@ -59,14 +59,14 @@ def share_text(part: int, whole: int) -> str:
 def _class_table(
     names: Sequence[str], tally: SplitTally, weights: Sequence[float] | None = None
 ) -> str:
-    labelled = int(tally.class_pixels.sum())
+    labeled = int(tally.class_pixels.sum())
     rows = []
     for index, name in enumerate(names):
         pixels = int(tally.class_pixels[index])
-        row = [str(index), name, f"{pixels:,}", share_text(pixels, labelled)]
+        row = [str(index), name, f"{pixels:,}", share_text(pixels, labeled)]
         row.append(str(tally.class_images[index]))
         rows.append([*row, *([f"{weights[index]:.4g}"] if weights else [])])
-    ignored = tally.num_pixels - labelled
+    ignored = tally.num_pixels - labeled
     rows.append(["", "ignored", f"{ignored:,}", f"{share_text(ignored, tally.num_pixels)} of all"])
     return class_table(("pixels", "share", "images", *(["weight"] if weights else [])), rows)
 

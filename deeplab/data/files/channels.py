@@ -119,7 +119,7 @@ def _check_size(height: int, width: int, channels: int) -> None:
     ):
         raise TooLarge(
             f"it has {width}x{height} pixels (width x height) of {channels} channels, more than "
-            f"the {MAX_PIXELS} pixels, {_MAX_VALUES} values or {_MAX_COLUMNS} values a row "
+            f"the {MAX_PIXELS} pixels, {_MAX_VALUES} values or {_MAX_COLUMNS} values per row "
             "that are read: cut it into tiles"
         )
 

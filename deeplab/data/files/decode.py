@@ -47,7 +47,7 @@ def decode_image_part(
 
     def jpeg() -> tf.Tensor:
         # Halved chroma is interpolated from both sides: at the borders of what is decoded a column
-        # lacks its neighbour, so one more is decoded. Rows are exact by themselves.
+        # lacks its neighbor, so one more is decoded. Rows are exact by themselves.
         left = tf.maximum(begin[1] - 1, 0)
         right = tf.minimum(end[1] + 1, source[1])
         rectangle = tf.stack([begin[0], left, end[0] - begin[0], right - left])

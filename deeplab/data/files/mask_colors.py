@@ -1,9 +1,9 @@
-"""Masks whose colours are the classes: exact matches, never the nearest colour.
+"""Masks whose colors are the classes: exact matches, never the nearest color.
 
-The rule. If the class list states colours, and every colour that a mask uses is the colour of one
-class, or `IGNORE_COLOR`, then the colours are the classes. Otherwise a palette's indices are the
-ids, unless one of its colours is that of another class: one more colour must not change what all
-others mean. A mask in RGB cannot be used then. A colour that two classes share belongs to neither.
+The rule. If the class list states colors, and every color that a mask uses is the color of one
+class, or `IGNORE_COLOR`, then the colors are the classes. Otherwise a palette's indices are the
+ids, unless one of its colors is that of another class: one more color must not change what all
+others mean. A mask in RGB cannot be used then. A color that two classes share belongs to neither.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _SHOWN = 4
 
 
 class ClassColors:
-    """What each colour means."""
+    """What each color means."""
 
     def __init__(self, colors: Sequence[Color] | None) -> None:
-        """Reads the colours of a class list, one a class; None: there are none."""
+        """Reads the colors of a class list, one per class; None: there are none."""
         self._ids: dict[Color, int] = {}
         self._num_classes = len(colors or ())
         if colors is not None:
@@ -39,15 +39,15 @@ class ClassColors:
         return bool(self._ids)
 
     def unknown(self, used: Sequence[Color]) -> list[Color]:
-        """Those of the colours that mean nothing."""
+        """Those of the colors that mean nothing."""
         return [color for color in used if color not in self._ids]
 
     def of_palette(self, indices: npt.NDArray[np.uint8], palette: Sequence[Color]) -> Labels | None:
-        """Ids by the colours of a palette; None if not every colour that is used means something.
+        """Ids by the colors of a palette; None if not every color that is used means something.
 
         Args:
             indices: [H, W].
-            palette: its colours; it may be shorter than an index.
+            palette: its colors; it may be shorter than an index.
         """
         used = _used(indices)
         if not self or max(used, default=0) >= len(palette):
@@ -62,11 +62,11 @@ class ClassColors:
     def contradictions(
         self, indices: npt.NDArray[np.uint8], palette: Sequence[Color]
     ) -> dict[int, int]:
-        """Indices that are used, each with the other class that its colour means.
+        """Indices that are used, each with the other class that its color means.
 
         Args:
             indices: [H, W].
-            palette: its colours; it may be shorter than an index.
+            palette: its colors; it may be shorter than an index.
         """
         meant = {
             index: self._ids.get(palette[index], index)
@@ -81,7 +81,7 @@ class ClassColors:
         }
 
     def of_pixels(self, pixels: npt.NDArray[np.uint8]) -> Labels | None:
-        """Ids by the colours of pixels [H, W, 3]; None if not every colour means something."""
+        """Ids by the colors of pixels [H, W, 3]; None if not every color means something."""
         codes, places = np.unique(_codes(pixels), return_inverse=True)
         used = [_color(code) for code in codes.tolist()]
         if not self or self.unknown(used):
@@ -94,12 +94,12 @@ class ClassColors:
 
 
 def colors_used(pixels: npt.NDArray[np.uint8]) -> list[Color]:
-    """The colours of pixels [H, W, 3], in order."""
+    """The colors of pixels [H, W, 3], in order."""
     return [_color(code) for code in np.unique(_codes(pixels)).tolist()]
 
 
 def listed_colors(colors: Sequence[Color]) -> str:
-    """Colours for a message, shortened if there are many."""
+    """Colors for a message, shortened if there are many."""
     text = ", ".join(f"({red}, {green}, {blue})" for red, green, blue in colors[:_SHOWN])
     more = len(colors) - _SHOWN
     return f"{text} and {more} more" if more > 0 else text

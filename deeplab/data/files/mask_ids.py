@@ -27,7 +27,7 @@ class IdRule:
     Attributes:
         num_classes: ids of classes are 0..num_classes-1.
         ignore: a further id that means "no class"; it may be one of the classes' ids.
-        colors: what the colours of a mask mean; None: nothing.
+        colors: what the colors of a mask mean; None: nothing.
     """
 
     num_classes: int

@@ -1,7 +1,7 @@
 """Masks as people have them: read with Pillow, checked, and turned into labels.
 
 TensorFlow's decoder destroys palette masks, the form in which PASCAL VOC ships: it returns the
-grey level of the colour instead of the index. So masks are read here, once, and everything later
+grey level of the color instead of the index. So masks are read here, once, and everything later
 works on grey PNG whose levels are the class ids.
 """
 
@@ -48,30 +48,30 @@ class Mask:
     Attributes:
         ids: [H, W], uint8 or uint16.
         form: "grey", "16-bit grey", "palette" or "colour".
-        recoloured: how many pixels of a palette mask have another id by their colour, which
+        recolored: how many pixels of a palette mask have another id by their color, which
             counts, than by their index; None if indices or levels were taken.
         is_turned: whether the orientation of EXIF, which a mask may state too, was applied.
     """
 
     ids: Labels
     form: str
-    recoloured: int | None = None
+    recolored: int | None = None
     is_turned: bool = False
 
 
 def read_index_mask(path: Path, colors: ClassColors | None = None) -> Labels:
-    """Reads a mask: the palette indices, the grey levels or the class colours of a PNG file.
+    """Reads a mask: the palette indices, the grey levels or the class colors of a PNG file.
 
     Args:
         path: the file.
-        colors: what colours mean; see `class_colors` for when they count.
+        colors: what colors mean; see `class_colors` for when they count.
 
     Returns:
         [H, W], uint8, or uint16 for 16-bit files.
 
     Raises:
         FileError: if it is unreadable, no PNG, has more than `MAX_PIXELS` pixels, or is an image
-            in colours that are not those of the classes.
+            in colors that are not those of the classes.
     """
     return decode_mask(mask_bytes(path), path, colors).ids
 
@@ -94,7 +94,7 @@ def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> M
     Args:
         data: the file's bytes.
         path: where they came from, for the message.
-        colors: what colours mean.
+        colors: what colors mean.
 
     Raises:
         FileError: as `read_index_mask`.
@@ -131,7 +131,7 @@ def examine_mask(
         data: the bytes of the file, or of the mask in a record.
         path: a PNG file, a .mat file of the Semantic Boundaries Dataset, or what the record is
             called.
-        rule: what colours mean.
+        rule: what colors mean.
         stored_ids: class id of each id that the mask may hold; None: it holds class ids.
 
     Raises:
@@ -143,7 +143,7 @@ def examine_mask(
         except DeepLabError as error:
             raise FileError(Problem("unreadable", path, str(error)), str(error)) from error
     else:
-        # The colours of a data set with ids of its own are not those of its class ids.
+        # The colors of a data set with ids of its own are not those of its class ids.
         mask = decode_mask(data, path, None if stored_ids else rule.colors)
     if stored_ids is None:
         return mask
@@ -190,20 +190,20 @@ def _of_pixels(
         return Mask(pixels[..., 0], "grey")
     if mode.startswith("I"):  # 16-bit grey
         return Mask(pixels.astype(np.uint16), "16-bit grey")
-    # Pillow cuts 16 bits of a colour down to 8, which is no exact match any more.
+    # Pillow cuts 16 bits of a color down to 8, which is no exact match any more.
     if mode in ("RGB", "RGBA") and png_bit_depth(data) == 8:
         pixels = pixels[..., :3]
         ids = colors.of_pixels(pixels)
         if ids is not None:
             return Mask(ids, "colour")
-        detail = f"is an image in colours ({mode}): {_way_out(pixels, colors)}"
+        detail = f"is an image in colors ({mode}): {_way_out(pixels, colors)}"
     elif data[_PNG_COLOR_TYPE] == _PNG_GREY_ALPHA:
         detail = (
             "is grey with alpha of 16 bits, which is not read exactly: save it without alpha, as "
             f"{_INDEX_MASK}"
         )
     else:
-        detail = f"is an image in colours ({mode}), expected an index mask: {_INDEX_MASK}"
+        detail = f"is an image in colors ({mode}), expected an index mask: {_INDEX_MASK}"
     raise FileError(Problem("colour_mask", path, detail), f"the mask {path} {detail}")
 
 
@@ -222,11 +222,11 @@ def _of_palette(
     for index, id_ in colors.contradictions(indices, table).items():
         used = np.unique(indices).tolist()
         others = colors.unknown([table[other] for other in used if other < len(table)])
-        rest = f"the colours {listed_colors(others)} are" if others else "an index beyond it is"
+        rest = f"the colors {listed_colors(others)} are" if others else "an index beyond it is"
         detail = (
-            f"has a palette whose colours and indices disagree: the colour of its index {index}, "
+            f"has a palette whose colors and indices disagree: the color of its index {index}, "
             f"{listed_colors([table[index]])}, is that of class {id_}, but {rest} no class's in "
-            'the class list; give every class its colour there, or remove "colors" if the indices '
+            'the class list; give every class its color there, or remove "colors" if the indices '
             "are the class ids"
         )
         raise FileError(Problem("colour_mask", path, detail), f"the mask {path} {detail}")
@@ -242,12 +242,12 @@ def _way_out(pixels: npt.NDArray[np.uint8], colors: ClassColors) -> str:
     used = colors_used(pixels)
     if colors:
         return (
-            f"the colours {listed_colors(colors.unknown(used))} are no class's in the class list; "
-            f"expected an index mask, {_INDEX_MASK}, or class colours only"
+            f"the colors {listed_colors(colors.unknown(used))} are no class's in the class list; "
+            f"expected an index mask, {_INDEX_MASK}, or class colors only"
         )
     return (
         f'expected an index mask, {_INDEX_MASK}; or add "colors": [[r, g, b], ...], one a '
-        f"class, to classes.json, and preparing converts it (it has {len(used)} colours: "
+        f"class, to classes.json, and preparing converts it (it has {len(used)} colors: "
         f"{listed_colors(used)})"
     )
 

@@ -19,7 +19,7 @@ KINDS: dict[str, str] = {
     "missing_image": "an image that should be there",
     "size_mismatch": "a mask of another size than its image",
     "id_out_of_range": "a mask with ids that are no classes",
-    "colour_mask": "a mask that is an image in colours",
+    "colour_mask": "a mask that is an image in colors",
     "binary_mask": "masks that hold nothing but 0 and 255",
     "duplicate_across_splits": "an image that is in another split too",
     "palette_mask": "a mask with a palette",

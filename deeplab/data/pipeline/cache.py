@@ -30,7 +30,7 @@ _ReadPixels = Callable[[tf.Tensor, list[int | None]], tf.Tensor]
 
 
 class Sample(NamedTuple):
-    """A labelled image.
+    """A labeled image.
 
     Attributes:
         read_image: gives uint8 [h, w, C] parts of the image.
@@ -145,7 +145,7 @@ def _decoded_if_small(
     dataset: PreparedDataset, reader: RecordReader, gigabytes: float
 ) -> StoredSamples | DecodedSamples:
     limit = min(gigabytes * _GIGABYTE, available_memory() / _AUTOMATIC_SHARE)
-    # Files are smaller than their pixels: a large set is recognised without being read.
+    # Files are smaller than their pixels: a large set is recognized without being read.
     if reader.stored_bytes <= limit:
         sizes = _sizes(dataset, reader)
         if (needed := _bytes(dataset, sizes)) <= limit:

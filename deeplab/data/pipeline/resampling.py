@@ -4,7 +4,7 @@ Resizing by `size` aligns corners: the source coordinate of pixel k is k * (in -
 Random scaling enlarges images and cropping throws most of that away; sampling only what stays
 gives the same pixels for a fraction of the work, and says which part of the source is needed.
 The coordinates and weights are computed as TensorFlow's kernels compute them (float32), so that
-nearest neighbours are the same to the last tie and interpolated values to rounding.
+nearest neighbors are the same to the last tie and interpolated values to rounding.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def image_window(
 def label_window(
     label: tf.Tensor, window: Window, *, flipped: bool | tf.Tensor = False
 ) -> tf.Tensor:
-    """Samples the window of a label by nearest neighbours.
+    """Samples the window of a label by nearest neighbors.
 
     Args:
         label: [H, W], of the size `window.source`.

@@ -87,9 +87,9 @@ def pad_pair(
         rows = tf.pad(rows, [[0, missing[0]], side], constant_values=pad_value[0])
         image = tf.reshape(rows, [shape[0] + missing[0], shape[1] + missing[1], channels])
     else:
-        colour = tf.constant(pad_value, image.dtype)
-        sides = [tf.broadcast_to(colour, [shape[0], side, channels]) for side in (left, right)]
-        below = tf.broadcast_to(colour, [missing[0], shape[1] + missing[1], channels])
+        color = tf.constant(pad_value, image.dtype)
+        sides = [tf.broadcast_to(color, [shape[0], side, channels]) for side in (left, right)]
+        below = tf.broadcast_to(color, [missing[0], shape[1] + missing[1], channels])
         image = tf.concat([sides[0], image, sides[1]], axis=1)
         image = tf.concat([image, below], axis=0)
     return image, tf.pad(label, paddings, constant_values=ignore_label)

@@ -31,13 +31,13 @@ class PreparedDataset:
     Attributes:
         name: its key in `DATASETS`.
         class_names: in order of the ids.
-        colors: an RGB colour (0..255) per class.
+        colors: an RGB color (0..255) per class.
         ignore_label: the id of pixels without a class: 255, or 65535 if there are more than 255
             classes.
         label_map: what the stored ids 0..255 become; None: they are class ids already.
         input_channels: of the images, at least 3, of which the first are R, G and B.
         mask_ignore: the id that means "no class" in the source's masks; None: not known.
-        mask_colors: what the source says of the colors of its masks, one a class; None: nothing.
+        mask_colors: what the source says of the colors of its masks, one per class; None: nothing.
         splits: number of images per split.
         train_split: the split to train on unless told otherwise.
         eval_split: the split to evaluate on unless told otherwise.
@@ -50,7 +50,7 @@ class PreparedDataset:
         spec: DatasetSpec,
         builder: tfds.core.DatasetBuilder,
         *,
-        further: Mapping[str, tfds.core.DatasetBuilder],
+        extra: Mapping[str, tfds.core.DatasetBuilder],
         source: Source | None,
         source_dir: str | None,
         data_dir: str,
@@ -59,14 +59,14 @@ class PreparedDataset:
 
         Args:
             spec: what it is.
-            builder: holds all splits but those of `further`.
-            further: split -> the builder that holds it.
+            builder: holds all splits but those of `extra`.
+            extra: split -> the builder that holds it.
             source: what the records are made of, None if that is not here.
             source_dir: raw files, None if there are none.
             data_dir: the TFDS folder.
         """
         self._spec = spec
-        self._builders = {**dict.fromkeys(builder.info.splits, builder), **further}
+        self._builders = {**dict.fromkeys(builder.info.splits, builder), **extra}
         self._readers: dict[tuple[str, int, int], RecordReader] = {}
         self.name = spec.name
         self.label_map = spec.label_map
@@ -266,8 +266,8 @@ def load_dataset(
     """
     spec, data_dir, source_dir = _located(name, data_dir, source_dir)
     splits = tuple(splits)
-    further = {split: spec.further[split] for split in splits if split in spec.further}
-    parts = (spec, *further.values())
+    extra = {split: spec.extra_splits[split] for split in splits if split in spec.extra_splits}
+    parts = (spec, *extra.values())
     with naming_unreachable(data_dir):
         # All are found before one is prepared.
         made = [(part, _make_builder(part, data_dir, source_dir)) for part in parts]
@@ -275,7 +275,7 @@ def load_dataset(
             if isinstance(found, Folder):
                 refuse(found.source.problems)
                 _check_sizes(part, found.source.sizes)
-        own_splits = [split for split in splits if split not in further]
+        own_splits = [split for split in splits if split not in extra]
         _check_expected(spec, made[0][1], own_splits, num_classes, input_channels)
         builder, *others = [
             _prepared(part, builder, data_dir, source_dir, beam_flags, may_prepare)
@@ -285,7 +285,7 @@ def load_dataset(
     return PreparedDataset(
         spec,
         builder,
-        further=dict(zip(further, others, strict=True)),
+        extra=dict(zip(extra, others, strict=True)),
         source=found.source if isinstance(found, Folder) else None,
         source_dir=source_dir,
         data_dir=data_dir,
@@ -438,5 +438,5 @@ def _unknown_split(spec: DatasetSpec, split: str, splits: Iterable[str]) -> Deep
         return DeepLabError(
             f"data set {spec.name!r}: no split {split!r} here: {spec.split_hints[split]}"
         )
-    choices = (*splits, *spec.further)
+    choices = (*splits, *spec.extra_splits)
     return DeepLabError(f"data set {spec.name!r}: {unknown_name('split', split, choices)}")

@@ -62,7 +62,7 @@ def prepare(
             make_directory(data_dir)
         # What TFDS's own builders download and unpack is as large as the data set: it lies beside
         # it for that long. Ours have no use for the folder that TFDS makes all the same.
-        beside = data_dir if is_local and spec.by_tfds else None
+        beside = data_dir if is_local and spec.prepared_by_tfds else None
         with (
             quiet_tfds(),
             tempfile.TemporaryDirectory(prefix="downloads.", dir=beside) as downloads,
@@ -71,7 +71,7 @@ def prepare(
                 download_dir=downloads,
                 download_config=tfds.download.DownloadConfig(
                     try_download_gcs=False,
-                    manual_dir=source_dir if spec.by_tfds else None,
+                    manual_dir=source_dir if spec.prepared_by_tfds else None,
                     beam_options=options,
                 ),
             )
@@ -119,7 +119,7 @@ def _explained(error: BaseException, spec: DatasetSpec, data_dir: str) -> DeepLa
     ours = message_of(error)
     if ours is not None or isinstance(error, DeepLabError):
         return ours
-    if spec.by_tfds:  # whatever it fails on is a file or the network
+    if spec.prepared_by_tfds:  # whatever it fails on is a file or the network
         text = " ".join(str(error).split())
         short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
         return DeepLabError(

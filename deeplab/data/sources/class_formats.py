@@ -4,8 +4,8 @@ Each function takes the text of a file and gives the names of the classes in ord
 the colors if the file states them. What is none of these formats is refused: a header or the label
 "ignore" that became class 0 would shift every name. `classes` judges the names.
 
-1. Names, one a line; in labelme's labels.txt `__ignore__` is the first, its id -1, and in the masks
-   255. https://github.com/wkentaro/labelme
+1. Names, one per line; in labelme's labels.txt `__ignore__` is the first, its id -1, and in the
+   masks 255. https://github.com/wkentaro/labelme
 2. CVAT's labelmap.txt, `name:red,green,blue:parts:actions`, whose masks are in these colors.
    https://docs.cvat.ai/docs/dataset_management/formats/format-smask
 3. Roboflow's _classes.csv, with the columns Pixel Value and Class.
@@ -33,7 +33,7 @@ _COLUMNS = ["pixel value", "class"]
 
 
 def of_text(text: str, path: Path) -> Listed:
-    """Reads a name a line, or a label map of CVAT.
+    """Reads a name per line, or a label map of CVAT.
 
     Raises:
         DeepLabError: if it holds anything else.
@@ -50,7 +50,7 @@ def of_text(text: str, path: Path) -> Listed:
     if lines and all(_NUMBER_FIRST.match(line) for line in lines):
         raise DeepLabError(
             f"{path} has numbers before the names, such as {shown(lines[0])}: write the names "
-            "alone, one a line, in the order of the ids from 0"
+            "alone, one per line, in the order of the ids from 0"
         )
     return [line for line in lines if line != _IGNORE], None
 

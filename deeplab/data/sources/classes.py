@@ -1,4 +1,4 @@
-"""The class list of a source folder: classes.json, classes.txt or another tool's; its colours."""
+"""The class list of a source folder: classes.json, classes.txt or another tool's; its colors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ClassList:
 
     Attributes:
         names: unique, at least two.
-        colors: an RGB colour (0..255) per class, or None if the source gives none.
+        colors: an RGB color (0..255) per class, or None if the source gives none.
         ignore: the id that means "no class" in the source's masks. It may be an id of the list;
             that class then stays in the list and no pixel carries it.
         channels: of the images, at least 3, of which the first are red, green and blue.
@@ -62,7 +62,7 @@ def read_classes(folder: Path) -> ClassList:
     paths = [folder / name for name in _FILE_NAMES if (folder / name).is_file()]
     if not paths:
         raise DeepLabError(
-            f"no classes.json or classes.txt in {folder}: write one class name a line, in the "
+            f"no classes.json or classes.txt in {folder}: write one class name per line, in the "
             f"order of the ids, into classes.txt ({', '.join(_FILE_NAMES[2:])} are read as well)"
         )
     first, *others = [read_class_file(path) for path in paths]
@@ -77,7 +77,7 @@ def read_class_file(path: Path) -> ClassList:
     Args:
         path: a .json file `{"classes": [...], "colors": [[r, g, b], ...], "ignore": 255,
             "channels": 3}`, of which only "classes" is needed and other keys are left alone, or a
-            text, CSV or YAML file in a format of `class_formats`, such as a name a line.
+            text, CSV or YAML file in a format of `class_formats`, such as a name per line.
 
     Raises:
         DeepLabError: if it cannot be read or is not a class list.
@@ -150,12 +150,12 @@ def _colors(value: object, num_classes: int, path: Path) -> tuple[Color, ...] | 
     if not isinstance(value, list) or len(value) != num_classes:
         found = f"{len(value)} of them" if isinstance(value, list) else repr(value)
         raise DeepLabError(
-            f'{path}: "colors" must be a list of {num_classes} colours, one a class; it is {found}'
+            f'{path}: "colors" must be a list of {num_classes} colors, one per class; it is {found}'
         )
     for color in value:
         levels = color if isinstance(color, list) else []
         if len(levels) != 3 or not all(type(c) is int and 0 <= c <= 255 for c in levels):
-            raise DeepLabError(f"{path}: the colour {color!r} is not [red, green, blue] of 0..255")
+            raise DeepLabError(f"{path}: the color {color!r} is not [red, green, blue] of 0..255")
     return tuple((red, green, blue) for red, green, blue in value)
 
 

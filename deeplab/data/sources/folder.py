@@ -143,7 +143,7 @@ def _split_lists(folder: Path) -> list[Path]:
         raise DeepLabError(f"cannot read {folder}: {error.strerror}") from error
     lists = sorted(file for file in files if file.suffix == ".txt")
     if files and not lists:
-        raise DeepLabError(f"{min(files)} is no split list: write a name a line into SPLIT.txt")
+        raise DeepLabError(f"{min(files)} is no split list: write a name per line into SPLIT.txt")
     return lists
 
 
@@ -173,7 +173,7 @@ def _listed_source(path: Path, classes: ClassList, lists: Sequence[Path]) -> Sou
 
 
 def read_names(file: Path) -> list[str]:
-    """The names of a split list, one a line, `composed`.
+    """The names of a split list, one per line, `composed`.
 
     Raises:
         DeepLabError: if it cannot be read, is empty, or has a name twice.

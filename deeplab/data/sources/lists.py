@@ -32,7 +32,7 @@ def scan_list(path: Path) -> Source:
     """Reads a list with the columns image, label and optionally split, in any case.
 
     Args:
-        path: a .csv file with a header, or a .jsonl file with an object a line. Paths in it are
+        path: a .csv file with a header, or a .jsonl file with an object per line. Paths in it are
             relative to its folder (or absolute), where classes.json or classes.txt is expected
             too. Names of splits are taken in lower case. Without the column split the images are
             split 90/10 by a hash of the name. Files that are named but do not exist become

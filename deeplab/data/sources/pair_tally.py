@@ -57,7 +57,7 @@ class PairTally(NamedTuple):
     def lost_objects(self, rule: IdRule, split: str | None = None) -> str:
         """The suspicion that 255 marks objects in some of the masks, or "".
 
-        Where 255 is a border or what nobody labelled, it lies beside objects: masks that hold
+        Where 255 is a border or what nobody labeled, it lies beside objects: masks that hold
         nothing but background and 255 are few among those that hold 255. So they are suspected
         where they are most of them, however many masks hold no 255 at all.
 

@@ -23,12 +23,12 @@ class Backbone(NamedTuple):
 
     Attributes:
         build: (x, *, output_stride, norm, and those named in `settings` and `options`) ->
-            features; x is a normalised image [B,H,W,3] of any size, the name of every layer begins
+            features; x is a normalized image [B,H,W,3] of any size, the name of every layer begins
             with "backbone.".
         norm: batch norm of the original for this backbone.
-        scale: with `offset`, normalisation of an image 0..255: scale * image + offset.
+        scale: with `offset`, normalization of an image 0..255: scale * image + offset.
         offset: see `scale`; one number, or one for each of R, G, B.
-        pad_value: colour (0..255, RGB) that images are padded with before they reach the network.
+        pad_value: color (0..255, RGB) that images are padded with before they reach the network.
         decoder_strides: strides of the features that decoders can read.
         output_strides: those that it can be built at.
         settings: fields of `ModelConfig` that `build` takes.
@@ -55,14 +55,14 @@ class Backbone(NamedTuple):
     def offsets(self, channels: int) -> tuple[float, ...]:
         """The offset of each channel; nothing is subtracted from those beside R, G and B.
 
-        That holds where colours have a mean of their own. One number is the same for all channels.
+        That holds where colors have a mean of their own. One number is the same for all channels.
         """
         if isinstance(self.offset, tuple):
             return (*self.offset, *(0.0,) * (channels - 3))
         return (self.offset,) * channels
 
     def pad_values(self, channels: int) -> tuple[float, ...]:
-        """`pad_value`, and for further channels the value that normalisation turns into 0."""
+        """`pad_value`, and for further channels the value that normalization turns into 0."""
         return (*self.pad_value, *(-offset / self.scale for offset in self.offsets(channels)[3:]))
 
     @property
@@ -71,7 +71,7 @@ class Backbone(NamedTuple):
         return "depth_multiplier" in self.settings
 
     @property
-    def normalisation(self) -> str:
+    def normalization(self) -> str:
         """What happens to an image first, as a formula."""
         offsets = self.offset if isinstance(self.offset, tuple) else (self.offset,)
         offset = ", ".join(f"{value:.10g}" for value in offsets)

@@ -86,7 +86,7 @@ def resnet(
     """A ResNet without its classifier.
 
     Args:
-        x: normalised image, [B,H,W,3].
+        x: normalized image, [B,H,W,3].
         blocks: the rows of the network.
         residual: the residual branch of a unit, `bottleneck` or `basic`.
         stem: the convolutions before the first pooling, of stride 2.

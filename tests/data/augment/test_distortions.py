@@ -69,7 +69,7 @@ def test_no_label_is_invented(
 @given(seed=seeds)
 def test_the_label_moves_with_the_image(names: tuple[str, ...], seed: tuple[int, int]) -> None:
     image, label = changed(distorting(*names), *colored_blocks(seed[1]), seed)
-    # Colours may have changed, but a class still has one colour, inside of its segments.
+    # Colors may have changed, but a class still has one color, inside of its segments.
     inside = interior(label, margin=4)
     for index in range(len(COLORS)):
         colors = image[inside & (label == index)]
@@ -176,8 +176,8 @@ def test_each_photometric_change_happens_half_the_time() -> None:
         assert 30 < happened < 70, name
 
 
-def test_contrast_comes_before_or_after_the_colours() -> None:
-    # Brightened until it clips, a colour loses what a change of the hue would have turned.
+def test_contrast_comes_before_or_after_the_colors() -> None:
+    # Brightened until it clips, a color loses what a change of the hue would have turned.
     image = np.array([[[250.0, 200.0, 150.0]]], np.float32)
     seen = set()
     for k in range(60):
@@ -194,12 +194,12 @@ def test_contrast_comes_before_or_after_the_colours() -> None:
     assert seen == {True, False}
 
 
-def test_colours_need_rgb_and_brightness_does_not() -> None:
+def test_colors_need_rgb_and_brightness_does_not() -> None:
     image = np.full((4, 4, 2), 100.0, np.float32)
     with pytest.raises(DeepLabError, match="saturation .* not in images of 2 channels"):
         photometric(image, None, SEED, **PHOTOMETRIC, probability=0.5)
-    colourless = {**PHOTOMETRIC, "saturation": 0.0, "hue": 0.0}
-    result, _ = photometric(image, None, SEED, **colourless, probability=1.0)
+    colorless = {**PHOTOMETRIC, "saturation": 0.0, "hue": 0.0}
+    result, _ = photometric(image, None, SEED, **colorless, probability=1.0)
     assert result.shape == image.shape
 
 
@@ -208,10 +208,10 @@ def test_photometric_changes_leave_further_channels_alone() -> None:
     for number in range(4):
         seed = (number, 3)
         result, _ = photometric(image, None, seed, **PHOTOMETRIC, probability=1.0)
-        colours, _ = photometric(image[..., :3], None, seed, **PHOTOMETRIC, probability=1.0)
-        np.testing.assert_array_equal(result[..., :3], colours)
+        colors, _ = photometric(image[..., :3], None, seed, **PHOTOMETRIC, probability=1.0)
+        np.testing.assert_array_equal(result[..., :3], colors)
         np.testing.assert_array_equal(result[..., 3:], image[..., 3:])
-        assert not np.array_equal(colours, image[..., :3])
+        assert not np.array_equal(colors, image[..., :3])
 
 
 def test_a_quarter_turn_and_a_half_by_hand() -> None:

@@ -53,10 +53,10 @@ def _applied(
 
 def test_the_table_is_that_of_the_paper() -> None:
     moving = {"rotate", "shear_x", "shear_y", "translate_x", "translate_y"}
-    colours = {"identity", "autocontrast", "equalize", "solarize", "posterize", "color"}
-    colours |= {"contrast", "brightness", "sharpness"}
-    assert OPERATIONS.keys() >= moving | colours
-    assert set(MOVING) >= moving and not colours & set(MOVING)
+    colors = {"identity", "autocontrast", "equalize", "solarize", "posterize", "color"}
+    colors |= {"contrast", "brightness", "sharpness"}
+    assert OPERATIONS.keys() >= moving | colors
+    assert set(MOVING) >= moving and not colors & set(MOVING)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -137,7 +137,7 @@ PILLOW: dict[str, list[Callable[[Image.Image], Image.Image]]] = {
 
 
 @pytest.mark.parametrize("name", STILL)
-def test_colours_are_those_of_pillow(name: str) -> None:
+def test_colors_are_those_of_pillow(name: str) -> None:
     rng = np.random.default_rng(3)
     coarse = tf.image.resize(rng.uniform(0, 255, (5, 6, 3)), (50, 60), "bicubic").numpy()
     image = (coarse.clip(0, 255) * 0.7 + 30).round().astype(np.float32)

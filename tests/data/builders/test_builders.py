@@ -15,7 +15,9 @@ from deeplab.data import DATASETS
 from deeplab.data.builders.folder import Folder
 
 OURS = sorted(
-    name for name, spec in DATASETS.items() if not spec.by_tfds and ARCHIVES[name].make is not None
+    name
+    for name, spec in DATASETS.items()
+    if not spec.prepared_by_tfds and ARCHIVES[name].make is not None
 )
 # What `DatasetBuilderTestCase` shows of a builder; the rest of it is about unittest itself.
 SHOWN = (

@@ -141,13 +141,13 @@ def test_details_say_what_to_do(tmp_path: Path) -> None:
         assert re.search(pattern, details[kind, name])
 
 
-def test_a_colour_mask_without_class_colours_names_the_way_out(tmp_path: Path) -> None:
+def test_a_color_mask_without_class_colors_names_the_way_out(tmp_path: Path) -> None:
     source = make_folder(tmp_path / "source", {"train/a": (4, 4), "val/b": (4, 4)})
     save(source / "labels/val/b.png", np.array(COLORS, np.uint8)[random_mask(4, 4, (0, 1))])
     (problem,) = check(source, tmp_path).problems
     assert (problem.kind, problem.is_warning) == ("colour_mask", False)
     assert 'add "colors": [[r, g, b], ...]' in problem.detail
-    assert "2 colours: (0, 0, 0), (128, 0, 0)" in problem.detail
+    assert "2 colors: (0, 0, 0), (128, 0, 0)" in problem.detail
     save(source / "labels/val/b.png", np.repeat(random_mask(4, 4, (0, 1))[..., None], 3, axis=2))
     (problem,) = check(source, tmp_path).problems
     assert "three channels are equal" in problem.detail

@@ -86,7 +86,7 @@ def interlaced_rows(mask: np.ndarray) -> bytes:
 MASK = random_mask(HEIGHT, WIDTH, (0, 1, 2, 255))
 PNG_FILES = {
     "RGB": encoded(random_image(HEIGHT, WIDTH), "PNG"),
-    "transparent colour": joined(
+    "transparent color": joined(
         [
             *split_chunks(encoded(random_image(HEIGHT, WIDTH), "PNG"))[:1],
             (b"tRNS", bytes([0, 1, 0, 2, 0, 3])),

@@ -81,9 +81,9 @@ def test_encoded_labels_survive_tensorflow(dtype: type) -> None:
     np.testing.assert_array_equal(decoded, label)
 
 
-def test_a_mask_in_colours_is_refused(tmp_path: Path) -> None:
+def test_a_mask_in_colors_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "mask.png", random_image(4, 4))
-    with pytest.raises(DeepLabError, match=r"mask\.png is an image in colours \(RGB\)"):
+    with pytest.raises(DeepLabError, match=r"mask\.png is an image in colors \(RGB\)"):
         read_index_mask(path)
 
 
@@ -165,7 +165,7 @@ def test_masks_of_ignored_ids_alone_are_refused() -> None:
         ({(0, 255): 2, (0, 1): 18}, True),
         ({(0, 1, 255): 18, (0, 255): 2}, False),  # 255 is a border, and two hold no object
         ({(0, 1, 255): 2, (0, 255): 2, (0,): 9}, False),
-        ({(0, 1): 5, (255,): 5}, False),  # not labelled at all
+        ({(0, 1): 5, (255,): 5}, False),  # not labeled at all
         ({(0, 1): 5}, False),
     ],
 )
@@ -314,7 +314,7 @@ def test_class_lists(tmp_path: Path) -> None:
         ('{"classes": ["a"]}', "the background is a class too"),
         ('{"classes": ["a", "a"]}', "0 and 1 are both named 'a'"),
         ('{"classes": ["a", 1]}', "class 1 is 1"),
-        ('{"classes": ["a", "b"], "colors": [[0, 0, 0]]}', "2 colours.*1 of them"),
+        ('{"classes": ["a", "b"], "colors": [[0, 0, 0]]}', "2 colors.*1 of them"),
         ('{"classes": ["a", "b"], "colors": [[0, 0, 0], [0, 0, 256]]}', r"\[0, 0, 256\]"),
         ('{"classes": ["a", "b"], "ignore": true}', "not True"),
         ('{"classes": ["a", "b"], "ignore": -1}', "not -1"),
@@ -355,7 +355,7 @@ def test_class_names_of_all_scripts(tmp_path: Path) -> None:
     assert read_classes(tmp_path).names == names
 
 
-def test_default_colours_are_those_of_voc() -> None:
+def test_default_colors_are_those_of_voc() -> None:
     colors = default_colors(256)
     assert colors[:4] == ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0))
     assert colors[20] == (0, 64, 128)

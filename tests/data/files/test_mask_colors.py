@@ -1,4 +1,4 @@
-"""When the colours of a mask are its classes, and when its indices."""
+"""When the colors of a mask are its classes, and when its indices."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from deeplab.errors import DeepLabError
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "palette", "shuffled palette"])
-def test_masks_in_class_colours_are_converted_by_colour(mode: str, tmp_path: Path) -> None:
+def test_masks_in_class_colors_are_converted_by_color(mode: str, tmp_path: Path) -> None:
     source = make_sound(tmp_path / "source")
     mask = random_mask(24, 32, (0, 1, 2, 255))
     colors = np.zeros((256, 3), np.uint8)
@@ -51,13 +51,13 @@ def test_masks_in_class_colours_are_converted_by_colour(mode: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("ids", "palette"),
     [
-        ((0, 1, 2), (COLORS[0], COLORS[1], (1, 2, 3))),  # where both agree but for one colour
+        ((0, 1, 2), (COLORS[0], COLORS[1], (1, 2, 3))),  # where both agree but for one color
         ((0, 1, 2), ((9, 9, 9), (8, 8, 8), (1, 2, 3))),
-        ((0, 2), (COLORS[0], COLORS[0], (1, 2, 3))),  # the colour that disagrees is not used
+        ((0, 2), (COLORS[0], COLORS[0], (1, 2, 3))),  # the color that disagrees is not used
         ((0, 1, 2, 255), (*COLORS[:2], *[(7, 7, 7)] * 253, (224, 224, 192))),
     ],
 )
-def test_one_other_colour_and_the_palettes_indices_count(
+def test_one_other_color_and_the_palettes_indices_count(
     ids: tuple[int, ...], palette: tuple[tuple[int, int, int], ...], tmp_path: Path
 ) -> None:
     source = make_sound(tmp_path / "source")
@@ -76,7 +76,7 @@ def test_one_other_colour_and_the_palettes_indices_count(
         (
             (0, 1, 2),
             (COLORS[1], COLORS[0], (1, 2, 3)),
-            r"index 0, \(128, 0, 0\), is that of class 1, but the colours \(1, 2, 3\) are no",
+            r"index 0, \(128, 0, 0\), is that of class 1, but the colors \(1, 2, 3\) are no",
         ),
         ((1, 2), ((1, 1, 1), (224, 224, 192), (1, 2, 3)), "index 1, .* is that of class 255"),
         ((1, 2, 255), (*[(1, 2, 3)] * 255, COLORS[2]), r"index 255, \(0, 128, 0\), .* class 2"),
@@ -95,9 +95,9 @@ def test_a_palette_that_can_be_read_in_two_ways_is_refused(
     assert (problem.kind, problem.is_warning) == ("colour_mask", False)
     assert re.search(message, problem.detail) and 'remove "colors"' in problem.detail
     arguments = {"data_dir": str(tmp_path / "data"), "source_dir": str(source)}
-    with pytest.raises(DeepLabError, match=r"the mask .*q00\.png has a palette whose colours"):
+    with pytest.raises(DeepLabError, match=r"the mask .*q00\.png has a palette whose colors"):
         load_dataset("folder", **arguments)
-    # Without colours of classes there is one way.
+    # Without colors of classes there is one way.
     (source / "classes.json").write_text('{"classes": ["background", "cat", "dog"]}')
     record = next(iter(load_dataset("folder", **arguments).records("val")))
     np.testing.assert_array_equal(decode_label(record["label"]), mask)
@@ -119,7 +119,7 @@ def test_masks_with_the_palette_of_pascal_are_read_by_index(
     np.testing.assert_array_equal(decode_label(next(iter(dataset.records("val")))["label"]), mask)
 
 
-def test_a_colour_of_two_classes_is_neither(tmp_path: Path) -> None:
+def test_a_color_of_two_classes_is_neither(tmp_path: Path) -> None:
     source = make_sound(tmp_path / "source")
     content = {"classes": ["a", "b", "c"], "colors": [[0, 0, 0], [5, 5, 5], [5, 5, 5]]}
     (source / "classes.json").write_text(json.dumps(content))

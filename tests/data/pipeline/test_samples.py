@@ -65,7 +65,7 @@ def with_files(dataset: PreparedDataset, files: dict[str, list[bytes]]) -> Prepa
         data_path="elsewhere",
     )
     return PreparedDataset(
-        DATASETS["folder"], builder, further={}, source=None, source_dir=None, data_dir="elsewhere"
+        DATASETS["folder"], builder, extra={}, source=None, source_dir=None, data_dir="elsewhere"
     )
 
 

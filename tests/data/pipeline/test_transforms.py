@@ -242,7 +242,7 @@ def test_labels_are_never_invented_and_move_with_the_image(
     assert pixels.shape == (*crop, 3) and labels.shape == crop
     assert pixels.dtype == np.float32 and labels.dtype == np.int32
     assert set(labels.ravel()) <= {*label.ravel(), IGNORE}
-    # Padding of one is padding of the other: no brightness of a class equals its neighbours'.
+    # Padding of one is padding of the other: no brightness of a class equals its neighbors'.
     padded = (pixels == (77.0, 78.0, 79.0)).all(axis=2)
     np.testing.assert_array_equal(padded, labels == IGNORE)
     inside = ~padded
@@ -267,7 +267,7 @@ def test_uniform_areas_stay_exact(step: float) -> None:
             ignore_label=IGNORE,
         )
         between = np.abs(pixels[..., 0] - tf.cast(labels, tf.float32)) > 0.01
-        # A pixel between two classes has both neighbours' brightness mixed; at most two columns
+        # A pixel between two classes has both neighbors' brightness mixed; at most two columns
         # at each of the two borders, at twice the size.
         assert np.count_nonzero(between.any(axis=0)) <= 4
 

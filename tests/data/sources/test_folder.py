@@ -365,9 +365,9 @@ def test_bad_files(tmp_path: Path) -> None:
     ids = source("ids")
     save(ids / "labels/val/b.png", random_mask(8, 9, (0, 7)))
     refused(ids, tmp_path, r"labels/val/b\.png holds the ids 7, but the classes are 0\.\.2")
-    colours = source("colours")
-    save(colours / "labels/train/a.png", random_image(8, 9))
-    refused(colours, tmp_path, "expected an index mask")
+    colors = source("colors")
+    save(colors / "labels/train/a.png", random_image(8, 9))
+    refused(colors, tmp_path, "expected an index mask")
     cut = source("cut")
     image = cut / "images/train/a.png"
     image.write_bytes(image.read_bytes()[:-80])
