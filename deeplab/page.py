@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import importlib.resources
 import io
 from collections.abc import Mapping
@@ -35,6 +36,37 @@ def render_page(package: str, name: str, values: Mapping[str, Any]) -> str:
         loader=jinja2.DictLoader({key: text.read_text("utf-8") for key, text in texts.items()}),
     )
     return environment.get_template(name).render(values)
+
+
+def lot(name: str) -> int:
+    """A number drawn by a name: the pages of two runs that show the smallest show the same."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())
+
+
+def thumbnail(
+    longest_side: int, image: npt.NDArray[np.uint8], *masks: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], ...]:
+    """Smaller copies of an image and its masks; those of ids by nearest neighbor.
+
+    No class is invented by that. What is small already stays as it is.
+
+    Args:
+        longest_side: of the results, in pixels.
+        image: [H, W, 3], RGB.
+        *masks: [H, W].
+
+    Returns:
+        The image, then the masks.
+    """
+    height, width = image.shape[:2]
+    factor = longest_side / max(height, width)
+    if factor >= 1:
+        return image, *masks
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    rows = ((np.arange(size[0]) + 0.5) * height / size[0]).astype(np.intp)[:, None]
+    columns = ((np.arange(size[1]) + 0.5) * width / size[1]).astype(np.intp)
+    small = Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX)
+    return np.asarray(small), *(mask[rows, columns] for mask in masks)
 
 
 def jpeg(image: npt.NDArray[np.uint8]) -> str:

@@ -79,11 +79,11 @@ def _each_alone(run: Any, class_names: tuple[str, ...]) -> list[tuple[str, Any]]
     """Every augmentation of the tables, always applied where it has a probability."""
     from deeplab.data import AugmentConfig
     from deeplab.data.augment import DISTORTIONS, MIXES
-    from deeplab.data.augment.config import READ_BY
     from deeplab.data.augment.rand_augment import OPERATIONS
+    from deeplab.data.augment.registry import settings_of
 
     def alone(name: str, **changes: Any) -> Any:
-        settings = {setting: getattr(run, setting) for setting in READ_BY.get(name, ())}
+        settings = {setting: getattr(run, setting) for setting in settings_of(name)}
         return AugmentConfig(**{**settings, **changes})
 
     always = {"rotation": {"rotation_probability": 1.0}}

@@ -5,8 +5,9 @@ from deeplab.data.config import DataConfig
 from deeplab.data.datasets import DATASETS
 from deeplab.data.pipeline.batches import TrainingStream, evaluation_batches
 from deeplab.data.prepared.damaged_records import NamingBatches, naming_unreadable
-from deeplab.data.prepared.dataset import PreparedDataset, load_dataset
+from deeplab.data.prepared.dataset import PreparedDataset
 from deeplab.data.prepared.folder_pairs import FolderPairs, folder_pairs
+from deeplab.data.prepared.load import load_dataset
 from deeplab.data.spec import DatasetSpec
 
 __all__ = [

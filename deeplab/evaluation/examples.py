@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import heapq
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+
+from deeplab.page import lot, thumbnail
 
 Integers = npt.NDArray[np.integer]
 
@@ -46,7 +46,7 @@ class ExampleCollector:
             longest_side: size of a thumbnail, pixels; smaller images stay as they are.
         """
         self._worst = _Best(worst, lambda scored: scored.accuracy)
-        self._random = _Best(random + worst, lambda scored: _hash(scored.image_id))
+        self._random = _Best(random + worst, lambda scored: lot(scored.image_id))
         self._num_random = random
         self._longest_side = longest_side
 
@@ -56,7 +56,10 @@ class ExampleCollector:
             return
         keepers = [keep for keep in (self._worst, self._random) if keep.wants(scored)]
         if keepers:
-            small = thumbnail(scored, self._longest_side)
+            image, labels, predictions = thumbnail(
+                self._longest_side, scored.image, scored.labels, scored.predictions
+            )
+            small = dataclasses.replace(scored, image=image, labels=labels, predictions=predictions)
             for keep in keepers:
                 keep.add(small)
 
@@ -91,25 +94,3 @@ class _Best:
 
     def add(self, scored: Scored) -> None:
         self.items = heapq.nsmallest(self._count, [*self.items, scored], key=self._order)
-
-
-def thumbnail(scored: Scored, longest_side: int) -> Scored:
-    """A smaller copy; labels and predictions by nearest neighbor, so that no class is invented."""
-    height, width = scored.labels.shape
-    factor = longest_side / max(height, width)
-    if factor >= 1:
-        return scored
-    size = max(1, round(height * factor)), max(1, round(width * factor))
-    rows = ((np.arange(size[0]) + 0.5) * height / size[0]).astype(np.intp)[:, None]
-    columns = ((np.arange(size[1]) + 0.5) * width / size[1]).astype(np.intp)
-    image = Image.fromarray(scored.image).resize(size[::-1], Image.Resampling.BOX)
-    return dataclasses.replace(
-        scored,
-        image=np.asarray(image),
-        labels=scored.labels[rows, columns],
-        predictions=scored.predictions[rows, columns],
-    )
-
-
-def _hash(image_id: str) -> float:
-    return int.from_bytes(hashlib.blake2b(image_id.encode(), digest_size=6).digest())

@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.data.pipeline.resize_to_range import resize_to_range, size_in_range
-from deeplab.data.pipeline.transforms import augment_pair, pad_pair, random_scale
+from deeplab.data.pipeline.transforms import (
+    augment_pair,
+    pad_pair,
+    random_scale,
+    resize_to_range,
+    size_in_range,
+)
 
 IGNORE = 255
 GREY = (127.5, 127.5, 127.5)

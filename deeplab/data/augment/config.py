@@ -6,7 +6,7 @@ import dataclasses
 
 from deeplab import checks
 from deeplab.data.augment.rand_augment import MAX_MAGNITUDE, OPERATIONS
-from deeplab.data.augment.registry import DISTORTIONS, MIXES
+from deeplab.data.augment.registry import DISTORTIONS, MIXES, settings_of
 from deeplab.errors import DeepLabError
 
 # The greatest value of each number; the least is 0.
@@ -20,19 +20,6 @@ _RANGES = {
     "rotation_probability": 1,
     "rand_augment_magnitude": MAX_MAGNITUDE,
     "mix_probability": 1,
-}
-
-
-# What reads a setting: a distortion, or a way of mixing.
-READ_BY = {
-    "photometric": ("brightness", "contrast", "saturation", "hue", "photometric_probability"),
-    "rotation": ("rotation_degrees", "rotation_probability"),
-    "rand_augment": (
-        "rand_augment_count",
-        "rand_augment_magnitude",
-        "rand_augment_operations",
-    ),
-    "copy_paste": ("copy_paste_classes",),
 }
 
 
@@ -103,7 +90,7 @@ class AugmentConfig:
         for name, maximum in _RANGES.items():
             checks.number(name, getattr(self, name), minimum=0, maximum=maximum)
         checks.integer("rand_augment_count", self.rand_augment_count, minimum=1)
-        readers = {name: (reader,) for reader, names in READ_BY.items() for name in names}
+        readers = {name: (row,) for row in (*DISTORTIONS, *MIXES) for name in settings_of(row)}
         chosen = (*self.distortions, *((self.mix,) if self.mix else ()))
         checks.settings_are_read(self, {**readers, "mix_probability": tuple(MIXES)}, chosen)
 

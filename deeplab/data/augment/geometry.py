@@ -104,8 +104,8 @@ def random_rotation(
     label: tf.Tensor,
     seed: tf.Tensor,
     *,
-    max_degrees: float,
-    probability: float,
+    rotation_degrees: float,
+    rotation_probability: float,
     fill: Fill,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Turns image and label about their center, by the same angle.
@@ -114,8 +114,8 @@ def random_rotation(
         image: float32 [H, W, C].
         label: int32 [H, W].
         seed: [2].
-        max_degrees: the angle is uniform in -max_degrees..max_degrees.
-        probability: 0..1, that anything is turned.
+        rotation_degrees: the angle is uniform in -rotation_degrees..rotation_degrees.
+        rotation_probability: 0..1, that anything is turned.
         fill: what comes from outside of the image.
 
     Returns:
@@ -123,9 +123,9 @@ def random_rotation(
     """
     happens, angle = draw.split(seed, 2)
     return tf.cond(
-        draw.uniform(happens, 0.0, 1.0) < probability,
+        draw.uniform(happens, 0.0, 1.0) < rotation_probability,
         lambda: rotate_pair(
-            image, label, draw.uniform(angle, -max_degrees, max_degrees), fill=fill
+            image, label, draw.uniform(angle, -rotation_degrees, rotation_degrees), fill=fill
         ),
         lambda: (image, label),
     )

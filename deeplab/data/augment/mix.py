@@ -8,7 +8,7 @@ global order only, so that the number of workers and replicas changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -42,7 +42,7 @@ def cut_mask(mate_label: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def class_mask(
-    mate_label: tf.Tensor, seed: tf.Tensor, *, num_classes: int, ignore_label: int
+    mate_label: tf.Tensor, seed: tf.Tensor, *, class_names: Sequence[str], ignore_label: int
 ) -> tf.Tensor:
     """ClassMix (Olsson et al., arXiv 2007.07936): all pixels of half of the mate's classes.
 
@@ -51,12 +51,13 @@ def class_mask(
     Args:
         mate_label: int32 [H, W].
         seed: [2].
-        num_classes: ids of 0..num_classes-1 are classes, `ignore_label` excepted.
+        class_names: one per class id; `ignore_label` may be one of the ids.
         ignore_label: id of ignored pixels.
 
     Returns:
         bool [H, W], where the mate is pasted.
     """
+    num_classes = len(class_names)
     valid = _is_class(mate_label, num_classes, ignore_label)
     label = tf.where(valid, mate_label, num_classes)
     counts = tf.math.bincount(tf.reshape(label, [-1]), minlength=num_classes + 1)
@@ -70,7 +71,13 @@ def class_mask(
     return tf.gather(chosen, label)
 
 
-def paste_mask(mate_label: tf.Tensor, seed: tf.Tensor, *, classes: tuple[int, ...]) -> tf.Tensor:
+def paste_mask(
+    mate_label: tf.Tensor,
+    seed: tf.Tensor,
+    *,
+    copy_paste_classes: Sequence[str],
+    class_names: Sequence[str],
+) -> tf.Tensor:
     """Copy-paste (Ghiasi et al., arXiv 2012.07177), for classes: all of the mate's pixels of some.
 
     The paper pastes instances; a semantic label has none, so that all pixels of the classes are
@@ -79,13 +86,15 @@ def paste_mask(mate_label: tf.Tensor, seed: tf.Tensor, *, classes: tuple[int, ..
     Args:
         mate_label: int32 [H, W].
         seed: [2]; nothing is drawn here.
-        classes: ids.
+        copy_paste_classes: names of the classes that are pasted.
+        class_names: one per class id.
 
     Returns:
         bool [H, W], where the mate is pasted.
     """
     del seed
-    return tf.reduce_any(tf.equal(mate_label[..., None], tf.constant(classes)), axis=-1)
+    ids = tf.constant([list(class_names).index(name) for name in copy_paste_classes])
+    return tf.reduce_any(tf.equal(mate_label[..., None], ids), axis=-1)
 
 
 def mix_batch(

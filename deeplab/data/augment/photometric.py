@@ -51,7 +51,7 @@ def photometric(
     contrast: float,
     saturation: float,
     hue: float,
-    probability: float,
+    photometric_probability: float,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Changes brightness, contrast, saturation and hue by random amounts.
 
@@ -63,14 +63,14 @@ def photometric(
         contrast: the factor is uniform in 1-contrast..1+contrast.
         saturation: likewise.
         hue: the turn in degrees is uniform in -hue..hue.
-        probability: 0..1, of each of the four.
+        photometric_probability: 0..1, of each of the four.
 
     Raises:
         DeepLabError: for fewer than three channels, unless saturation and hue are 0.
     """
     draws = tf.unstack(tf.random.stateless_uniform([9], seed, alg=ALGORITHM))
     amounts = [2 * draw - 1 for draw in draws[:4]]  # -1..1
-    happens = [draw < probability for draw in draws[4:8]]
+    happens = [draw < photometric_probability for draw in draws[4:8]]
     contrast_first = draws[8] < 0.5
 
     def change_contrast(now: tf.Tensor, image: tf.Tensor) -> tf.Tensor:

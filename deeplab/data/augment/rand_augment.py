@@ -53,30 +53,31 @@ def rand_augment(
     label: tf.Tensor,
     seed: tf.Tensor,
     *,
-    count: int,
-    magnitude: float,
-    operations: Sequence[str],
+    rand_augment_count: int,
+    rand_augment_magnitude: float,
+    rand_augment_operations: Sequence[str] | None,
     fill: Fill,
 ) -> Pair:
-    """Applies `count` operations one after the other, each drawn from all of them.
+    """Applies operations one after the other, each drawn from all of them.
 
     Args:
         image: float32 [H, W, C] of 0..255.
         label: int32 [H, W].
         seed: [2].
-        count: how many; the paper's N.
-        magnitude: 0..10; the paper's M.
-        operations: names of `OPERATIONS` to draw from.
+        rand_augment_count: how many; the paper's N.
+        rand_augment_magnitude: 0..10; the paper's M.
+        rand_augment_operations: names of `OPERATIONS` to draw from; None: all.
         fill: what comes from outside of the image.
 
     Returns:
         Both in the same shape.
     """
-    for number in range(count):
+    names = rand_augment_operations or tuple(OPERATIONS)
+    for number in range(rand_augment_count):
         which, sign = draw.split(draw.fold_in(seed, number), 2)
         image, label = tf.switch_case(
-            draw.integer(which, len(operations)),
-            [_branch(name, image, label, magnitude, sign, fill) for name in operations],
+            draw.integer(which, len(names)),
+            [_branch(name, image, label, rand_augment_magnitude, sign, fill) for name in names],
         )
     return image, label
 

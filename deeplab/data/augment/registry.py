@@ -1,163 +1,44 @@
-"""The tables of augmentations, and how settings become functions.
+"""The augmentations that a run may choose, by name.
 
-A new one is a function and a row here; its settings are fields of `AugmentConfig`.
+A new one is a function and a row here. Its keyword-only arguments are fields of `AugmentConfig`,
+but for `FROM_DATA`, which the data set and the network decide.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+import inspect
+from collections.abc import Callable
 
 import tensorflow as tf
 
-from deeplab.data.augment import draw
-from deeplab.data.augment.geometry import Distort, Fill, random_rotation
-from deeplab.data.augment.mix import (
-    Batch,
-    MaskFunction,
-    class_mask,
-    cut_mask,
-    mix_batch,
-    paste_mask,
-)
+from deeplab.data.augment.geometry import random_rotation
+from deeplab.data.augment.mix import class_mask, cut_mask, paste_mask
 from deeplab.data.augment.photometric import photometric
-from deeplab.data.augment.rand_augment import OPERATIONS, rand_augment
-from deeplab.errors import DeepLabError, unknown_name
+from deeplab.data.augment.rand_augment import rand_augment
 
-if TYPE_CHECKING:
-    from deeplab.data.augment.config import AugmentConfig
-
-# (batch of a replica, positions int64 [B] in the global order) -> batch.
-Mixing = Callable[[Batch, tf.Tensor], Batch]
-
-
-def _photometric(config: AugmentConfig, fill: Fill) -> Distort:
-    return functools.partial(
-        photometric,
-        brightness=config.brightness,
-        contrast=config.contrast,
-        saturation=config.saturation,
-        hue=config.hue,
-        probability=config.photometric_probability,
-    )
-
-
-def _rotation(config: AugmentConfig, fill: Fill) -> Distort:
-    return functools.partial(
-        random_rotation,
-        max_degrees=config.rotation_degrees,
-        probability=config.rotation_probability,
-        fill=fill,
-    )
-
-
-def _rand_augment(config: AugmentConfig, fill: Fill) -> Distort:
-    return functools.partial(
-        rand_augment,
-        count=config.rand_augment_count,
-        magnitude=config.rand_augment_magnitude,
-        operations=config.rand_augment_operations or tuple(OPERATIONS),
-        fill=fill,
-    )
-
-
-DISTORTIONS: dict[str, Callable[[AugmentConfig, Fill], Distort]] = {
-    "photometric": _photometric,
-    "rotation": _rotation,
-    "rand_augment": _rand_augment,
+# Each: (image, label, seed, *, settings) -> image and label in the same shapes.
+DISTORTIONS: dict[str, Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {
+    "photometric": photometric,
+    "rotation": random_rotation,
+    "rand_augment": rand_augment,
 }
 
-
-def _cut_mix(config: AugmentConfig, class_names: Sequence[str], ignore_label: int) -> MaskFunction:
-    return cut_mask
-
-
-def _class_mix(
-    config: AugmentConfig, class_names: Sequence[str], ignore_label: int
-) -> MaskFunction:
-    return functools.partial(class_mask, num_classes=len(class_names), ignore_label=ignore_label)
-
-
-def _copy_paste(
-    config: AugmentConfig, class_names: Sequence[str], ignore_label: int
-) -> MaskFunction:
-    names = list(class_names)
-    for name in config.copy_paste_classes:
-        if name not in names:
-            raise unknown_name("class in copy_paste_classes", name, names)
-    return functools.partial(
-        paste_mask, classes=tuple(names.index(name) for name in config.copy_paste_classes)
-    )
-
-
-MIXES: dict[str, Callable[[AugmentConfig, Sequence[str], int], MaskFunction]] = {
-    "cut_mix": _cut_mix,
-    "class_mix": _class_mix,
-    "copy_paste": _copy_paste,
+# Each: (the mate's label, seed, *, settings) -> bool [H, W], where the mate is pasted.
+MIXES: dict[str, Callable[..., tf.Tensor]] = {
+    "cut_mix": cut_mask,
+    "class_mix": class_mask,
+    "copy_paste": paste_mask,
 }
 
-
-def distortion(
-    config: AugmentConfig, *, pad_value: tuple[float, ...], ignore_label: int
-) -> Distort | None:
-    """What `config.distortions` does to one image and its label, in that order.
-
-    Args:
-        config: the settings.
-        pad_value: what the image becomes where it ends, per channel, 0..255.
-        ignore_label: what the label becomes there.
-
-    Returns:
-        A pure function of image, label and seed, for use inside a graph; None if there is none.
-    """
-    if not config.distortions:
-        return None
-    fill = Fill(pad_value, ignore_label)
-    steps = [DISTORTIONS[name](config, fill) for name in config.distortions]
-
-    def distort(image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        for number, step in enumerate(steps):
-            image, label = step(image, label, draw.fold_in(seed, number))
-        return image, label
-
-    return distort
+FROM_DATA = ("fill", "class_names", "ignore_label")
 
 
-def mixing(
-    config: AugmentConfig,
-    *,
-    class_names: Sequence[str],
-    ignore_label: int,
-    batch_size: int,
-    seed: tf.Tensor,
-) -> Mixing | None:
-    """What `config.mix` does to a batch.
+def arguments_of(name: str) -> tuple[str, ...]:
+    """The keyword-only arguments of an augmentation."""
+    parameters = inspect.signature({**DISTORTIONS, **MIXES}[name]).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)
 
-    Args:
-        config: the settings.
-        class_names: of the data set, in order of the ids.
-        ignore_label: id of ignored pixels.
-        batch_size: images of a batch, which must be even.
-        seed: [2].
 
-    Returns:
-        See `mix_batch`; None if nothing is mixed.
-
-    Raises:
-        DeepLabError: if the batches are odd, or a class is not one of the data set's.
-    """
-    if config.mix is None:
-        return None
-    if batch_size % 2:
-        raise DeepLabError(
-            f"mix {config.mix!r} pastes from one image of a pair into the other: the images a "
-            f"replica gets in a step must be an even number, not {batch_size}; change "
-            "GLOBAL_BATCH_SIZE or set AugmentConfig.mix = None"
-        )
-    return functools.partial(
-        mix_batch,
-        mask_of=MIXES[config.mix](config, class_names, ignore_label),
-        probability=config.mix_probability,
-        seed=seed,
-    )
+def settings_of(name: str) -> tuple[str, ...]:
+    """The fields of `AugmentConfig` that an augmentation reads."""
+    return tuple(argument for argument in arguments_of(name) if argument not in FROM_DATA)

@@ -1,10 +1,9 @@
 """Looking at everything a data set holds before it is trained on."""
 
 from deeplab.data.checking.check import check_folders, check_named
-from deeplab.data.checking.output import check_json, write_check
 from deeplab.data.checking.prepare import prepare_folders
-from deeplab.data.checking.result import CheckResult
-from deeplab.data.checking.statistics import class_weights, known_split, weights_binding
+from deeplab.data.checking.report import check_json, write_check
+from deeplab.data.checking.result import CheckResult, class_weights, known_split, weights_binding
 from deeplab.data.checking.table import render_check, render_statistics
 
 __all__ = [

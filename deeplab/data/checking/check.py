@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import hashlib
 import heapq
 import os
 from collections import Counter
@@ -13,23 +12,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from deeplab.data.checking.duplicates import Duplicates
-from deeplab.data.checking.inspect import Facts, MaskRule, inspect, read_mask, read_picture
+from deeplab.data.checking.inspect import Facts, MaskRule, inspect, read_colors, read_mask
 from deeplab.data.checking.result import CheckResult, Example, SplitTally
-from deeplab.data.checking.samples import Sample, samples_of_records, samples_of_source
+from deeplab.data.checking.samples import Duplicates, Sample, samples_of_records, samples_of_source
 from deeplab.data.colors import Color, default_colors
 from deeplab.data.config import DataConfig
 from deeplab.data.datasets import DATASETS
 from deeplab.data.files.mask_ids import IdRule, check_something_to_learn
 from deeplab.data.files.problems import KINDS, FileError, Problem
-from deeplab.data.prepared.dataset import PreparedDataset, find_source, load_dataset
+from deeplab.data.prepared.dataset import PreparedDataset
+from deeplab.data.prepared.load import find_source, load_dataset
 from deeplab.data.sources.classes import read_class_file
 from deeplab.data.sources.folder import scan_two_folders
 from deeplab.data.sources.pair_tally import PairTally
 from deeplab.data.sources.pairs import Source, find_split
 from deeplab.errors import unknown_name
+from deeplab.page import lot, thumbnail
 from deeplab.progress import track
 
 _EXAMPLES = 12
@@ -268,25 +267,19 @@ def _choose(usable: Sequence[Sample]) -> list[Sample]:
     splits = dict.fromkeys(sample.split for sample in usable)
     share = -(-_EXAMPLES // max(len(splits), 1))
     chosen = [
-        heapq.nsmallest(share, (sample for sample in usable if sample.split == split), key=_hash)
+        heapq.nsmallest(
+            share,
+            (sample for sample in usable if sample.split == split),
+            key=lambda sample: lot(sample.pair.id),
+        )
         for split in splits
     ]
     return [sample for group in chosen for sample in group][:_EXAMPLES]
 
 
-def _hash(sample: Sample) -> bytes:
-    return hashlib.blake2b(sample.pair.id.encode(), digest_size=8).digest()
-
-
 def _example(sample: Sample, rule: MaskRule) -> Example:
-    image = read_picture(sample)
     labels, _ = rule.ids.labels(read_mask(sample, rule).ids, sample.pair.label)
-    factor = min(1.0, _EXAMPLE_SIDE / max(image.size))
-    width, height = (max(1, round(side * factor)) for side in image.size)
-    rows = ((np.arange(height) + 0.5) * image.height / height).astype(np.intp)[:, None]
-    columns = ((np.arange(width) + 0.5) * image.width / width).astype(np.intp)
-    small = image.resize((width, height), Image.Resampling.BOX)
-    # Nearest neighbor, so that no class is invented.
+    image, labels = thumbnail(_EXAMPLE_SIDE, read_colors(sample), labels)
     is_named = sample.pair.id.startswith(f"{sample.split}/")
     name = sample.pair.id if is_named else f"{sample.split}: {sample.pair.id}"
-    return Example(name, np.asarray(small), labels[rows, columns])
+    return Example(name, image, labels)

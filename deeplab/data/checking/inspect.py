@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from deeplab.data.checking.samples import Sample
 from deeplab.data.files.images import decode_picture, sound_picture
@@ -115,14 +114,14 @@ def read_mask(sample: Sample, rule: MaskRule) -> Mask:
     return dataclasses.replace(mask, ids=np.asarray(rule.label_map, np.uint16)[mask.ids])
 
 
-def read_picture(sample: Sample) -> Image.Image:
-    """The first three channels of a sample's image, upright.
+def read_colors(sample: Sample) -> npt.NDArray[np.uint8]:
+    """The first three channels of a sample's image, uint8 [H, W, 3], upright.
 
     Raises:
         FileError, OSError: if it cannot be used.
     """
     pixels = decode_picture(sample.image(), sample.pair.image, sample.channels).pixels
-    return Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
+    return np.ascontiguousarray(pixels[..., :3])
 
 
 def _attempt(read: Callable[[], _T], file: Path, problems: list[Problem]) -> _T | None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deeplab.data.files.problems import refuse
-from deeplab.data.prepared.dataset import PreparedDataset, load_dataset
+from deeplab.data.prepared.dataset import PreparedDataset
+from deeplab.data.prepared.load import load_dataset
 from deeplab.data.sources.classes import ClassList, read_class_file
 from deeplab.data.sources.folder import scan_two_folders
 from deeplab.data.sources.pairs import Source

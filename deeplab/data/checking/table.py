@@ -5,8 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from deeplab.data.checking.result import CheckResult, SplitTally
-from deeplab.data.checking.statistics import class_weights
+from deeplab.data.checking.result import CheckResult, SplitTally, class_weights
 from deeplab.data.files.problems import KINDS, Problem
 from deeplab.table import WIDTH, class_table
 

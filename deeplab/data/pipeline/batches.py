@@ -20,8 +20,7 @@ from deeplab.data.config import DataConfig
 from deeplab.data.files.decode import class_ids, decode_image, decode_label, label_size_key
 from deeplab.data.pipeline.cache import Samples, open_samples
 from deeplab.data.pipeline.order import order_of_own_records, training_order
-from deeplab.data.pipeline.resize_to_range import resize_to_range
-from deeplab.data.pipeline.transforms import augment_pair
+from deeplab.data.pipeline.transforms import augment_pair, resize_to_range
 from deeplab.data.prepared.dataset import PreparedDataset
 from deeplab.errors import DeepLabError
 

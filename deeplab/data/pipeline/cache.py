@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import tensorflow as tf
 
 from deeplab.data.config import DataConfig
 from deeplab.data.files.decode import decode_image_part, decode_stored_label, image_size
-from deeplab.data.pipeline.available_memory import available_memory
 from deeplab.data.pipeline.resampling import ReadPart
 from deeplab.data.prepared.dataset import PreparedDataset, RecordReader
 from deeplab.errors import DeepLabError
@@ -258,3 +259,25 @@ class _Budget:
         self._left -= size
         if self._left < 0:
             raise DeepLabError(self._text)
+
+
+# Limits of a container, as Linux states them: the limit and what is used of it, in bytes.
+_CONTROL_GROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
+
+
+def available_memory() -> int:
+    """Bytes that are free, or could be made so, on the machine and within the container."""
+    available = int(psutil.virtual_memory().available)
+    for limit, used in _CONTROL_GROUPS:
+        try:
+            left = int(Path(limit).read_text()) - int(Path(used).read_text())
+        except (OSError, ValueError):  # no such limit: the file is absent, or says "max"
+            continue
+        available = min(available, max(left, 0))
+    return available

@@ -13,8 +13,8 @@ from PIL import Image
 from deeplab import files
 from deeplab.data import PreparedDataset
 from deeplab.data.colors import overlay
-from deeplab.evaluation.examples import Scored, thumbnail
 from deeplab.evaluation.panels import legend, sheet
+from deeplab.page import thumbnail
 from deeplab.progress import Progress, warn
 from deeplab.training.monitoring.run_log import RunLog
 from deeplab.training.run import Run
@@ -59,19 +59,19 @@ def draw_batch(
 ) -> npt.NDArray[np.uint8]:
     """Up to eight images beside their labels, with a legend, uint8 [H, W, 3]."""
     small = [
-        thumbnail(Scored("", _visible(image), label, label, np.nan), _LONGEST_SIDE)
+        thumbnail(_LONGEST_SIDE, _visible(image), label)
         for image, label in zip(images[:_MOST_IMAGES], labels, strict=False)
     ]
     pairs = [
-        (one.image, overlay(one.image, one.labels, dataset.colors, dataset.ignore_label))
-        for one in small
+        (image, overlay(image, label, dataset.colors, dataset.ignore_label))
+        for image, label in small
     ]
     across = 2 if len(pairs) % 2 == 0 else 1
     return sheet(
         [sum(pairs[index : index + across], ()) for index in range(0, len(pairs), across)],
         ("image", "label") * across,
         legend(
-            [one.labels for one in small],
+            [label for _, label in small],
             dataset.class_names,
             dataset.colors,
             dataset.ignore_label,

@@ -21,7 +21,7 @@ from deeplab.data import (
     load_dataset,
 )
 from deeplab.data.augment import DISTORTIONS, MIXES
-from deeplab.data.augment.config import READ_BY
+from deeplab.data.augment.registry import settings_of
 from deeplab.errors import DeepLabError
 
 RUN = "runs/shapes_mobilenet_v2.gin"
@@ -218,8 +218,8 @@ def test_settings_of_the_data_are_checked(values: dict[str, Any], message: str) 
 def test_every_setting_is_read_by_something() -> None:
     chosen = {"distortions", "mix", "mix_probability"}
     fields = {field.name for field in dataclasses.fields(AugmentConfig)} - chosen
-    assert sorted(name for names in READ_BY.values() for name in names) == sorted(fields)
-    assert READ_BY.keys() <= {*DISTORTIONS, *MIXES}
+    read = [setting for row in (*DISTORTIONS, *MIXES) for setting in settings_of(row)]
+    assert sorted(read) == sorted(fields)
 
 
 def test_settings_survive_json() -> None:

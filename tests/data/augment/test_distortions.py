@@ -140,7 +140,9 @@ def test_hue_and_saturation_are_those_of_hsv(
     np.testing.assert_allclose(result, pixel(*stronger), atol=0.05)
 
 
-@pytest.mark.parametrize("off", [{"probability": 0.0, **PHOTOMETRIC}, {"probability": 1.0}])
+@pytest.mark.parametrize(
+    "off", [{"photometric_probability": 0.0, **PHOTOMETRIC}, {"photometric_probability": 1.0}]
+)
 def test_photometric_distortion_without_strength_or_probability(off: dict[str, float]) -> None:
     image, label = random_pair(9, 7, 0)
     for k in range(10):
@@ -160,7 +162,7 @@ def test_photometric_changes_are_drawn_from_the_whole_range(
     name: str, strength: float, low: object, high: object
 ) -> None:
     image = np.full((1, 1, 3), 100.0, np.float32)
-    settings_ = {**NEUTRAL, name: strength, "probability": 1.0}
+    settings_ = {**NEUTRAL, name: strength, "photometric_probability": 1.0}
     values = [float(photometric(image, None, (3, k), **settings_)[0][0, 0, 0]) for k in range(200)]
     least, greatest = low(100.0), high(100.0)  # type: ignore[operator]
     assert least <= min(values) < least + 3 and greatest - 3 < max(values) <= greatest
@@ -170,7 +172,7 @@ def test_photometric_changes_are_drawn_from_the_whole_range(
 def test_each_photometric_change_happens_half_the_time() -> None:
     image = np.array([[[200.0, 100.0, 50.0]]], np.float32)
     for name, strength in PHOTOMETRIC.items():
-        settings_ = {**NEUTRAL, name: strength, "probability": 0.5}
+        settings_ = {**NEUTRAL, name: strength, "photometric_probability": 0.5}
         results = [photometric(image, None, (4, k), **settings_)[0] for k in range(100)]
         happened = sum(not np.array_equal(result, image) for result in results)
         assert 30 < happened < 70, name
@@ -181,7 +183,7 @@ def test_contrast_comes_before_or_after_the_colors() -> None:
     image = np.array([[[250.0, 200.0, 150.0]]], np.float32)
     seen = set()
     for k in range(60):
-        only = {**NEUTRAL, "probability": 1.0}
+        only = {**NEUTRAL, "photometric_probability": 1.0}
         contrast = photometric(image, None, (4, k), **{**only, "contrast": 0.5})[0]
         if float(tf.reduce_max(contrast)) < 255:
             continue
@@ -197,9 +199,9 @@ def test_contrast_comes_before_or_after_the_colors() -> None:
 def test_colors_need_rgb_and_brightness_does_not() -> None:
     image = np.full((4, 4, 2), 100.0, np.float32)
     with pytest.raises(DeepLabError, match="saturation .* not in images of 2 channels"):
-        photometric(image, None, SEED, **PHOTOMETRIC, probability=0.5)
+        photometric(image, None, SEED, **PHOTOMETRIC, photometric_probability=0.5)
     colorless = {**PHOTOMETRIC, "saturation": 0.0, "hue": 0.0}
-    result, _ = photometric(image, None, SEED, **colorless, probability=1.0)
+    result, _ = photometric(image, None, SEED, **colorless, photometric_probability=1.0)
     assert result.shape == image.shape
 
 
@@ -207,8 +209,10 @@ def test_photometric_changes_leave_further_channels_alone() -> None:
     image = np.random.default_rng(2).uniform(0, 255, (6, 7, 5)).astype(np.float32)
     for number in range(4):
         seed = (number, 3)
-        result, _ = photometric(image, None, seed, **PHOTOMETRIC, probability=1.0)
-        colors, _ = photometric(image[..., :3], None, seed, **PHOTOMETRIC, probability=1.0)
+        result, _ = photometric(image, None, seed, **PHOTOMETRIC, photometric_probability=1.0)
+        colors, _ = photometric(
+            image[..., :3], None, seed, **PHOTOMETRIC, photometric_probability=1.0
+        )
         np.testing.assert_array_equal(result[..., :3], colors)
         np.testing.assert_array_equal(result[..., 3:], image[..., 3:])
         assert not np.array_equal(colors, image[..., :3])

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deeplab.data.augment import MIXES, AugmentConfig, mixing
-from deeplab.data.augment.registry import Mixing
+from deeplab.data.augment.make import Mixing
 from deeplab.errors import DeepLabError
 
 CLASSES = ("road", "car", "tree", "sky")

@@ -188,9 +188,9 @@ def test_each_operation_is_drawn_equally_often() -> None:
                 tf.constant(image),
                 tf.constant(label),
                 tf.constant((8, k), tf.int64),
-                count=1,
-                magnitude=6.0,
-                operations=names,
+                rand_augment_count=1,
+                rand_augment_magnitude=6.0,
+                rand_augment_operations=names,
                 fill=FILL,
             )[0]
             .numpy()

@@ -24,9 +24,8 @@ from source_folders import make_folder, numbered, random_mask, save
 
 from deeplab.data import DATASETS, DataConfig, load_dataset
 from deeplab.data.checking import check_named, class_weights, render_check, weights_binding
-from deeplab.data.checking.duplicates import Duplicates
 from deeplab.data.checking.result import SplitTally
-from deeplab.data.checking.samples import Sample
+from deeplab.data.checking.samples import Duplicates, Sample
 from deeplab.data.files.problems import KINDS
 from deeplab.data.sources.pairs import Pair
 from deeplab.errors import DeepLabError
