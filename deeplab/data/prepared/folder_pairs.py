@@ -16,7 +16,9 @@ from deeplab.data.files.decode import decode_image, decode_label
 from deeplab.data.files.mask_colors import ClassColors
 from deeplab.data.files.mask_ids import IdRule, check_something_to_measure
 from deeplab.data.files.masks import read_index_mask
+from deeplab.data.sources.pair_tally import PairTally
 from deeplab.data.sources.pairs import Pair, pair_files
+from deeplab.progress import warn
 
 _THREADS = 2
 
@@ -48,25 +50,32 @@ class FolderPairs:
         return len(self.pairs)
 
     def __iter__(self) -> Iterator[dict[str, tf.Tensor]]:
-        """Reads the pairs, a few ahead."""
+        """Reads the pairs, a few ahead, and at the end warns where 255 seems to mark objects."""
         rest = iter(self.pairs)
+        tallies = []
         with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
             ahead = [pool.submit(self._batch, p) for p in itertools.islice(rest, 2 * _THREADS)]
             while ahead:
-                yield ahead.pop(0).result()
+                batch, tally = ahead.pop(0).result()
+                tallies.append(tally)
+                yield batch
                 ahead += [pool.submit(self._batch, pair) for pair in itertools.islice(rest, 1)]
 
-    def _batch(self, pair: Pair) -> dict[str, tf.Tensor]:
-        features, _ = encoded_pair(pair, self._rule, channels=self._channels)
+        if lost := PairTally.total(tallies).lost_objects(self._rule):
+            warn(lost)
+
+    def _batch(self, pair: Pair) -> tuple[dict[str, tf.Tensor], PairTally]:
+        features, tally = encoded_pair(pair, self._rule, channels=self._channels)
         label = decode_label(features["label"])
         if self._ignore_label != self._rule.ignore_label:
             label = tf.where(label == self._rule.ignore_label, self._ignore_label, label)
         image = decode_image(features["image"], self._channels)
-        return {
+        batch = {
             "image": tf.cast(image, tf.float32)[None],
             "label": label[None],
             "id": tf.constant([pair.id]),
         }
+        return batch, tally
 
 
 def folder_pairs(

@@ -70,7 +70,7 @@ class PairTally(NamedTuple):
         where = "" if split is None else f" of the split {split!r}"
         return (
             f"{self.binary} of {self.masks} masks{where} hold nothing but 0 and 255, and 255 means "
-            f"'ignore': no object in them is learned; {SAVE_AS_1}"
+            f"'ignore': no object in them counts; {SAVE_AS_1}"
         )
 
     def turned_notes(self) -> list[str]:

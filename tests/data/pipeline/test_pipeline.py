@@ -282,6 +282,18 @@ def test_folder_pairs(tmp_path: Path) -> None:
     np.testing.assert_array_equal(batches[1]["image"][0], random_image(8, 9, 0))
 
 
+def test_folder_pairs_say_where_objects_are_not_measured(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = make_folder(tmp_path / "a", numbered(5))
+    for number, path in enumerate(sorted((root / "labels").iterdir())):
+        mask = np.zeros((12, 16), np.uint8)
+        mask[:4] = 1 if number == 0 else 255
+        save(path, mask)
+    assert len(list(folder_pairs(root / "images", root / "labels", num_classes=3))) == 5
+    assert "4 of 5 masks" in capfd.readouterr().err
+
+
 def test_folder_pairs_name_what_is_wrong(tmp_path: Path) -> None:
     root = make_folder(tmp_path, {"a": (6, 5), "b": (4, 4)})
     images, labels = root / "images", root / "labels"
