@@ -21,7 +21,7 @@ from deeplab.interop import ImportReport, import_weights
 from deeplab.interop.litert import FOLDED_NOTE, read_litert
 from deeplab.interop.litert.file import Tensor, read_litert_file
 from deeplab.interop.litert.graph import Graph
-from deeplab.interop.litert.match import match
+from deeplab.interop.litert.match import match_graph
 from deeplab.models import DeepLabModel, ModelConfig, build_model, intermediates, variables_by_path
 from deeplab.run_folder import ModelDescription, save_checkpoint, write_description
 
@@ -400,7 +400,10 @@ def test_imagenet_file_against_its_interpreter(reference_data: Path) -> None:
     load_litert(model, path)
     run = intermediates(model)
     theirs = interpreter(path)
-    (images,), features = theirs.get_input_details(), match(Graph(read_litert_file(path))).features
+    (images,), features = (
+        theirs.get_input_details(),
+        match_graph(Graph(read_litert_file(path))).features,
+    )
     details = {detail["index"]: detail for detail in theirs.get_tensor_details()}
     scale, zero_point = details[features]["quantization"]
     photos = sorted((reference_data / "data" / "photos").iterdir())

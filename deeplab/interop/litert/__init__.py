@@ -17,7 +17,7 @@ import numpy as np
 from deeplab.errors import DeepLabError
 from deeplab.interop.litert.file import read_litert_file
 from deeplab.interop.litert.graph import Affine, Convolution, Graph, Node
-from deeplab.interop.litert.match import match, not_importable
+from deeplab.interop.litert.match import match_graph, not_importable
 from deeplab.interop.loading import PARTS, Found, Parts, Request, Stored
 from deeplab.interop.report import Shapes
 from deeplab.models import DeepLabModel, ModelConfig, variables_by_path
@@ -63,7 +63,7 @@ def read_litert(path: str | Path) -> LitertNetwork:
             not understood.
     """
     graph = Graph(read_litert_file(path))
-    found = match(graph)
+    found = match_graph(graph)
     config = found.model.model_config
     if found.classifier is not None:
         config = dataclasses.replace(config, num_classes=None)

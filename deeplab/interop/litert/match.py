@@ -56,7 +56,7 @@ class Match(NamedTuple):
     classifier: tuple[Node, ...] | None
 
 
-def match(graph: Graph) -> Match:
+def match_graph(graph: Graph) -> Match:
     """Finds our network in a graph.
 
     Raises:
