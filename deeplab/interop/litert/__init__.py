@@ -93,8 +93,8 @@ def read(request: Request) -> Found:
         raise DeepLabError(
             f"{request.path} is a classifier: import its backbone alone, --backbone_only"
         )
-    if request.num_classes is not None:
-        config = dataclasses.replace(config, num_classes=request.num_classes)
+    if request.fresh_classes is not None:
+        config = dataclasses.replace(config, num_classes=request.fresh_classes)
     skipped = tuple(PARTS[part] for part in request.skip)
     backbone_only = request.backbone_only or is_classifier
 
