@@ -34,7 +34,7 @@ class Tensor(NamedTuple):
         shape: all sizes, with the batch.
         data: the stored numbers of a constant; None for what operators compute, and for constants
             of a type that is not read here.
-        scale: real value of one step, one number or one a channel; empty without quantization.
+        scale: real value of one step, one number or one per channel; empty without quantization.
         zero_point: stored number that means 0, as many as `scale`.
         axis: the axis of the channels, where there is a scale a channel.
     """

@@ -296,7 +296,7 @@ class Graph:
         if stride != options.get("strideW", 1) or rate != options.get("dilationWFactor", 1):
             raise self._not_understood(operator, "has another stride or rate along each axis")
         if depthwise and kernel.shape[3] != 1:
-            raise self._not_understood(operator, "has no kernel of one a channel")
+            raise self._not_understood(operator, "has no kernel of one per channel")
         source, output = self._resolve(operator.inputs[0]), operator.outputs[0]
         if source in self._in_batch:
             raise self._not_understood(operator, "stands between padding and a convolution")

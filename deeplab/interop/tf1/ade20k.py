@@ -1,11 +1,11 @@
 """Models of the original for ADE20K: 151 outputs, of which output 0 is what the masks leave open.
 
-The original trained them with labels 0..150 and `ignore_label` 0: no pixel was ever labelled 0, so
+The original trained them with labels 0..150 and `ignore_label` 0: no pixel was ever labeled 0, so
 that output 0 learned nothing but to be low. Our data set has the 150 classes alone. An import for
 it drops output 0; `--num_classes=151` keeps it, and class i + 1 is then class i of the data set.
 
 Kept, mIoU is that of the original's eval.py (datasets/data_generator.py: num_classes 151,
-ignore_label 0): class 0 has no label pixels and counts, with IoU 0, as soon as one labelled pixel
+ignore_label 0): class 0 has no label pixels and counts, with IoU 0, as soon as one labeled pixel
 is predicted as it. Dropped, a pixel gets the best of the 150 classes, and the mean is over them.
 """
 
