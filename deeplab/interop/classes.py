@@ -28,31 +28,14 @@ class Classes(NamedTuple):
     ignore_label: int
 
 
-class Wanted(NamedTuple):
-    """The classes that a user asks for.
-
-    Attributes:
-        dataset: whose names they have; None for numbers.
-        number: how many; None if the file decides.
-    """
-
-    dataset: str | None
-    number: int | None
-
-    @property
-    def drops_other(self) -> bool:
-        """Whether output 0 of the original's models for ADE20K is not among them."""
-        return self.dataset == ADE20K and self.number != ADE20K_OUTPUTS
-
-
-def wanted_classes(dataset: str | None, num_classes: int | None) -> Wanted:
-    """What a data set and a number of classes ask for.
+def wanted_number(dataset: str | None, num_classes: int | None) -> int | None:
+    """How many classes a data set and a number ask for; None if the file decides.
 
     Raises:
         DeepLabError: if the data set is unknown, or they contradict each other.
     """
     if dataset is None:
-        return Wanted(None, num_classes)
+        return num_classes
     if dataset not in DATASETS:
         raise unknown_name("data set", dataset, DATASETS)
     names = DATASETS[dataset].class_names
@@ -61,24 +44,24 @@ def wanted_classes(dataset: str | None, num_classes: int | None) -> Wanted:
             f"--dataset={dataset} has no class names of its own: its source folder has them"
         )
     if dataset == ADE20K and num_classes == ADE20K_OUTPUTS:
-        return Wanted(dataset, num_classes)
+        return num_classes
     if num_classes not in (None, len(names)):
         raise DeepLabError(
             f"--num_classes is {num_classes}, but --dataset={dataset} has {len(names)} classes"
         )
-    return Wanted(dataset, len(names))
+    return len(names)
 
 
-def check_count(wanted: Wanted, count: int, path: str) -> None:
+def check_number(number: int, path: str, *, wanted: int | None, dataset: str | None) -> None:
     """Raises a `DeepLabError` if a file has another number of classes than asked for."""
-    if wanted.number in (None, count):
+    if wanted in (None, number):
         return
-    if wanted.drops_other and count == ADE20K_OUTPUTS:
-        way = f"--num_classes={count} keeps class 0"
+    if dataset == ADE20K and number == ADE20K_OUTPUTS:
+        way = f"--num_classes={number} keeps class 0"
     else:
         way = "--skip=logits leaves its last layer fresh, for another number"
-    who = f"--dataset={wanted.dataset} has" if wanted.dataset else "--num_classes is"
-    raise DeepLabError(f"{path} has {count} classes, but {who} {wanted.number}; {way}")
+    who = f"--dataset={dataset} has" if dataset else "--num_classes is"
+    raise DeepLabError(f"{path} has {number} classes, but {who} {wanted}; {way}")
 
 
 def classes_of(dataset: str | None, count: int) -> Classes:

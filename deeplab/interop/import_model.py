@@ -11,10 +11,10 @@ from deeplab import files
 from deeplab.errors import DeepLabError
 from deeplab.interop.classes import (
     Classes,
-    check_count,
+    check_number,
     class_lines,
     classes_of,
-    wanted_classes,
+    wanted_number,
 )
 from deeplab.interop.loading import Request, load
 from deeplab.interop.report import ImportReport, table
@@ -74,26 +74,25 @@ def import_model(
     model_dir = Path(model_dir)
     if model_dir.exists() and (not model_dir.is_dir() or any(model_dir.iterdir())):
         raise DeepLabError(f"{model_dir} exists and is not empty: an import needs a new folder")
-    wanted = wanted_classes(dataset, num_classes)
-    fresh_logits = backbone_only or "logits" in skip
+    wanted = wanted_number(dataset, num_classes)
     request = Request(
         checkpoint,
         skip=tuple(skip),
         backbone_only=backbone_only,
         original_flags=original_flags,
         output_stride=output_stride,
-        num_classes=wanted.number if fresh_logits else None,
-        drop_other=wanted.drops_other and not fresh_logits,
+        dataset=dataset,
+        num_classes=wanted,
     )
     found = find(source, request)
     config = found.config
-    count = config.num_classes or wanted.number or _DEFAULT_CLASSES
-    check_count(wanted, count, checkpoint)
-    config = dataclasses.replace(config, num_classes=count)
+    number = config.num_classes or wanted or _DEFAULT_CLASSES
+    check_number(number, checkpoint, wanted=wanted, dataset=dataset)
+    config = dataclasses.replace(config, num_classes=number)
     if output_stride is not None:
         config = config.at_output_stride(output_stride)
     print(f"{source} {checkpoint}")
-    classes = classes_of(dataset, count)
+    classes = classes_of(dataset, number)
     lines = (*found.lines, *class_lines(classes, dataset))
     for line in lines:
         print(line)

@@ -46,8 +46,8 @@ class Request(NamedTuple):
         backbone_only: whether all but the backbone stays fresh.
         original_flags: flags of the original, as typed.
         output_stride: the stride to run at; None: whatever is found or assumed.
-        num_classes: the classes of fresh logits; None: those of the file.
-        drop_other: whether output 0 of a model for ADE20K is dropped if it has 151.
+        dataset: a key of `DATASETS` whose classes are asked for.
+        num_classes: how many classes are asked for; None: those of the file.
     """
 
     path: str
@@ -56,8 +56,13 @@ class Request(NamedTuple):
     backbone_only: bool = False
     original_flags: str = ""
     output_stride: int | None = None
+    dataset: str | None = None
     num_classes: int | None = None
-    drop_other: bool = False
+
+    @property
+    def fresh_classes(self) -> int | None:
+        """How many classes fresh logits are to have; None if they are the file's."""
+        return self.num_classes if self.backbone_only or "logits" in self.skip else None
 
 
 class Stored(NamedTuple):

@@ -19,9 +19,9 @@ import deeplab
 from deeplab.evaluation import evaluate
 from deeplab.interop import ImportReport, import_weights
 from deeplab.interop.litert import FOLDED_NOTE, read_litert
-from deeplab.interop.litert.file import Tensor, read_litert_file
+from deeplab.interop.litert.file import Tensor, read_litert_file, schema
 from deeplab.interop.litert.graph import Graph
-from deeplab.interop.litert.match import match
+from deeplab.interop.litert.match import match_graph
 from deeplab.model_dir import ModelDescription, save_checkpoint, write_description
 from deeplab.models import DeepLabModel, ModelConfig, build_model, intermediates, variables_by_path
 
@@ -290,9 +290,40 @@ def other_rate(model) -> None:
             operator.builtinOptions.dilationHFactor = operator.builtinOptions.dilationWFactor = 3
 
 
+def last(model, kind: str):
+    number = getattr(schema.BuiltinOperator, kind)
+    operators = reversed(model.subgraphs[0].operators)
+    return next(o for o in operators if litert_files.operator_kind(model, o) == number)
+
+
+def another_order_of_branches(model) -> None:
+    join = last(model, "CONCATENATION")
+    join.inputs = list(join.inputs)[::-1]
+
+
+def rectified_branches(model) -> None:
+    last(model, "CONCATENATION").builtinOptions.fusedActivationFunction = 1
+
+
+def one_sum_less(model) -> None:
+    operators, total = model.subgraphs[0].operators, last(model, "ADD")
+    operators.remove(total)
+    for operator in operators:
+        operator.inputs = [total.inputs[0] if n == total.outputs[0] else n for n in operator.inputs]
+
+
+def mean_instead_of_sum(model) -> None:
+    total = last(model, "ADD")
+    total.opcodeIndex, total.inputs = last(model, "MEAN").opcodeIndex, list(total.inputs)[:1]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (another_order_of_branches, "it has nothing for aspp/concat"),
+        (rectified_branches, "it has nothing for aspp/concat"),
+        (one_sum_less, "it has nothing for backbone/expanded_conv_15/sum"),
+        (mean_instead_of_sum, "it has nothing for backbone/expanded_conv_15/sum"),
         (half_pixel, "resizes without aligned corners"),
         (not_finite, "weights that are no finite numbers"),
         (relu_instead_of_relu6, "not as MobileNetV2 does"),
@@ -400,7 +431,10 @@ def test_imagenet_file_against_its_interpreter(reference_data: Path) -> None:
     load_litert(model, path)
     run = intermediates(model)
     theirs = interpreter(path)
-    (images,), features = theirs.get_input_details(), match(Graph(read_litert_file(path))).features
+    (images,), features = (
+        theirs.get_input_details(),
+        match_graph(Graph(read_litert_file(path))).features,
+    )
     details = {detail["index"]: detail for detail in theirs.get_tensor_details()}
     scale, zero_point = details[features]["quantization"]
     photos = sorted((reference_data / "data" / "photos").iterdir())

@@ -17,7 +17,7 @@ import numpy as np
 from deeplab.errors import DeepLabError
 from deeplab.interop.litert.file import read_litert_file
 from deeplab.interop.litert.graph import Affine, Convolution, Graph, Node
-from deeplab.interop.litert.match import match, not_importable
+from deeplab.interop.litert.match import match_graph, not_importable
 from deeplab.interop.loading import PARTS, Found, Parts, Request, Stored
 from deeplab.interop.report import Shapes
 from deeplab.models import DeepLabModel, ModelConfig, variables_by_path
@@ -63,7 +63,7 @@ def read_litert(path: str | Path) -> LitertNetwork:
             not understood.
     """
     graph = Graph(read_litert_file(path))
-    found = match(graph)
+    found = match_graph(graph)
     config = found.model.model_config
     if found.classifier is not None:
         config = dataclasses.replace(config, num_classes=None)
@@ -93,8 +93,8 @@ def read(request: Request) -> Found:
         raise DeepLabError(
             f"{request.path} is a classifier: import its backbone alone, --backbone_only"
         )
-    if request.num_classes is not None:
-        config = dataclasses.replace(config, num_classes=request.num_classes)
+    if request.fresh_classes is not None:
+        config = dataclasses.replace(config, num_classes=request.fresh_classes)
     skipped = tuple(PARTS[part] for part in request.skip)
     backbone_only = request.backbone_only or is_classifier
 

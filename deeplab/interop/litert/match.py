@@ -56,7 +56,7 @@ class Match(NamedTuple):
     classifier: tuple[Node, ...] | None
 
 
-def match(graph: Graph) -> Match:
+def match_graph(graph: Graph) -> Match:
     """Finds our network in a graph.
 
     Raises:
@@ -95,10 +95,14 @@ def _backbone_config(graph: Graph) -> tuple[ModelConfig, int]:
     ends = [stem, *(node for node in convolutions if _is_projection(graph, node))]
     nominal = nominal_widths("mobilenet_v2")
     if len(ends) != len(nominal):
+        inside = [node for node in convolutions if node.depthwise and node.activation == "relu6"]
+        # The first that ends in no projection, else where they end.
+        readers = [graph.consumers(node.output) for node in (*inside, ends[-1])]
+        follows = next(nodes for nodes in readers if not any(node in ends for node in nodes))
         raise not_importable(
             graph,
             f"it has {len(ends) - 1} of the {len(nominal) - 1} inverted residuals of MobileNetV2; "
-            f"what follows is {_names(graph.consumers(ends[-1].output))}",
+            f"what follows is {_names(follows)}",
         )
     widths = {path: node.bias.size for path, node in zip(nominal, ends, strict=True)}
     scale = depth_multiplier("mobilenet_v2", widths)
@@ -149,7 +153,8 @@ def _chain(graph: Graph, tensor: int, kinds: Sequence[str], where: str) -> Itera
         readers = graph.consumers(tensor)
         node = _only(readers)
         if node is None or node.operator.kind not in kinds:
-            raise not_importable(graph, f"{_names(readers)} {where} is not understood")
+            what = "is not understood" if readers else "makes its result"
+            raise not_importable(graph, f"{_names(readers)} {where} {what}")
         yield node
         tensor = node.output
 
@@ -271,7 +276,7 @@ def _step(
 
 def _nothing_for(graph: Graph, layer: keras.Layer, readers: list[Node]) -> DeepLabError:
     follows = _names(readers)
-    if layer.name == "logits":
+    if layer.name == "logits" and any(n.operator.kind == "RESIZE_BILINEAR" for n in readers):
         why = f"{follows} behind ASPP belongs to a decoder, which is not understood"
     else:
         why = f"it has nothing for {layer.name.replace('.', '/')}: what follows is {follows}"

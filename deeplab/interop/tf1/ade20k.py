@@ -11,10 +11,12 @@ is predicted as it. Dropped, a pixel gets the best of the 150 classes, and the m
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from deeplab.errors import DeepLabError
-from deeplab.interop.loading import Stored
+from deeplab.interop.loading import Request, Stored
 
 DATASET = "ade20k"
 OUTPUTS = 151
@@ -22,23 +24,37 @@ OUTPUTS = 151
 _LOGITS = "logits/"
 
 
-def has_other(file: Stored) -> bool:
-    """Whether a file of the original has the 151 outputs."""
-    return any(
-        name.startswith(_LOGITS) and name.endswith("/biases") and shape == (OUTPUTS,)
-        for name, shape in file.shapes.items()
-    )
-
-
-def without_other(file: Stored) -> Stored:
-    """The same file without output 0 of the last layer.
+def without_unwanted(
+    file: Stored, request: Request, given: dict[str, Any]
+) -> tuple[Stored, tuple[str, ...]]:
+    """The file that an import is of: without output 0, if that is there and not asked for.
 
     Args:
-        file: a file of which `has_other` is true.
+        file: of the original.
+        request: what is asked for.
+        given: flags of the original; the number of outputs is taken out of them.
+
+    Returns:
+        The file, and what the user should read of it.
 
     Raises:
         DeepLabError: if a variable of the last layer has another number of outputs.
     """
+    has_other = any(
+        name.startswith(_LOGITS) and name.endswith("/biases") and shape == (OUTPUTS,)
+        for name, shape in file.shapes.items()
+    )
+    is_asked_for = request.dataset != DATASET or request.num_classes == OUTPUTS
+    if is_asked_for or request.fresh_classes is not None or not has_other:
+        return file, ()
+    if given.get("num_classes") == OUTPUTS:
+        del given["num_classes"]
+    line = f"dropped output 0 of {OUTPUTS}, which the masks of ADE20K ignore"
+    return _without_other(file), (f"{line}: --num_classes={OUTPUTS} keeps it",)
+
+
+def _without_other(file: Stored) -> Stored:
+    """The same file without output 0 of the last layer."""
     shapes = dict(file.shapes)
     # Slots of an optimizer have other shapes, and are not read.
     last = [n for n in shapes if n.startswith(_LOGITS) and n.endswith(("/weights", "/biases"))]

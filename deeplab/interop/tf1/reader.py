@@ -27,15 +27,7 @@ def read(request: Request) -> Found:
         # Beside flags with a stride of their own it is another one, at which the rates scale.
         given.setdefault("output_stride", request.output_stride)
     file = open_variables(request.path)
-    lines: tuple[str, ...] = ()
-    if request.drop_other and ade20k.has_other(file):
-        file = ade20k.without_other(file)
-        if given.get("num_classes") == ade20k.OUTPUTS:
-            del given["num_classes"]
-        lines = (
-            f"dropped output 0 of {ade20k.OUTPUTS}, which the masks of ADE20K ignore: "
-            f"--num_classes={ade20k.OUTPUTS} keeps it",
-        )
+    file, lines = ade20k.without_unwanted(file, request, given)
     if silent := (*flags.without_effect, *flags.protocol):
         lines += (f"without effect on the network: {', '.join(f'--{name}' for name in silent)}",)
     skip, backbone_only = request.skip, request.backbone_only
@@ -43,6 +35,6 @@ def read(request: Request) -> Found:
     if request.config is not None:
         return Found(request.config, lines, file, parts)
     found = recognize(
-        file, given, skip=skip, backbone_only=backbone_only, num_classes=request.num_classes
+        file, given, skip=skip, backbone_only=backbone_only, num_classes=request.fresh_classes
     )
     return Found(found.config, (*found.lines, *lines), file, parts)
