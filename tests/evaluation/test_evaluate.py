@@ -19,10 +19,10 @@ import pytest
 import tensorflow as tf
 from model_dirs import make_model_dir
 from PIL import Image
-from source_folders import make_folder, save
+from source_folders import load, make_folder, save
 
 import deeplab
-from deeplab.data import DataConfig, load_dataset
+from deeplab.data import DataConfig
 from deeplab.data.colors import IGNORE_COLOR
 from deeplab.errors import DeepLabError
 from deeplab.evaluation import evaluate_model, label_function
@@ -171,7 +171,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "source_dir": str(source),
     }
     make_model_dir(base / "run", training=training)
-    data = load_dataset("folder", data_dir=training["data_dir"], source_dir=str(source))
+    data = load(source, base / "prepared")
     description = dataclasses.replace(
         read_description(base / "run"), mask_ignore=data.mask_ignore, mask_colors=data.mask_colors
     )
@@ -412,11 +412,3 @@ def test_other_class_names_are_a_warning(
         progress=False,
     )
     assert "3 classes have other names" in capsys.readouterr().err
-
-
-def test_a_mask_of_another_size_is_named(imported: Path, tmp_path: Path):
-    source = make_folder(tmp_path, {"a": (9, 9)})
-    Image.fromarray(np.zeros((9, 8), np.uint8)).save(source / "labels" / "a.png")
-    with pytest.raises(DeepLabError, match=r"a\.png"):
-        deeplab.evaluate(model_dir=imported, images=source / "images", labels=source / "labels")
-    assert not (imported / "eval").exists()

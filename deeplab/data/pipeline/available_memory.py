@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 
 # Limits of a container, as Linux states them: the limit and what is used of it, in bytes.
-_CONTROL_GROUPS = (
+CONTROL_GROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     (
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
@@ -19,7 +19,7 @@ _CONTROL_GROUPS = (
 def available_memory() -> int:
     """Bytes that are free, or could be made so, on the machine and within the container."""
     available = int(psutil.virtual_memory().available)
-    for limit, used in _CONTROL_GROUPS:
+    for limit, used in CONTROL_GROUPS:
         try:
             left = int(Path(limit).read_text()) - int(Path(used).read_text())
         except (OSError, ValueError):  # no such limit: the file is absent, or says "max"

@@ -91,8 +91,8 @@ class DecodedSamples:
             sizes: of the images, in the order of the records.
         """
         self._channels = dataset.input_channels
-        images = _Pixels(np.dtype(np.uint8), [(*size, self._channels) for size in sizes])
-        labels = _Pixels(dataset.label_type.as_numpy_dtype, [tuple(size) for size in sizes])
+        images = Pixels(np.dtype(np.uint8), [(*size, self._channels) for size in sizes])
+        labels = Pixels(dataset.label_type.as_numpy_dtype, [tuple(size) for size in sizes])
         names = []
 
         def decode(record: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -194,7 +194,7 @@ def _sample(record: dict[str, tf.Tensor], dataset: PreparedDataset) -> Sample:
     return Sample(read_image, label, record["id"])
 
 
-class _Pixels:
+class Pixels:
     """Arrays of one type and many shapes, one after the other in one piece of memory."""
 
     def __init__(self, dtype: npt.DTypeLike, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -209,6 +209,7 @@ class _Pixels:
         self._flat = room[first : first + ends[-1]]
 
     def put(self, number: int, array: np.ndarray) -> None:
+        """Copies an array to the place of its number."""
         begin = self._begins[number]
         self._flat[begin : begin + array.size].reshape(self.shapes[number])[...] = array
 
