@@ -29,16 +29,6 @@ def png_file(*chunks: Chunk) -> bytes:
     )
 
 
-def png_chunks(data: bytes) -> list[Chunk]:
-    """What a PNG file is made of."""
-    chunks, offset = [], len(PNG_SIGNATURE)
-    while offset < len(data):
-        length = int.from_bytes(data[offset : offset + 4], "big")
-        chunks.append((data[offset + 4 : offset + 8], data[offset + 8 : offset + 8 + length]))
-        offset += 12 + length
-    return chunks
-
-
 def png_header(
     width: int, height: int, *, bits: int = 8, color_type: int = 0, interlaced: int = 0
 ) -> Chunk:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from broken_folders import make_sound
-from image_bytes import Chunk, encoded, png_chunks, png_file, png_header, png_of_rows
+from image_bytes import Chunk, encoded, png_file, png_header, png_of_rows
 from PIL import Image
 from source_folders import random_image, random_mask, save
 
@@ -22,6 +22,7 @@ from deeplab.data.files.decode import decode_image, decode_label
 from deeplab.data.files.images import read_image
 from deeplab.data.files.mask_ids import IdRule
 from deeplab.data.files.masks import read_index_mask
+from deeplab.data.files.opening import PNG_SIGNATURE
 from deeplab.data.files.problems import FileError
 from deeplab.data.sources.pairs import Pair
 from deeplab.errors import DeepLabError
@@ -35,6 +36,16 @@ read_rgb = functools.partial(read_pixels, channels=3)
 def smooth_image() -> np.ndarray:
     small = Image.fromarray(random_image(4, 4))
     return np.asarray(small.resize((WIDTH * 2, HEIGHT * 2), Image.Resampling.BICUBIC))
+
+
+def png_chunks(data: bytes) -> list[Chunk]:
+    """What a PNG file is made of."""
+    chunks, offset = [], len(PNG_SIGNATURE)
+    while offset < len(data):
+        length = int.from_bytes(data[offset : offset + 4], "big")
+        chunks.append((data[offset + 4 : offset + 8], data[offset + 8 : offset + 8 + length]))
+        offset += 12 + length
+    return chunks
 
 
 def png(raw: bytes, *, extra: Sequence[Chunk] = (), **header: int) -> bytes:

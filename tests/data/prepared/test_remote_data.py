@@ -123,7 +123,9 @@ def test_a_bucket_is_prepared_as_a_disk_is(
 
 @needs_openssl
 @pytest.mark.slow
-def test_a_bucket_is_read_as_a_disk_is(bucket: None, source: Path, tmp_path: Path) -> None:
+def test_a_bucket_is_read_as_a_disk_is(
+    bucket: None, source: Path, tmp_path: Path, touched: list[str]
+) -> None:
     def batches(dataset: PreparedDataset, cache: str) -> list[Batch]:
         config = DataConfig(dataset="folder", crop_size=(9, 12), cache=cache)
         trained_on = training_batches(dataset, config, 4, global_batch_size=2)
@@ -133,6 +135,7 @@ def test_a_bucket_is_read_as_a_disk_is(bucket: None, source: Path, tmp_path: Pat
     expected = batches(load(source, str(tmp_path / "data")), "none")
     for cache in ("none", "encoded", "decoded"):
         assert_equal(batches(remote, cache), expected)
+    assert touched == []
 
 
 @needs_openssl
