@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
+from command_line import Command
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,3 +44,16 @@ def reference_data() -> Path:
     if os.environ.get("DEEPLAB_REQUIRE_REFERENCE") == "1":
         pytest.fail(f"DEEPLAB_REQUIRE_REFERENCE=1, but there is no reference data at {path}")
     pytest.skip(f"no reference data at {path} (set DEEPLAB_REFERENCE_DATA)")
+
+
+@pytest.fixture
+def run_command(capfd: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command line; gives its exit code and what it wrote to standard output and error."""
+    from deeplab.cli.main import main
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return code, *capfd.readouterr()
+
+    return run

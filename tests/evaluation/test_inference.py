@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from model_dirs import TINY
 
 import deeplab
 from deeplab.errors import DeepLabError
@@ -27,7 +28,7 @@ def random_images(*shape: int, seed: int = 0) -> tf.Tensor:
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
     keras.utils.set_random_seed(1)
-    return deeplab.deeplab_v3_plus("mobilenet_v2", num_classes=5, depth_multiplier=0.25)
+    return deeplab.deeplab_v3_plus("mobilenet_v2", num_classes=5, depth_multiplier=0.25, **TINY)
 
 
 def test_labels_are_the_argmax_of_the_logits():

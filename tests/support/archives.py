@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tensorflow_datasets as tfds
-from PIL import Image
+from image_bytes import save_palette
 from scipy.io import savemat
 from source_folders import make_folder, random_image, save
 
-from deeplab.data import DATASETS
+from deeplab.data import DATASETS, PreparedDataset, load_dataset
 from deeplab.data.builders.shapes import Shapes
-from deeplab.data.colors import default_colors
+from deeplab.errors import DeepLabError
 
 SIZE = (16, 24)
 
@@ -44,14 +44,6 @@ def mask_of(name: str, ids: Sequence[int]) -> npt.NDArray[np.uint8]:
 
 def save_image(path: Path) -> None:
     save(path, random_image(*SIZE, seed=zlib.crc32(path.stem.encode())))
-
-
-def save_palette(path: Path, mask: npt.NDArray[np.uint8]) -> None:
-    """As VOC ships its masks."""
-    image = Image.fromarray(mask)
-    image.putpalette([level for color in default_colors(256) for level in color])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
 
 
 # VOC: v is in val, t in train; s only in SBD. SBD repeats t0 and v0 with other masks.
@@ -213,14 +205,14 @@ ARCHIVES: dict[str, Archive] = {
     "oxford_iiit_pet": Archive(make_pets, {"train": 2, "test": 1}),
     "coco_stuff": Archive(make_coco_stuff, {"train": 2, "val": 1}),
 }
-FURTHER_SIZES = {"cityscapes": {"train_extra": 2}}
+EXTRA_SIZES = {"cityscapes": {"train_extra": 2}}
 
 
 def expect_dummies(monkeypatch: pytest.MonkeyPatch, name: str, **sizes: int) -> None:
     """Makes a data set expect as many images as its dummy archive has."""
     spec = DATASETS[name]
     extra = {
-        split: dataclasses.replace(part, split_sizes=FURTHER_SIZES[name])
+        split: dataclasses.replace(part, split_sizes=EXTRA_SIZES[name])
         for split, part in spec.extra_splits.items()
     }
     small = {**ARCHIVES[name].sizes, **sizes} if spec.split_sizes else {}
@@ -231,10 +223,31 @@ def expect_dummies(monkeypatch: pytest.MonkeyPatch, name: str, **sizes: int) -> 
         monkeypatch.setattr(Shapes, "split_sizes", small)
 
 
-def accept_archives(monkeypatch: pytest.MonkeyPatch, name: str, source: Path) -> None:
-    """Registers the checksums of dummy archives with TFDS's own builder."""
-    infos = {
-        url: tfds.download.checksums.compute_url_info(source / url.rpartition("/")[2])
-        for url in tfds.builder_cls(name).url_infos
-    }
-    monkeypatch.setattr(tfds.builder_cls(name), "url_infos", infos)
+def make_source(monkeypatch: pytest.MonkeyPatch, name: str, root: Path) -> Path | None:
+    """Writes the dummy archive of a data set, and has TFDS's own builder take it for the real."""
+    make = ARCHIVES[name].make
+    source = None if make is None else make(root / "source")
+    if name == "oxford_iiit_pet" and source is not None:
+        infos = {
+            url: tfds.download.checksums.compute_url_info(source / url.rpartition("/")[2])
+            for url in tfds.builder_cls(name).url_infos
+        }
+        monkeypatch.setattr(tfds.builder_cls(name), "url_infos", infos)
+    return source
+
+
+def load(name: str, root: Path, source: Path | None = None, *splits: str) -> PreparedDataset:
+    """Opens a data set in the folder `data`, of files if some are given."""
+    return load_dataset(
+        name,
+        data_dir=str(root / "data"),
+        source_dir=None if source is None else str(source),
+        splits=splits,
+    )
+
+
+def refusal(name: str, root: Path, source: Path | None = None, *splits: str) -> str:
+    """The one line with which that fails."""
+    with pytest.raises(DeepLabError, match=r"^[^\n]*$") as caught:
+        load(name, root, source, *splits)
+    return str(caught.value)

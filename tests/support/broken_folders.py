@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from image_bytes import empty_png, orientation, save_palette
 from PIL import Image
 from source_folders import make_folder, random_image, random_mask, save
 
@@ -24,25 +23,7 @@ Expected = tuple[str, str, bool]
 COLORS = ((0, 0, 0), (128, 0, 0), (0, 128, 0))
 
 
-def empty_png(width: int, height: int, color_type: int = 2) -> bytes:
-    """A PNG file that says how large it is and holds no pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-
-
-def save_palette(path: Path, mask: np.ndarray, colors: tuple[tuple[int, int, int], ...]) -> None:
-    image = Image.fromarray(mask)
-    image.putpalette([value for color in colors for value in color])
-    image.save(path)
-
-
-def _truncated(name: str) -> Callable[[Path], None]:
+def truncated(name: str) -> Callable[[Path], None]:
     def cut(source: Path) -> None:
         data = (source / name).read_bytes()
         (source / name).write_bytes(data[: len(data) // 2])
@@ -50,7 +31,7 @@ def _truncated(name: str) -> Callable[[Path], None]:
     return cut
 
 
-def _written(name: str, data: bytes) -> Callable[[Path], None]:
+def written(name: str, data: bytes) -> Callable[[Path], None]:
     return lambda source: (source / name).write_bytes(data) and None
 
 
@@ -63,7 +44,9 @@ def _removed(name: str) -> Callable[[Path], None]:
 
 
 def _palette(name: str, colors: tuple[tuple[int, int, int], ...]) -> Callable[[Path], None]:
-    return lambda source: save_palette(source / name, random_mask(24, 32, (0, 1, 2)), colors)
+    return lambda source: (
+        save_palette(source / name, random_mask(24, 32, (0, 1, 2)), colors) and None
+    )
 
 
 def _copied(source: Path) -> None:
@@ -71,9 +54,9 @@ def _copied(source: Path) -> None:
 
 
 def _rotated(source: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # upright it is 32 high and 24 wide
-    Image.fromarray(random_image(24, 32, 99)).save(source / "images/train/p14.png", exif=exif)
+    # Upright it is 32 high and 24 wide.
+    image = Image.fromarray(random_image(24, 32, 99))
+    image.save(source / "images/train/p14.png", exif=orientation(6))
 
 
 def _pipe(name: str) -> Callable[[Path], None]:
@@ -99,11 +82,11 @@ def _jpeg_mask(source: Path) -> None:
 # Every fault touches files of its own, so that all of them can be planted together.
 FAULTS: dict[str, tuple[Callable[[Path], None], list[Expected]]] = {
     "truncated image": (
-        _truncated("images/train/p00.png"),
+        truncated("images/train/p00.png"),
         [("unreadable", "images/train/p00.png", True)],
     ),
     "truncated mask": (
-        _truncated("labels/train/p01.png"),
+        truncated("labels/train/p01.png"),
         [("unreadable", "labels/train/p01.png", True)],
     ),
     "empty mask file": (
@@ -111,15 +94,15 @@ FAULTS: dict[str, tuple[Callable[[Path], None], list[Expected]]] = {
         [("unreadable", "labels/train/p02.png", True)],
     ),
     "text as image": (
-        _written("images/train/p03.png", b"hello"),
+        written("images/train/p03.png", b"hello"),
         [("unreadable", "images/train/p03.png", True)],
     ),
     "gigapixel image": (
-        _written("images/train/p04.png", empty_png(40000, 40000)),
+        written("images/train/p04.png", empty_png(40000, 40000)),
         [("unreadable", "images/train/p04.png", True)],
     ),
     "gigapixel mask": (
-        _written("labels/train/p05.png", empty_png(40000, 40000, 0)),
+        written("labels/train/p05.png", empty_png(40000, 40000, 0)),
         [("unreadable", "labels/train/p05.png", True)],
     ),
     "16-bit grey image": (
@@ -195,7 +178,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], list[Expected]]] = {
     "both files broken": (
         lambda source: (
             (
-                _written("images/train/p20.png", b"x")(source),
+                written("images/train/p20.png", b"x")(source),
                 _saved("labels/train/p20.png", random_mask(24, 32, (0, 9)))(source),
             )
             and None

@@ -2,6 +2,7 @@
 
 libcurl inside TensorFlow takes a proxy and a certificate from the environment. The proxy here
 answers every connection itself, with as much of the JSON API of Cloud Storage as that client uses.
+It runs as a process of its own, for which this module is one that does not import TensorFlow.
 """
 
 from __future__ import annotations

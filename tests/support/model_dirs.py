@@ -10,6 +10,8 @@ import keras
 from deeplab.model_dir import ModelDescription, save_checkpoint, write_description
 from deeplab.models import ModelConfig, build_model, variables_by_path
 
+# A head that is traced and computed in a part of the time.
+TINY: dict[str, Any] = {"atrous_rates": (2,), "aspp_channels": 16, "decoder_channels": 16}
 COLORS = ((0, 0, 0), (128, 0, 0), (0, 128, 0))
 
 
@@ -19,10 +21,15 @@ def make_model_dir(
     class_names: tuple[str, ...] = ("background", "cat", "dog"),
     training: dict[str, Any] | None = None,
     step: int = 7,
+    **settings: Any,
 ) -> keras.Model:
-    """Writes model.json and a checkpoint of random weights; returns the model."""
+    """Writes model.json and a checkpoint of random weights; returns the model.
+
+    The settings are further ones of `ModelConfig`, such as `TINY`.
+    """
     keras.utils.set_random_seed(3)
-    config = ModelConfig("mobilenet_v2", num_classes=len(class_names), depth_multiplier=0.25)
+    settings = {"num_classes": len(class_names), "depth_multiplier": 0.25, **settings}
+    config = ModelConfig("mobilenet_v2", **settings)
     model = build_model(config)
     # Fresh weights give every pixel nearly the same class.
     logits = variables_by_path(model)["logits/kernel"]

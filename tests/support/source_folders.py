@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from deeplab.data import PreparedDataset, load_dataset
+from deeplab.data.files.decode import decode_label
 from deeplab.errors import DeepLabError
 
 
@@ -78,6 +79,18 @@ def numbered(count: int, size: tuple[int, int] = (12, 16)) -> dict[str, tuple[in
 
 def load(source: Path, data_dir: Path) -> PreparedDataset:
     return load_dataset("folder", data_dir=str(data_dir), source_dir=str(source))
+
+
+def ids_of(dataset: PreparedDataset, split: str) -> list[str]:
+    return [record["id"].numpy().decode() for record in dataset.records(split)]
+
+
+def labels_of(dataset: PreparedDataset, split: str) -> dict[str, npt.NDArray[np.int32]]:
+    """The class ids of each image, by its id, in the order of the records."""
+    return {
+        record["id"].numpy().decode(): decode_label(record["label"], dataset.label_map).numpy()
+        for record in dataset.records(split)
+    }
 
 
 def refused(source: Path, tmp_path: Path, message: str) -> None:

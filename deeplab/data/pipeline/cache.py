@@ -92,8 +92,8 @@ class DecodedSamples:
             sizes: of the images, in the order of the records.
         """
         self._channels = dataset.input_channels
-        images = _Pixels(np.dtype(np.uint8), [(*size, self._channels) for size in sizes])
-        labels = _Pixels(dataset.label_type.as_numpy_dtype, [tuple(size) for size in sizes])
+        images = Pixels(np.dtype(np.uint8), [(*size, self._channels) for size in sizes])
+        labels = Pixels(dataset.label_type.as_numpy_dtype, [tuple(size) for size in sizes])
         names = []
 
         def decode(record: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -195,7 +195,7 @@ def _sample(record: dict[str, tf.Tensor], dataset: PreparedDataset) -> Sample:
     return Sample(read_image, label, record["id"])
 
 
-class _Pixels:
+class Pixels:
     """Arrays of one type and many shapes, one after the other in one piece of memory."""
 
     def __init__(self, dtype: npt.DTypeLike, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -210,6 +210,7 @@ class _Pixels:
         self._flat = room[first : first + ends[-1]]
 
     def put(self, number: int, array: np.ndarray) -> None:
+        """Copies an array to the place of its number."""
         begin = self._begins[number]
         self._flat[begin : begin + array.size].reshape(self.shapes[number])[...] = array
 
@@ -262,7 +263,7 @@ class _Budget:
 
 
 # Limits of a container, as Linux states them: the limit and what is used of it, in bytes.
-_CONTROL_GROUPS = (
+CONTROL_GROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     (
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
@@ -274,7 +275,7 @@ _CONTROL_GROUPS = (
 def available_memory() -> int:
     """Bytes that are free, or could be made so, on the machine and within the container."""
     available = int(psutil.virtual_memory().available)
-    for limit, used in _CONTROL_GROUPS:
+    for limit, used in CONTROL_GROUPS:
         try:
             left = int(Path(limit).read_text()) - int(Path(used).read_text())
         except (OSError, ValueError):  # no such limit: the file is absent, or says "max"

@@ -206,11 +206,11 @@ _compiled_bilinear = tf.function(_bilinear, jit_compile=True, reduce_retracing=T
 
 
 def _bilinear_kernel() -> Callable[..., tf.Tensor]:
-    return _compiled_bilinear if _can_compile() else _bilinear
+    return _compiled_bilinear if can_compile() else _bilinear
 
 
 @functools.cache
-def _can_compile() -> bool:
+def can_compile() -> bool:
     """Whether this TensorFlow has XLA for the processor, as its released packages do."""
     with tf.init_scope(), tf.device("CPU"):
         try:

@@ -71,6 +71,7 @@ def test_the_label_moves_with_the_image(names: tuple[str, ...], seed: tuple[int,
     image, label = changed(distorting(*names), *colored_blocks(seed[1]), seed)
     # Colors may have changed, but a class still has one color, inside of its segments.
     inside = interior(label, margin=4)
+    assert inside.any()
     for index in range(len(COLORS)):
         colors = image[inside & (label == index)]
         if len(colors):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archives import SIZE, accept_archives, expect_dummies, make_ade20k, make_pets
+from archives import SIZE, expect_dummies, make_ade20k, make_source
 from source_folders import make_folder, random_mask, save
 
 from deeplab.cli import main as cli
@@ -86,7 +86,7 @@ def test_masks_of_all_splits_are_judged_together(
     save(source / "labels/val/b.png", random_mask(*SIZE, ids=(0, 255)))
     capfd.readouterr()
     assert load("folder", tmp_path / "data", source).splits == {"train": 1, "val": 1}
-    assert "warning: 1 of 2 masks hold nothing but 0 and 255" in capfd.readouterr().err
+    assert "warning: 1 of 2 masks" in capfd.readouterr().err
 
 
 @needs_beam
@@ -117,19 +117,8 @@ def test_options_that_do_nothing_are_told(
     source = make_folder(tmp_path / "source", {"train/a": SIZE, "val/b": SIZE})
     load("folder", tmp_path / "data", source, flags=None)
     assert prepare_command(source, tmp_path / "data", "--runner=DirectRunner") == 0
-    output = capsys.readouterr().out
-    assert output.count("--beam_options") == 1
-    assert "folder: prepared already, without effect: --beam_options\n" in output
-
-
-@pytest.mark.parametrize("options", ["'", '--runner="DirectRunner'])
-def test_quotation_marks_come_in_pairs(
-    options: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert prepare_command(tmp_path / "source", tmp_path / "data", options) == 2
-    assert (
-        capsys.readouterr().err == f"deeplab: flag --beam_options={options}: no closing quotation\n"
-    )
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "--beam_options" in line)
+    assert line.startswith("folder: prepared already")
 
 
 def test_the_command_without_beam(
@@ -159,8 +148,8 @@ def test_builders_of_tfds_have_their_own_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expect_dummies(monkeypatch, "oxford_iiit_pet")
-    source = make_pets(tmp_path / "source")
-    accept_archives(monkeypatch, "oxford_iiit_pet", source)
+    source = make_source(monkeypatch, "oxford_iiit_pet", tmp_path)
+    assert source is not None
     with pytest.raises(DeepLabError, match="cannot be prepared with Apache Beam"):
         load("oxford_iiit_pet", tmp_path / "data", source)
     assert not (tmp_path / "data").exists()

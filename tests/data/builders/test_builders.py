@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import tensorflow_datasets as tfds
-from archives import ARCHIVES, expect_dummies
+from archives import ARCHIVES, expect_dummies, make_source
 
 from deeplab.data import DATASETS
 from deeplab.data.builders.folder import Folder
@@ -51,9 +51,7 @@ def case_of(name: str, make: Callable[[str], Folder], sizes: Mapping[str, int]) 
 @pytest.mark.parametrize("name", OURS)
 def test_a_builder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expect_dummies(monkeypatch, name)
-    make = ARCHIVES[name].make
-    assert make is not None
-    source = str(make(tmp_path / "source"))
+    source = str(make_source(monkeypatch, name, tmp_path))
     case = case_of(
         name,
         lambda data_dir: DATASETS[name].make_builder(data_dir, source),

@@ -15,17 +15,16 @@ from archives import (
     VOC_IDS,
     VOC_LISTS,
     expect_dummies,
+    load,
     make_sbd,
     make_voc,
     mask_of,
-    save_image,
+    refusal,
     save_mat,
-    save_palette,
 )
-from source_folders import save
+from image_bytes import save_palette
+from source_folders import labels_of, save
 
-from deeplab.data import PreparedDataset, load_dataset
-from deeplab.data.files.decode import decode_label
 from deeplab.data.files.masks import read_sbd_mask
 from deeplab.errors import DeepLabError
 
@@ -33,28 +32,6 @@ from deeplab.errors import DeepLabError
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     expect_dummies(monkeypatch, "voc_2012")
-
-
-def load(tmp_path: Path, source: Path | None, *splits: str) -> PreparedDataset:
-    return load_dataset(
-        "voc_2012",
-        data_dir=str(tmp_path / "data"),
-        source_dir=None if source is None else str(source),
-        splits=splits,
-    )
-
-
-def refusal(tmp_path: Path, source: Path | None, *splits: str) -> str:
-    with pytest.raises(DeepLabError, match=r"^[^\n]*$") as caught:
-        load(tmp_path, source, *splits)
-    return str(caught.value)
-
-
-def labels(dataset: PreparedDataset, split: str) -> dict[str, npt.NDArray[np.int32]]:
-    return {
-        record["id"].numpy().decode(): decode_label(record["label"]).numpy()
-        for record in dataset.records(split)
-    }
 
 
 def expected(name: str) -> npt.NDArray[np.uint8]:
@@ -66,32 +43,32 @@ def expected(name: str) -> npt.NDArray[np.uint8]:
 
 @pytest.mark.parametrize("split", ["train", "val", "trainval", "trainaug"])
 def test_the_images_and_masks_of_a_split(tmp_path: Path, split: str) -> None:
-    found = labels(load(tmp_path, make_sbd(make_voc(tmp_path / "source"))), split)
+    found = labels_of(load("voc_2012", tmp_path, make_sbd(make_voc(tmp_path / "source"))), split)
     assert list(found) == (VOC_AUG if split == "trainaug" else VOC_LISTS[split])
     for name, label in found.items():
         np.testing.assert_array_equal(label, expected(name))
 
 
-@pytest.mark.parametrize("place", ["", "VOCdevkit", "VOCdevkit/VOC2012"])
+@pytest.mark.parametrize("folder", ["", "VOCdevkit", "VOCdevkit/VOC2012"])
 @pytest.mark.parametrize("sbd", ["", "SBD", "VOCdevkit", "VOCdevkit/VOC2012"])
-def test_where_the_archives_may_lie(tmp_path: Path, place: str, sbd: str) -> None:
+def test_where_the_archives_may_lie(tmp_path: Path, folder: str, sbd: str) -> None:
     root = make_voc(tmp_path / "source")
     make_sbd(root / sbd)
-    assert load(tmp_path, root / place, "trainaug").splits["trainaug"] == len(VOC_AUG)
+    assert load("voc_2012", tmp_path, root / folder, "trainaug").splits["trainaug"] == len(VOC_AUG)
 
 
 def test_without_sbd_the_other_splits_work(tmp_path: Path) -> None:
     source = make_voc(tmp_path / "source")
-    message = refusal(tmp_path, source, "trainaug")
+    message = refusal("voc_2012", tmp_path, source, "trainaug")
     assert "no split 'trainaug' here: unpack benchmark.tgz" in message
     assert not (tmp_path / "data").exists()
-    dataset = load(tmp_path, source, "train", "val")
+    dataset = load("voc_2012", tmp_path, source, "train", "val")
     assert dataset.splits == {"train": 3, "trainval": 5, "val": 2}
     with pytest.raises(DeepLabError, match=r"no split 'trainaug' here: unpack benchmark\.tgz"):
         dataset.find_split("trainaug", "train")
     make_sbd(source)  # later
-    assert load(tmp_path, source, "trainaug").splits["trainaug"] == 7
-    assert "holds 2 copies" in refusal(tmp_path, None)
+    assert load("voc_2012", tmp_path, source, "trainaug").splits["trainaug"] == 7
+    assert "holds 2 copies" in refusal("voc_2012", tmp_path, None)
 
 
 def test_without_scipy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,11 +77,11 @@ def test_without_scipy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "scipy" else find(name)
     )
-    message = refusal(tmp_path, source, "trainaug")
+    message = refusal("voc_2012", tmp_path, source, "trainaug")
     assert "is a MATLAB file" in message and message.endswith("pip install 'deeplab[sbd]'")
     assert not (tmp_path / "data").exists()
     shutil.rmtree(source / "benchmark_RELEASE")
-    assert load(tmp_path, source, "train").splits["train"] == 3
+    assert load("voc_2012", tmp_path, source, "train").splits["train"] == 3
 
 
 def test_a_merged_folder_takes_the_place_of_sbd(
@@ -115,7 +92,7 @@ def test_a_merged_folder_takes_the_place_of_sbd(
     for name in [*VOC_AUG, "v0", "v1"]:
         save(merged / f"{name}.png", mask_of(f"sbd {name}", range(21)))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # no SciPy is needed
-    found = labels(load(tmp_path, source, "trainaug"), "trainaug")
+    found = labels_of(load("voc_2012", tmp_path, source, "trainaug"), "trainaug")
     assert list(found) == VOC_AUG
     for name, label in found.items():
         np.testing.assert_array_equal(label, expected(name))
@@ -124,9 +101,9 @@ def test_a_merged_folder_takes_the_place_of_sbd(
 def test_images_that_only_sbd_has(tmp_path: Path) -> None:
     source = make_sbd(make_voc(tmp_path / "source"))
     (source / "VOCdevkit/VOC2012/JPEGImages/s1.jpg").unlink()
-    assert load(tmp_path, source, "trainaug").splits["trainaug"] == 7
+    assert load("voc_2012", tmp_path, source, "trainaug").splits["trainaug"] == 7
     (source / "benchmark_RELEASE/dataset/img/s1.jpg").unlink()
-    assert "1 of 7 images of the split trainaug are not in" in refusal(tmp_path, source)
+    assert "1 of 7 images of the split trainaug are not in" in refusal("voc_2012", tmp_path, source)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +120,7 @@ def test_a_missing_file_is_named(tmp_path: Path, file: str, message: str) -> Non
     source = make_sbd(make_voc(tmp_path / "source"))
     (source / file).unlink()
     with pytest.raises(DeepLabError, match=f"{message}.*; to have voc_2012: unpack VOCtrainval"):
-        load(tmp_path, source)
+        load("voc_2012", tmp_path, source)
     assert not (tmp_path / "data").exists()
 
 
@@ -151,23 +128,25 @@ def test_lists_that_contradict_each_other(tmp_path: Path) -> None:
     source = make_voc(tmp_path / "source")
     lists = source / "VOCdevkit/VOC2012/ImageSets/Segmentation"
     (lists / "train.txt").write_text("t0\nt1\nv0\n")
-    assert f"the lists in {lists} contradict each other" in refusal(tmp_path, source)
+    assert f"the lists in {lists} contradict each other" in refusal("voc_2012", tmp_path, source)
 
 
 def test_an_incomplete_sbd(tmp_path: Path) -> None:
     source = make_sbd(make_voc(tmp_path / "source"))
     lists = source / "benchmark_RELEASE/dataset"
     (lists / "val.txt").write_text("v0\ns2\n")
-    message = refusal(tmp_path, source)
+    message = refusal("voc_2012", tmp_path, source)
     assert "voc_2012 has 7 images in the split 'trainaug', found 6;" in message
 
 
 def test_a_changed_mask_is_prepared_anew(tmp_path: Path) -> None:
     source = make_voc(tmp_path / "source")
-    load(tmp_path, source)
+    load("voc_2012", tmp_path, source)
     changed = np.full(SIZE, 3, np.uint8)
     save_palette(source / "VOCdevkit/VOC2012/SegmentationClass/v0.png", changed)
-    np.testing.assert_array_equal(labels(load(tmp_path, source), "val")["v0"], changed)
+    np.testing.assert_array_equal(
+        labels_of(load("voc_2012", tmp_path, source), "val")["v0"], changed
+    )
 
 
 # Masks of SBD
@@ -202,12 +181,3 @@ def test_files_that_are_no_masks_of_sbd(tmp_path: Path) -> None:
 def refused(path: Path, message: str) -> None:
     with pytest.raises(DeepLabError, match=f"^[^\n]*{message}[^\n]*$"):
         read_sbd_mask(path)
-
-
-def test_an_image_of_another_size(tmp_path: Path) -> None:
-    source = make_voc(tmp_path / "source")
-    mask = source / "VOCdevkit/VOC2012/SegmentationClass/t1.png"
-    save_palette(mask, np.ones((4, 5), np.uint8))
-    assert "they must be equal" in refusal(tmp_path, source)
-    assert not (tmp_path / "data").exists()
-    save_image(source / "VOCdevkit/VOC2012/JPEGImages/unused.jpg")

@@ -12,19 +12,17 @@ import numpy as np
 import pytest
 from archives import (
     ARCHIVES,
-    FURTHER_SIZES,
-    accept_archives,
+    EXTRA_SIZES,
     expect_dummies,
     make_ade20k,
     make_cityscapes,
-    make_own_folder,
+    make_source,
 )
-from source_folders import random_mask, save
+from source_folders import labels_of, random_mask, save
 
 from deeplab.cli.main import main
 from deeplab.data import DATASETS, DataConfig, load_dataset
 from deeplab.data.checking import check_named
-from deeplab.data.files.decode import decode_label
 from deeplab.data.files.problems import FileError, Problem
 from deeplab.errors import DeepLabError
 
@@ -39,25 +37,21 @@ def test_a_check_counts_what_is_trained_on(
     if name == "voc_2012" and importlib.util.find_spec("scipy") is None:
         pytest.skip("its dummy has masks of SBD, which need SciPy")
     expect_dummies(monkeypatch, name)
-    make = ARCHIVES[name].make
-    source = None if make is None else make(tmp_path / "source")
-    if name == "oxford_iiit_pet" and source is not None:
-        accept_archives(monkeypatch, name, source)
-    places = {"data_dir": str(tmp_path / "data"), "source_dir": source and str(source)}
-    result = check_named(DataConfig(dataset=name), silent=True, **places)
+    source = make_source(monkeypatch, name, tmp_path)
+    folders = {"data_dir": str(tmp_path / "data"), "source_dir": source and str(source)}
+    result = check_named(DataConfig(dataset=name), silent=True, **folders)
     assert {problem.kind for problem in result.problems} <= _OF_DUMMIES
-    dataset = load_dataset(name, **places)
+    dataset = load_dataset(name, **folders)
     assert {split: tally.num_images for split, tally in result.splits.items()} == dataset.splits
     for split, tally in result.splits.items():
         counts = np.zeros(dataset.num_classes, np.int64)
-        for record in dataset.records(split):
-            label = decode_label(record["label"], dataset.label_map).numpy()
+        for label in labels_of(dataset, split).values():
             counts += np.bincount(label.ravel(), minlength=256)[: dataset.num_classes]
         assert tally.class_pixels.tolist() == counts.tolist()
     if source is not None and source.is_dir():
         shutil.rmtree(source)  # from now on the records are all that there is
         try:
-            again = check_named(DataConfig(dataset=name), data_dir=places["data_dir"], silent=True)
+            again = check_named(DataConfig(dataset=name), data_dir=folders["data_dir"], silent=True)
         except DeepLabError as error:
             assert name == "folder" and "needs --source_dir" in str(error)
         else:
@@ -127,10 +121,10 @@ def test_a_split_of_another_builder_is_prepared_checked_and_counted(
 ) -> None:
     expect_dummies(monkeypatch, "cityscapes")
     source = make_cityscapes(tmp_path / "source")
-    places = [f"--source_dir={source}", f"--data_dir={tmp_path}/data"]
+    folders = [f"--source_dir={source}", f"--data_dir={tmp_path}/data"]
     report = tmp_path / "report"
-    assert main(["dataset", "check", *COARSE, *places, f"--output_dir={report}"]) == 0
-    sizes = {**ARCHIVES["cityscapes"].sizes, **FURTHER_SIZES["cityscapes"]}
+    assert main(["dataset", "check", *COARSE, *folders, f"--output_dir={report}"]) == 0
+    sizes = {**ARCHIVES["cityscapes"].sizes, **EXTRA_SIZES["cityscapes"]}
     assert json.loads((report / "check.json").read_text())["num_images"] == sizes
     capsys.readouterr()
     assert main(["dataset", "stats", *COARSE, f"--data_dir={tmp_path}/data"]) == 0
@@ -155,9 +149,8 @@ def test_preparing_makes_a_split_of_another_builder(
 
 @pytest.mark.parametrize("setting", ["train_split", "eval_split"])
 def test_a_split_that_is_named_must_be_there_before_anything_is_prepared(
-    setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    setting: str, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = make_own_folder(tmp_path / "source")
     flags = ["--gin_file=dataset/folder.gin", f"--gin_bindings=DataConfig.{setting}='trian'"]
     flags += [f"--source_dir={source}", f"--data_dir={tmp_path}/data"]
     assert main(["dataset", "prepare", *flags]) == 1

@@ -8,18 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from broken_folders import (
-    COLORS,
-    check,
-    make_sound,
-    save_palette,
-)
-from source_folders import random_mask, save
+from broken_folders import COLORS, check, make_sound
+from image_bytes import save_palette
+from source_folders import labels_of, load, random_mask, refused, save
 
-from deeplab.data import load_dataset
 from deeplab.data.colors import default_colors
-from deeplab.data.files.decode import decode_label
-from deeplab.errors import DeepLabError
+
+
+def assert_read_as(mask: np.ndarray, source: Path, tmp_path: Path) -> None:
+    """The mask of val/q00 is stored with these ids."""
+    labels = labels_of(load(source, tmp_path / "data"), "val")
+    np.testing.assert_array_equal(labels["val/q00"], mask)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "palette", "shuffled palette"])
@@ -42,10 +41,7 @@ def test_masks_in_class_colors_are_converted_by_color(mode: str, tmp_path: Path)
     result = check(source, tmp_path / "data")
     (problem,) = result.problems
     assert result.ok and ("disagree" in problem.detail) == mode.startswith("shuffled")
-    dataset = load_dataset("folder", data_dir=str(tmp_path / "data"), source_dir=str(source))
-    record = next(iter(dataset.records("val")))
-    assert record["id"] == b"val/q00"
-    np.testing.assert_array_equal(decode_label(record["label"]), mask)
+    assert_read_as(mask, source, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -65,9 +61,7 @@ def test_one_other_color_and_the_palettes_indices_count(
     save_palette(source / "labels/val/q00.png", mask, palette)
     (problem,) = check(source, tmp_path / "data").problems
     assert "its indices are the class ids" in problem.detail
-    dataset = load_dataset("folder", data_dir=str(tmp_path / "data"), source_dir=str(source))
-    record = next(iter(dataset.records("val")))
-    np.testing.assert_array_equal(decode_label(record["label"]), mask)
+    assert_read_as(mask, source, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -94,13 +88,10 @@ def test_a_palette_that_can_be_read_in_two_ways_is_refused(
     (problem,) = check(source, tmp_path / "data").problems
     assert (problem.kind, problem.is_warning) == ("colour_mask", False)
     assert re.search(message, problem.detail) and 'remove "colors"' in problem.detail
-    arguments = {"data_dir": str(tmp_path / "data"), "source_dir": str(source)}
-    with pytest.raises(DeepLabError, match=r"the mask .*q00\.png has a palette whose colors"):
-        load_dataset("folder", **arguments)
+    refused(source, tmp_path, r"the mask .*q00\.png has a palette whose colors")
     # Without colors of classes there is one way.
     (source / "classes.json").write_text('{"classes": ["background", "cat", "dog"]}')
-    record = next(iter(load_dataset("folder", **arguments).records("val")))
-    np.testing.assert_array_equal(decode_label(record["label"]), mask)
+    assert_read_as(mask, source, tmp_path)
 
 
 @pytest.mark.parametrize("with_colors", [False, True])
@@ -115,8 +106,7 @@ def test_masks_with_the_palette_of_pascal_are_read_by_index(
     save_palette(source / "labels/val/q00.png", mask, default_colors(256))
     (problem,) = check(source, tmp_path / "data").problems
     assert problem.kind == "palette_mask" and problem.is_warning
-    dataset = load_dataset("folder", data_dir=str(tmp_path / "data"), source_dir=str(source))
-    np.testing.assert_array_equal(decode_label(next(iter(dataset.records("val")))["label"]), mask)
+    assert_read_as(mask, source, tmp_path)
 
 
 def test_a_color_of_two_classes_is_neither(tmp_path: Path) -> None:

@@ -6,13 +6,15 @@ import functools
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
-from broken_folders import empty_png
+from image_bytes import empty_png
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from source_folders import random_image, random_mask, save
 
+from deeplab.data.files.decode import decode_image
 from deeplab.data.files.images import read_image
 from deeplab.data.files.masks import read_index_mask
 from deeplab.data.files.opening import MAX_PIXELS, TooLarge, open_image
@@ -48,9 +50,11 @@ def test_every_reader_gives_the_size(read: object, tmp_path: Path) -> None:
 
 
 def test_a_palette_with_transparency_is_read_without_a_warning(tmp_path: Path) -> None:
-    image = Image.fromarray(random_image(6, 7)).convert("P")
-    image.save(tmp_path / "a.png", transparency=bytes(range(256)))
-    assert read_image(tmp_path / "a.png").width == 7
+    mask = random_mask(6, 7)
+    Image.fromarray(mask).convert("P").save(tmp_path / "a.png", transparency=bytes(range(256)))
+    decoded = decode_image(read_image(tmp_path / "a.png").data)
+    for pixels in (decoded, read_rgb(tmp_path / "a.png")):
+        np.testing.assert_array_equal(pixels, np.repeat(mask[..., None], 3, axis=-1))
 
 
 @pytest.mark.parametrize("kind", ["text", "text behind", "profile"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +10,11 @@ import numpy as np
 import psutil
 import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
+from image_bytes import encoded
 from PIL import Image
-from source_folders import make_folder, numbered, random_image
+from source_folders import load, make_folder, numbered, random_image
+from streams import Batch, assert_equal, training_batches
 
 from deeplab.data import (
     DATASETS,
@@ -21,13 +23,17 @@ from deeplab.data import (
     PreparedDataset,
     TrainingStream,
     evaluation_batches,
-    load_dataset,
     naming_unreadable,
 )
 from deeplab.data.files.decode import decode_image, decode_image_part, image_size
-from deeplab.data.pipeline import available_memory
-from deeplab.data.pipeline.cache import DecodedSamples, StoredSamples, _Pixels
+from deeplab.data.pipeline.cache import (
+    DecodedSamples,
+    Pixels,
+    StoredSamples,
+    available_memory,
+)
 from deeplab.data.pipeline.order import training_order
+from deeplab.data.prepared.dataset import RecordReader
 from deeplab.errors import DeepLabError
 
 NUM_TRAIN = 10
@@ -39,12 +45,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
     root = tmp_path_factory.mktemp("samples")
     sizes = {f"train/{name}": (8 + k, 20 - k) for k, name in enumerate(numbered(NUM_TRAIN))}
     source = make_folder(root / "source", {**sizes, "val/a": (8, 9), "val/b": (6, 5)})
-    return load_dataset("folder", data_dir=str(root / "data"), source_dir=str(source))
+    return load(source, root / "data")
 
 
-def records_of(dataset: PreparedDataset, split: str = "train") -> list[bytes]:
-    paths = dataset._builders["train"].info.splits[split].filepaths
-    return list(tf.data.TFRecordDataset([str(path) for path in paths]).as_numpy_iterator())
+def records_of(dataset: PreparedDataset) -> list[bytes]:
+    """The records of the training split, as they lie in its only file."""
+    (path,) = Path(dataset.prepared_dir("train")).glob("*-train.tfrecord*")
+    return list(tf.data.TFRecordDataset([str(path)]).as_numpy_iterator())
 
 
 def with_files(dataset: PreparedDataset, files: dict[str, list[bytes]]) -> PreparedDataset:
@@ -55,7 +62,7 @@ def with_files(dataset: PreparedDataset, files: dict[str, list[bytes]]) -> Prepa
                 writer.write(record)
     lengths = [len(records) for records in files.values()]
     split = SimpleNamespace(filepaths=list(files), shard_lengths=lengths, num_examples=sum(lengths))
-    info = dataset._builders["train"].info
+    info = tfds.builder_from_directory(dataset.prepared_dir("train")).info
     builder = SimpleNamespace(
         info=SimpleNamespace(
             splits={"train": split, "val": info.splits["val"]},
@@ -71,38 +78,26 @@ def with_files(dataset: PreparedDataset, files: dict[str, list[bytes]]) -> Prepa
 
 def batches_of(
     dataset: PreparedDataset, count: int, *, config: dict[str, Any] | None = None, **options: Any
-) -> list[dict[str, np.ndarray]]:
-    options = {"global_batch_size": 4, "pad_value": (1.0, 2.0, 3.0), "seed": 5, **options}
-    start_step = options.pop("start_step", 0)
-    stream = TrainingStream(dataset, DataConfig(**CONFIG, **(config or {})), **options)
-    return list(stream.batches(start_step).take(count).as_numpy_iterator())
+) -> list[Batch]:
+    return training_batches(dataset, DataConfig(**CONFIG, **(config or {})), count, **options)
 
 
-def assert_equal(ours: list[dict], theirs: list[dict]) -> None:
-    assert len(ours) == len(theirs) > 0
-    for one, other in zip(ours, theirs, strict=True):
-        assert one.keys() == other.keys()
-        for key in one:
-            np.testing.assert_array_equal(one[key], other[key])
-
-
-@pytest.mark.parametrize("cache", ["auto", "encoded", "decoded"])
 @pytest.mark.parametrize("shard", ["position", "file"])
-def test_a_cache_changes_no_batch(
-    dataset: PreparedDataset, tmp_path: Path, cache: str, shard: str
-) -> None:
+def test_a_cache_changes_no_batch(dataset: PreparedDataset, tmp_path: Path, shard: str) -> None:
     records = records_of(dataset)
     split = with_files(dataset, {f"{tmp_path}/{k}": records[k::3] for k in range(3)})
     options = {"start_step": 3, "worker_index": 1, "num_workers": 2}
-    plain = batches_of(split, 8, config={"shard": shard, "cache": "none"}, **options)
-    for _ in range(2):  # the second time it is there already
-        cached = batches_of(split, 8, config={"shard": shard, "cache": cache}, **options)
-        assert_equal(cached, plain)
+    plain, *kept = (
+        batches_of(split, 8, config={"shard": shard, "cache": cache}, **options)
+        for cache in ("none", "encoded", "decoded")
+    )
+    for batches in kept:
+        assert_equal(batches, plain)
 
 
 def test_a_cached_set_is_read_once(dataset: PreparedDataset, tmp_path: Path) -> None:
     path = tmp_path / "only"
-    for cache in ("auto", "encoded", "decoded"):
+    for cache in ("encoded", "decoded"):
         own = with_files(dataset, {str(path): records_of(dataset)})
         stream = TrainingStream(
             own,
@@ -120,7 +115,9 @@ def test_a_cache_that_does_not_fit_is_refused(dataset: PreparedDataset, cache: s
     config = {"cache": cache, "cache_gigabytes": 1e-6}
     with pytest.raises(DeepLabError) as error:
         batches_of(dataset, 1, config=config)
-    assert "the 10 images of the data set 'folder' need more than 1e-06 gigabytes" in str(error)
+    assert "the 10 images of the data set 'folder' need more than 1e-06 gigabytes" in str(
+        error.value
+    )
     assert repr(cache) in str(error.value) and "cache_gigabytes" in str(error.value)
 
 
@@ -133,25 +130,22 @@ def test_small_sets_are_kept_unasked(
     def kept(**config: Any) -> type:
         own = with_files(dataset, {f"{tmp_path}/only": records_of(dataset)})
         options = {"global_batch_size": 4, "pad_value": (1.0, 2.0, 3.0), "seed": 5}
-        stream = TrainingStream(own, DataConfig(**CONFIG, **config), **options)
-        batches = list(stream.batches().take(4).as_numpy_iterator())
-        assert_equal(batches, batches_of(dataset, 4, config={"cache": "none"}))
-        return type(stream.samples)
+        return type(TrainingStream(own, DataConfig(**CONFIG, **config), **options).samples)
 
     pixels = sum((8 + k) * (20 - k) for k in range(NUM_TRAIN))
     # Files of noise are larger than their pixels.
-    monkeypatch.setattr("deeplab.data.prepared.dataset.RecordReader.stored_bytes", 4 * pixels - 1)
+    monkeypatch.setattr(RecordReader, "stored_bytes", 4 * pixels - 1)
     capsys.readouterr()
     assert kept(cache_gigabytes=4 * pixels / 1e9) is DecodedSamples
-    line = "keeping the 10 images of the training split in memory, decoded (0.00 GB)\n"
-    assert capsys.readouterr().out == line
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1 and f"{NUM_TRAIN} images" in line and "GB" in line
     assert kept(cache_gigabytes=(4 * pixels - 1) / 1e9) is StoredSamples
     monkeypatch.setattr("deeplab.data.pipeline.cache.available_memory", lambda: 16 * pixels)
     assert kept() is DecodedSamples
     monkeypatch.setattr("deeplab.data.pipeline.cache.available_memory", lambda: 16 * pixels - 4)
     assert kept() is StoredSamples
     # Of a large set not even the headers are read.
-    monkeypatch.setattr("deeplab.data.pipeline.cache._sizes", lambda *_: pytest.fail("was read"))
+    monkeypatch.setattr(RecordReader, "all", lambda _: pytest.fail("was read"))
     assert kept(cache_gigabytes=(4 * pixels - 2) / 1e9) is StoredSamples
 
 
@@ -159,19 +153,19 @@ def test_the_memory_of_a_container_is_that_of_its_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
-    monkeypatch.setattr(available_memory, "_CONTROL_GROUPS", ((str(limit), str(used)),))
-    machine = available_memory.available_memory()
+    monkeypatch.setattr("deeplab.data.pipeline.cache.CONTROL_GROUPS", ((str(limit), str(used)),))
+    machine = available_memory()
     assert 2**20 < machine < 2**50
     used.write_text("700\n")
     for text, left in (("1000\n", 300), ("500\n", 0)):
         limit.write_text(text)
-        assert available_memory.available_memory() == left
+        assert available_memory() == left
     limit.write_text("max\n")
-    assert available_memory.available_memory() > 2**20
+    assert available_memory() > 2**20
 
 
 def test_what_is_kept_lies_in_memory_once() -> None:
-    pixels = _Pixels(np.uint16, [(2, 3), (1, 70), (4, 1)])
+    pixels = Pixels(np.uint16, [(2, 3), (1, 70), (4, 1)])
     arrays = [np.arange(np.prod(shape), dtype=np.uint16).reshape(shape) for shape in pixels.shapes]
     read = pixels.readable()
     for number in (2, 0, 1):
@@ -182,7 +176,7 @@ def test_what_is_kept_lies_in_memory_once() -> None:
 
 def test_a_stream_does_not_copy_what_is_kept() -> None:
     size = 200_000_000
-    pixels = _Pixels(np.uint8, [(size // 100, 50), (size // 100, 50)])
+    pixels = Pixels(np.uint8, [(size // 100, 50), (size // 100, 50)])
     for number in (0, 1):
         pixels.put(number, np.full(pixels.shapes[number], number, np.uint8))
     read = pixels.readable()
@@ -210,10 +204,9 @@ def test_wide_labels_are_cached(tmp_path: Path) -> None:
     for split in ("train", "val"):
         label = np.arange(300, dtype=np.uint16).reshape(6, 50)
         Image.fromarray(label).save(source / "labels" / split / "a.png")
-    wide = load_dataset("folder", data_dir=str(tmp_path / "data"), source_dir=str(source))
+    wide = load(source, tmp_path / "data")
     plain, *kept = (
-        batches_of(wide, 4, config={"cache": cache})
-        for cache in ("none", "auto", "encoded", "decoded")
+        batches_of(wide, 4, config={"cache": cache}) for cache in ("none", "encoded", "decoded")
     )
     for batches in kept:
         assert_equal(batches, plain)
@@ -254,8 +247,9 @@ def test_records_lie_on_any_file_system(dataset: PreparedDataset) -> None:
     tf.io.gfile.makedirs(folder)
     records = records_of(dataset)
     remote = with_files(dataset, {f"{folder}/first": records[:4], f"{folder}/second": records[4:]})
+    local = batches_of(dataset, 5)
     for config in ({"cache": "none"}, {"cache": "encoded"}, {}):
-        assert_equal(batches_of(remote, 5, config=config), batches_of(dataset, 5))
+        assert_equal(batches_of(remote, 5, config=config), local)
 
 
 def damaged(dataset: PreparedDataset, path: Path, damage: str) -> PreparedDataset:
@@ -267,9 +261,7 @@ def damaged(dataset: PreparedDataset, path: Path, damage: str) -> PreparedDatase
     elif damage == "label":
         feature["label"].bytes_list.value[0] = feature["label"].bytes_list.value[0][:60]
     elif damage == "size":
-        file = io.BytesIO()
-        Image.fromarray(random_image(9, 8)).save(file, "PNG")
-        feature["image"].bytes_list.value[0] = file.getvalue()
+        feature["image"].bytes_list.value[0] = encoded(random_image(9, 8))
     records[3] = example.SerializeToString()
     split = with_files(dataset, {str(path): records})
     if damage == "bytes":
@@ -314,12 +306,6 @@ def test_other_errors_stay_what_they_are(dataset: PreparedDataset) -> None:
     assert [len(list(batches)) for _ in range(2)] == [2, 2]
 
 
-def encoded(pixels: np.ndarray, kind: str, **options: Any) -> tf.Tensor:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, kind, **options)
-    return tf.constant(file.getvalue())
-
-
 @pytest.mark.parametrize(
     ("kind", "options"),
     [("PNG", {})]
@@ -332,7 +318,9 @@ def encoded(pixels: np.ndarray, kind: str, **options: Any) -> tf.Tensor:
 def test_a_part_is_what_the_whole_image_has_there(kind: str, options: dict[str, Any]) -> None:
     rng = np.random.default_rng(0)
     for height, width in ((50, 67), (16, 32), (1, 9)):
-        data = encoded(rng.integers(0, 256, (height, width, 3), np.uint8), kind, **options)
+        data = tf.constant(
+            encoded(rng.integers(0, 256, (height, width, 3), np.uint8), kind, **options)
+        )
         whole = decode_image(data).numpy()
         assert image_size(data).numpy().tolist() == [height, width]
         parts = [(0, 0, height, width)]

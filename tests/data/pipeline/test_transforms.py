@@ -121,7 +121,7 @@ def test_a_window_is_cut_from_what_the_kernels_resize(
         images=tf.constant(image[None], tf.float32), size=size, align_corners=True
     )
     # The same of XLA and of TensorFlow's operations.
-    with mock.patch.object(resampling, "_can_compile", lambda: compiled):
+    with mock.patch.object(resampling, "can_compile", lambda: compiled):
         pixels = image_window(read, window, crop_size=(90, 90), flipped=flipped).numpy()
     expected = whole[0, rows, columns].numpy()
     np.testing.assert_allclose(pixels, expected[:, ::-1] if flipped else expected, atol=1e-4)
@@ -140,7 +140,7 @@ def test_a_window_is_cut_from_what_the_kernels_resize(
 
 
 def test_the_kernel_is_compiled_here() -> None:
-    assert resampling._can_compile()
+    assert resampling.can_compile()
 
 
 def test_a_window_of_a_large_image_is_sampled_exactly() -> None:

@@ -10,25 +10,13 @@ from pathlib import Path
 
 import pytest
 from archives import expect_dummies, make_camvid
+from command_line import Command
 from source_folders import make_folder, numbered
 
-from deeplab.cli.main import main
 from deeplab.data import load_dataset
 from deeplab.errors import DeepLabError
 
 CAMVID = "--gin_file=dataset/camvid.gin"
-Run = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str]:
-        code = main([str(argument) for argument in arguments])
-        return code, capfd.readouterr().err
-
-    return call
 
 
 @pytest.fixture
@@ -104,24 +92,31 @@ DAMAGES = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_every_command_names_what_is_damaged(
-    name: str, camvid: Path, run: Run, tmp_path: Path
+    name: str,
+    camvid: Path,
+    run_command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     damage, message = DAMAGES[name]
     damage(camvid)
     data = f"--data_dir={tmp_path}/data"
     train = ["train", "--gin_file=runs/camvid_mobilenet_v2.gin", f"--model_dir={tmp_path}/run"]
     train += ["--gin_bindings=CROP_SIZE=33", "--gin_bindings=GLOBAL_BATCH_SIZE=2"]
-    for command in (*(["dataset", c, CAMVID] for c in ("check", "stats", "prepare")), train):
-        code, errors = run(*command, data)
-        assert code == 1 and errors.count("\n") == 1, (command, errors)
-        assert re.match(f"deeplab: {message}", errors), (command, errors)
+    for line in (*(["dataset", c, CAMVID] for c in ("check", "stats", "prepare")), train):
+        code, _, errors = run_command(*line, data)
+        assert code == 1 and errors.count("\n") == 1, (line, errors)
+        assert re.match(f"deeplab: {message}", errors), (line, errors)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
-def test_the_last_record_of_another_split(camvid: Path, run: Run, tmp_path: Path) -> None:
+def test_the_last_record_of_another_split(
+    camvid: Path, run_command: Command, tmp_path: Path
+) -> None:
     keep(records(camvid, "test"), 0)
-    for command in ("check", "stats", "prepare"):
-        code, errors = run("dataset", command, CAMVID, f"--data_dir={tmp_path}/data")
+    for name in ("check", "stats", "prepare"):
+        code, _, errors = run_command("dataset", name, CAMVID, f"--data_dir={tmp_path}/data")
         assert code == 1 and "split 'test': 1 records were written, 0 are there" in errors
     assert str(camvid) in errors
 
@@ -137,22 +132,24 @@ def test_the_last_record_of_another_split(camvid: Path, run: Run, tmp_path: Path
     ],
 )
 def test_a_copy_whose_source_is_there(
-    damage: Callable[[Path], None], message: str, run: Run, tmp_path: Path
+    damage: Callable[[Path], None], message: str, run_command: Command, tmp_path: Path
 ) -> None:
     source = make_folder(tmp_path / "source", {**numbered(4)})
-    places = [f"--source_dir={source}", f"--data_dir={tmp_path}/data"]
-    prepare = ["dataset", "prepare", "--gin_file=dataset/folder.gin", *places]
-    assert run(*prepare)[0] == 0
+    folders = [f"--source_dir={source}", f"--data_dir={tmp_path}/data"]
+    prepare = ["dataset", "prepare", "--gin_file=dataset/folder.gin", *folders]
+    assert run_command(*prepare)[0] == 0
     (copy,) = (info.parent for info in (tmp_path / "data/folder").glob("*/*/dataset_info.json"))
     damage(copy)
-    code, errors = run(*prepare)
+    code, _, errors = run_command(*prepare)
     assert code == 1 and errors.count("\n") == 1
     assert message in errors and str(copy) in errors and "it is prepared again" in errors
     shutil.rmtree(copy)
-    assert run(*prepare)[0] == 0
+    assert run_command(*prepare)[0] == 0
 
 
-def test_a_copy_without_a_description_is_not_taken_for_prepared(run: Run, tmp_path: Path) -> None:
+def test_a_copy_without_a_description_is_not_taken_for_prepared(
+    run_command: Command, tmp_path: Path
+) -> None:
     source = make_folder(tmp_path / "source", {**numbered(4)})
     load = {"data_dir": str(tmp_path / "data"), "source_dir": str(source)}
     load_dataset("folder", **load)
@@ -183,10 +180,11 @@ def test_opening_a_split_reads_the_frames_alone(
 
 
 def test_a_copy_without_its_source_in_a_folder_that_looks_like_a_pattern(
-    camvid: Path, run: Run, tmp_path: Path
+    camvid: Path, run_command: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "data").rename(tmp_path / "data[1]")
-    assert run("dataset", "prepare", CAMVID, f"--data_dir={tmp_path}/data[1]") == (0, "")
+    code, _, errors = run_command("dataset", "prepare", CAMVID, f"--data_dir={tmp_path}/data[1]")
+    assert (code, errors) == (0, "")
     cut("features.json")(tmp_path / "data[1]" / camvid.relative_to(tmp_path / "data"))
-    code, errors = run("dataset", "prepare", CAMVID, f"--data_dir={tmp_path}/data[1]")
+    code, _, errors = run_command("dataset", "prepare", CAMVID, f"--data_dir={tmp_path}/data[1]")
     assert code == 1 and "features.json is not JSON" in errors

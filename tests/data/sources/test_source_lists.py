@@ -8,19 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from source_folders import load, make_folder, numbered, refused
+from source_folders import ids_of, load, make_folder, numbered, refused
 
-from deeplab.data import PreparedDataset
 from deeplab.data.checking import prepare_folders
 from deeplab.data.files.text import read_text
 from deeplab.data.sources.classes import read_class_file
 from deeplab.data.sources.folder import scan_folder
 from deeplab.data.sources.lists import scan_list
 from deeplab.errors import DeepLabError
-
-
-def ids_of(dataset: PreparedDataset, split: str) -> list[str]:
-    return [record["id"].numpy().decode() for record in dataset.records(split)]
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])

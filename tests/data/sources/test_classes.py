@@ -1,4 +1,4 @@
-"""Class lists as labelme, CVAT, Roboflow and YOLO write them, and masks in their colors."""
+"""Class lists, ours and those of labelme, CVAT, Roboflow and YOLO, and masks in their colors."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from broken_folders import COLORS, check, make_sound
-from source_folders import load, random_mask, save
+from source_folders import labels_of, load, random_mask, save
 
 from deeplab.data.colors import IGNORE_COLOR
-from deeplab.data.files.decode import decode_label
 from deeplab.data.sources.classes import read_class_file, read_classes
 from deeplab.errors import DeepLabError
 
@@ -24,6 +23,70 @@ BILLION_LAUGHS = "a0: &a0 [ha, ha]\n" + "".join(
     f"a{i + 1}: &a{i + 1} [*a{i}, *a{i}]\n" for i in range(60)
 )
 BILLION_LAUGHS += "names: [cat, *a60]\n"
+
+
+def test_class_lists(tmp_path: Path) -> None:
+    text = tmp_path / "classes.txt"
+    text.write_text("sky\nroad, wet \ncar\n\n")
+    assert read_classes(tmp_path).names == ("sky", "road, wet", "car")
+    text.unlink()
+    json_file = tmp_path / "classes.json"
+    json_file.write_text(
+        '{"classes": ["a", "b"], "colors": [[0, 0, 0], [1, 2, 3]], "ignore": 0, "more": 1}'
+    )
+    classes = read_classes(tmp_path)
+    assert (classes.names, classes.ignore) == (("a", "b"), 0)
+    assert classes.colors == ((0, 0, 0), (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[1]", "a list of class names"),
+        ('{"classes": "ab"}', "a list of class names"),
+        ('{"classes": ["a"]}', "the background is a class too"),
+        ('{"classes": ["a", "a"]}', "0 and 1 are both named 'a'"),
+        ('{"classes": ["a", 1]}', "class 1 is 1"),
+        ('{"classes": ["a", "b"], "colors": [[0, 0, 0]]}', "2 colors.*1 of them"),
+        ('{"classes": ["a", "b"], "colors": [[0, 0, 0], [0, 0, 256]]}', r"\[0, 0, 256\]"),
+        ('{"classes": ["a", "b"], "ignore": true}', "not True"),
+        ('{"classes": ["a", "b"], "ignore": -1}', "not -1"),
+    ],
+)
+def test_bad_class_lists(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "classes.json"
+    path.write_text(content)
+    with pytest.raises(DeepLabError, match=message):
+        read_class_file(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("classes.json", "[" * 100_000, "the brackets are nested too deeply"),
+        ("classes.json", f'{{"classes": {"9" * 5000}}}', "a number has too many digits"),
+        ("classes.json", '{"classes": ["a", "b\\nc"]}', r"class 1, 'b\\nc', has a control"),
+        ("classes.json", '{"classes": ["a", "\\ud800"]}', "class 1, .* has a control character"),
+        ("classes.json", '{"classes": ["a\\u2028b", "c"]}', "class 0, .* has a control character"),
+        ("classes.txt", "a\nb\x85c\nd\n", "class 1, .* has a control character"),
+        ("classes.txt", "a\nb\tc\nd\n", "class 1, .* has a control character"),
+        ("classes.txt", "\n", r"lists 0 class\(es\)"),
+        ("classes.txt", f"{'a' * 999}\n{'a' * 999}", r"0 and 1 are both named 'a{59}\.\.\.$"),
+    ],
+)
+def test_hostile_class_lists(tmp_path: Path, name: str, content: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(DeepLabError, match=message) as caught:
+        read_class_file(path)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_class_names_of_all_scripts(tmp_path: Path) -> None:
+    names = ("Straße", "道路", "नमस्ते", "کلاس\u200cها", "🚗")
+    (tmp_path / "classes.txt").write_bytes("\r\n".join(names).encode())
+    assert read_classes(tmp_path).names == names
 
 
 @pytest.mark.parametrize(
@@ -96,7 +159,7 @@ def test_class_lists_of_other_tools(
         ("data.yaml", "names: [cat, ]dog\n", "cannot be read as YAML"),
         ("data.yaml", "names: &n [cat, *n]\n", "cannot be read as YAML"),
         ("data.yaml", BILLION_LAUGHS, "expected names: "),
-        ("data.yaml", "[" * 10_000, "nested too deeply"),
+        ("data.yaml", "[" * 2_000, "nested too deeply"),
         ("data.yaml", "names: !!python/object/apply:os.getcwd []\n", r"lists 0 class\(es\)"),
         ("label_map.pbtxt", "item { id: 1 name: 'cat' }", r"must end in \.json, \.txt, \.csv"),
         ("classes", "cat\ndog\n", r"must end in \.json, \.txt, \.csv"),
@@ -142,6 +205,5 @@ def test_masks_of_cvat_are_read_by_the_colors_of_their_label_map(tmp_path: Path)
     save(source / "labels/val/q00.png", colors[mask])
     (problem,) = check(source, tmp_path / "data").problems
     assert (problem.kind, problem.is_warning) == ("colour_mask", True)
-    record = next(iter(load(source, tmp_path / "data").records("val")))
-    assert record["id"] == b"val/q00"
-    np.testing.assert_array_equal(decode_label(record["label"]), mask)
+    labels = labels_of(load(source, tmp_path / "data"), "val")
+    np.testing.assert_array_equal(labels["val/q00"], mask)
