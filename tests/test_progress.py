@@ -7,16 +7,9 @@ import sys
 import time
 
 import pytest
+from clock import Clock
 
 from deeplab.progress import track
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 @pytest.fixture
