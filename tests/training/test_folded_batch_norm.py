@@ -20,7 +20,9 @@ from deeplab.model_dir import (
 from deeplab.models import BatchNorm, variables_by_path
 from deeplab.training.batch_norm import folded_batch_norms, freeze, measure_statistics
 
-NUM_LAYERS = 61
+pytestmark = pytest.mark.usefixtures("shallow_backbone")
+
+NUM_LAYERS = 15
 IMAGES = np.random.default_rng(0).uniform(0, 255, (3, 40, 48, 3)).astype(np.float32)
 
 

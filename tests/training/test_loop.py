@@ -22,6 +22,8 @@ from deeplab.model_dir import find_checkpoint, list_checkpoints
 from deeplab.out_of_memory import explained
 from deeplab.training import loop
 
+pytestmark = pytest.mark.usefixtures("shallow_backbone")
+
 CONFIG = dataclasses.replace(
     tiny_training.CONFIG,
     model=dataclasses.replace(tiny_training.MODEL, aspp_channels=8, atrous_rates=(), decoder=False),
@@ -193,7 +195,10 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(
     small_disk: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    config = dataclasses.replace(CONFIG, keep_checkpoints=9, eval_steps=0, train_steps=9)
+    model = dataclasses.replace(CONFIG.model, aspp_channels=512)
+    config = dataclasses.replace(
+        CONFIG, model=model, keep_checkpoints=9, eval_steps=0, train_steps=9
+    )
     with pytest.raises(deeplab.DeepLabError, match="cannot write the checkpoint .*No space left"):
         deeplab.train(config, model_dir=small_disk / "run", **folders)
     saved = list_checkpoints(small_disk / "run" / "checkpoints")
