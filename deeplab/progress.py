@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import rich.console
@@ -137,26 +137,18 @@ class _RateColumn(rich.progress.ProgressColumn):
 class _Lines:
     """Prints a line when `LINE_SECONDS` have passed since the last one, and one at the end."""
 
-    def __init__(
-        self,
-        description: str,
-        total: int | None,
-        unit: str,
-        start: int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, description: str, total: int | None, unit: str, start: int) -> None:
         self._description = description
         self._total = total
         self._unit = unit
         self._start = start
-        self._clock = clock
         self._done = self._printed = start
         self._notes: Sequence[str] = ()
-        self._began = self._last_line = clock()
+        self._began = self._last_line = time.monotonic()
         self._measured_from: tuple[int, float] | None = None  # units done, and when
 
     def advance(self, count: int = 1, notes: Sequence[str] = ()) -> None:
-        now = self._clock()
+        now = time.monotonic()
         self._done += count
         self._notes = notes
         if now - self._last_line >= LINE_SECONDS:
@@ -171,7 +163,7 @@ class _Lines:
 
     def finish(self) -> None:
         if self._done > self._printed:
-            self._print(self._clock(), (self._start, self._began))
+            self._print(time.monotonic(), (self._start, self._began))
 
     def _print(self, now: float, since: tuple[int, float] | None) -> None:
         """Prints a line, with the speed since so many units were done, at that time."""

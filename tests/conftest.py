@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -33,6 +34,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="module")
+def shallow_backbone() -> Iterator[None]:
+    """Networks of MobileNetV2 have few layers in this file."""
+    from shallow_backbone import shallow_mobilenet_v2
+
+    with shallow_mobilenet_v2():
+        yield
 
 
 @pytest.fixture(scope="session")

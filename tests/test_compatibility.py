@@ -54,6 +54,7 @@ def test_the_export_gives_the_logits_it_gave(images: npt.NDArray[np.uint8]) -> N
     assert_as_stored(logits)
 
 
+@pytest.mark.slow
 def test_the_prepared_copy_is_used_and_training_goes_on(made: Path) -> None:
     flags = [f"--model_dir={made / 'model'}", f"--data_dir={made / 'prepared'}"]
     more = ["--gin_bindings=TRAIN_STEPS=201", f"--source_dir={made / 'source'}"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import deeplab
 from deeplab.cli.main import main
 from deeplab.configuration import (
     CONFIGURABLES,
@@ -40,8 +42,16 @@ MACRO_TARGETS: dict[str, tuple[str, Any, Any]] = {
 }
 
 
+@functools.cache
+def with_all_macros(run: str, index: int) -> deeplab.TrainConfig:
+    """The configuration of a run with the first or the second value of every macro."""
+    bindings = [f"{name}={values[index]!r}" for name, (_, *values) in MACRO_TARGETS.items()]
+    return read_configuration([run], bindings).train
+
+
 def test_the_folder_holds_gin_files_only() -> None:
     assert package_gin_folder() == GIN
+    assert len(RUNS) >= 17
     assert {path.suffix for path in GIN.rglob("*") if path.is_file()} == {".gin"}
 
 
@@ -54,17 +64,11 @@ def test_about_ten_names_are_configurable() -> None:
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_a_run_can_be_read(run: str) -> None:
-    read_configuration([run])
-
-
-@pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("macro", MACROS)
 def test_a_macro_reaches_what_it_names(run: str, macro: str) -> None:
     target, *values = MACRO_TARGETS[macro]
-    for value in values:
-        train = read_configuration([run], [f"{macro}={value!r}"]).train
-        assert operator.attrgetter(target)(train) == value
+    for index, value in enumerate(values):
+        assert operator.attrgetter(target)(with_all_macros(run, index)) == value
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -92,21 +96,17 @@ def test_a_run_passes_a_dry_run(run: str, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_the_head_of_a_run_says_what_to_expect(run: str) -> None:
-    text = (GIN / run).read_text()
-    head = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
-    assert text.startswith("# ")
-    assert f"--gin_file={run}" in head
-    for item in ("Command:", "Hardware, time:", "Expected:"):
-        assert item in head
+def test_the_command_of_a_run_names_its_file(run: str) -> None:
+    assert f"--gin_file={run}" in (GIN / run).read_text()
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_a_short_run_sets_the_batch_norm_momenta(run: str) -> None:
-    train = read_configuration([run]).train
-    if train.train_steps < 20_000:
-        assert train.model.backbone_batch_norm_momentum is not None
-        assert train.model.head_batch_norm_momentum is not None
+def test_short_runs_set_the_batch_norm_momenta() -> None:
+    runs = [read_configuration([run]).train for run in RUNS]
+    short = [run.model for run in runs if run.train_steps < 20_000]
+    assert len(short) >= 4
+    for model in short:
+        assert model.backbone_batch_norm_momentum is not None
+        assert model.head_batch_norm_momentum is not None
 
 
 def test_every_backbone_has_a_file_of_its_name() -> None:

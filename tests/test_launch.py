@@ -73,9 +73,8 @@ def test_signals_are_passed_on() -> None:
 
 
 @pytest.mark.parametrize("name", ["slurm.sbatch", "tpu_vm.sh"])
-def test_shell_scripts_parse_and_say_what_was_run(name: str) -> None:
+def test_shell_scripts_parse(name: str) -> None:
     subprocess.run(["bash", "-n", str(LAUNCH / name)], check=True)
-    assert "# Run so far: never" in (LAUNCH / name).read_text()
 
 
 def test_slurm_script_hands_its_arguments_to_every_task(tmp_path: Path) -> None:

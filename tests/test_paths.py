@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from checkpoint_groups import groups
 
 import deeplab
 from deeplab import files
@@ -33,14 +34,13 @@ from deeplab.model_dir import (
 def test_checkpoints_whose_path_looks_like_a_pattern(name: str, tmp_path: Path) -> None:
     folder = tmp_path / name
     for step in (1, 2):
-        stored = {"model": {"aspp/kernel": tf.Variable([float(step), 5.0])}}
-        saved = save_checkpoint(folder / "checkpoints", step, stored, keep=2)
+        saved = save_checkpoint(folder / "checkpoints", step, groups(step), keep=2)
     assert recover(folder) == (saved, ())
     assert [c.step for c in list_checkpoints(folder / "checkpoints")] == [1, 2]
-    np.testing.assert_array_equal(read_variable(saved, "model", "aspp/kernel"), [2, 5])
-    restored = {"model": {"aspp/kernel": tf.Variable([0.0, 0.0])}}
+    np.testing.assert_array_equal(read_variable(saved, "model", "aspp/kernel"), [2, 2])
+    restored = groups(0)
     restore_checkpoint(saved, restored)
-    np.testing.assert_array_equal(restored["model"]["aspp/kernel"], [2, 5])
+    np.testing.assert_array_equal(restored["model"]["aspp/kernel"], [2, 2])
     # Here the prefix itself may be such a name.
     prefix = tf.train.Checkpoint(v=tf.Variable([3.0])).write(str(folder / f"{name}.ckpt"))
     file = open_variables(f"{prefix}.index")
@@ -58,14 +58,13 @@ def test_images_of_a_pattern_below_a_folder_that_looks_like_one(tmp_path: Path) 
         ("photos [1]/**/*.png", ["a/1", "b/2"]),
         ("photos [12]/*/*.png", ["photos 1/c/3"]),
     ):
-        found = find_images([str(tmp_path / pattern)])
+        found, _ = find_images([str(tmp_path / pattern)])
         assert [str(image.relative) for image in found] == names
         assert all(image.path.is_file() for image in found)
 
 
 def test_a_lost_checkpoint_is_not_to_be_removed(tmp_path: Path) -> None:
-    stored = {"model": {"aspp/kernel": tf.Variable([1.0])}}
-    saved = save_checkpoint(tmp_path / "checkpoints", 1, stored, keep=1)
+    saved = save_checkpoint(tmp_path / "checkpoints", 1, groups(1), keep=1)
     Path(f"{saved.prefix}.index").unlink()
     with pytest.raises(deeplab.DeepLabError, match="ckpt-1: .*bring its files back") as caught:
         recover(tmp_path)
@@ -165,8 +164,7 @@ def test_a_file_system_that_refuses(
     files.write_text(tmp_path / "a.txt", "text")
     with files.new_directory(tmp_path / "folder") as folder:
         files.write_text(folder / "b.txt", "text")
-    stored = {"model": {"aspp/kernel": tf.Variable([1.0])}}
-    saved = save_checkpoint(tmp_path / "checkpoints", 1, stored, keep=1)
+    saved = save_checkpoint(tmp_path / "checkpoints", 1, groups(1), keep=1)
     assert recover(tmp_path).latest == saved
     assert (tmp_path / "folder" / "b.txt").read_text() == "text"
 

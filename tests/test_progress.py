@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 
 import pytest
+from clock import Clock
 
-from deeplab import progress
 from deeplab.progress import track
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-def test_plain_lines_come_every_ten_seconds_and_at_the_end(capsys: pytest.CaptureFixture[str]):
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    lines = progress._Lines("training", 100, "steps", 20, clock)
-    for _ in range(80):
-        clock.seconds += 0.5
-        lines.advance(notes=("loss 0.25",))
-    lines.finish()
+    monkeypatch.setattr(time, "monotonic", clock)
+    return clock
+
+
+def test_plain_lines_come_every_ten_seconds_and_at_the_end(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+):
+    with track("training", 100, start=20) as lines:
+        for _ in range(80):
+            clock.seconds += 0.5
+            lines.advance(notes=("loss 0.25",))
     assert capsys.readouterr().out.splitlines() == [
         "training 40/100 steps, 2.0 steps/s, 0:30 left, loss 0.25",
         "training 60/100 steps, 2.0 steps/s, 0:20 left, loss 0.25",
@@ -34,12 +34,11 @@ def test_plain_lines_come_every_ten_seconds_and_at_the_end(capsys: pytest.Captur
     ]
 
 
-def test_slow_work_is_told_in_seconds_per_unit(capsys: pytest.CaptureFixture[str]):
-    clock = Clock()
-    lines = progress._Lines("training", 2000, "steps", 0, clock)
-    lines.advance(5)
-    clock.seconds += 20
-    lines.advance(5)
+def test_slow_work_is_told_in_seconds_per_unit(clock: Clock, capsys: pytest.CaptureFixture[str]):
+    with track("training", 2000) as lines:
+        lines.advance(5)
+        clock.seconds += 20
+        lines.advance(5)
     assert capsys.readouterr().out == "training 10/2000 steps, 4.0 s/step, 2:12:40 left\n"
 
 
@@ -65,15 +64,13 @@ def test_slow_work_is_told_in_seconds_per_unit(capsys: pytest.CaptureFixture[str
     ],
 )
 def test_the_time_left_is_estimated_without_the_beginning(
-    tracing: float, expected: list[str], capsys: pytest.CaptureFixture[str]
+    tracing: float, expected: list[str], clock: Clock, capsys: pytest.CaptureFixture[str]
 ):
-    clock = Clock()
-    lines = progress._Lines("training", 40, "steps", 0, clock)
-    for seconds in (tracing, 8.0, 8.0, 8.0):  # of ten steps that are made in one call
-        clock.seconds += seconds
-        for _ in range(10):
-            lines.advance()
-    lines.finish()
+    with track("training", 40) as lines:
+        for seconds in (tracing, 8.0, 8.0, 8.0):  # of ten steps that are made in one call
+            clock.seconds += seconds
+            for _ in range(10):
+                lines.advance()
     assert capsys.readouterr().out.splitlines() == expected
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from model_dirs import make_model_dir
 from PIL import Image
 
 import deeplab
 from deeplab.export import freeze
-from deeplab.model_dir import ModelDescription, save_checkpoint, write_description
-from deeplab.models import BACKBONES, DeepLabModel, variables_by_path
+from deeplab.model_dir import save_checkpoint
+from deeplab.models import DeepLabModel, variables_by_path
 
 NAMES = ("sky", "road", "tree")
 
@@ -38,19 +39,9 @@ def realistic_statistics(model: DeepLabModel) -> None:
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model") / "[1] a\\*?{b}"  # TensorFlow takes it for a pattern
-    config = deeplab.ModelConfig("mobilenet_v2", num_classes=3, depth_multiplier=0.35)
-    model = deeplab.build_model(config)
+    model = make_model_dir(folder, class_names=NAMES, step=4)
     realistic_statistics(model)
     save_checkpoint(folder / "checkpoints", 5, {"model": variables_by_path(model)}, keep=1)
-    description = ModelDescription(
-        config=config,
-        class_names=NAMES,
-        colors=((0, 0, 0), (1, 1, 1), (2, 2, 2)),
-        ignore_label=255,
-        pad_value=BACKBONES["mobilenet_v2"].pad_value,
-        weights_source="a test",
-    )
-    write_description(folder, description)
     return folder
 
 

@@ -75,8 +75,8 @@ def test_a_list_of_words_is_a_command_line() -> None:
         ("--merge_method=median", "choices: avg, max"),
         ("--crop_size=513", "--crop_size is two numbers"),
         ("--image_pooling_crop_size=1,2,3", "--image_pooling_crop_size is two numbers"),
-        ("--nas_use_classification_head", "--nas_use_classification_head cannot be honoured"),
-        ("--quantize_delay_step=0", "--quantize_delay_step=0 cannot be honoured"),
+        ("--nas_use_classification_head", "--nas_use_classification_head"),
+        ("--quantize_delay_step=0", "--quantize_delay_step=0"),
         ("--dense_prediction_cell_json=none.json", "none.json: no readable JSON"),
     ],
 )
@@ -239,7 +239,9 @@ def test_protocol_from_flags() -> None:
 
 def test_every_flag_is_in_the_documentation() -> None:
     text = (ROOT / "docs" / "original_flags.md").read_text()
-    for name in (*NETWORK_FLAGS, *WITHOUT_EFFECT):
+    names = (*NETWORK_FLAGS, *WITHOUT_EFFECT)
+    assert len(names) > 80
+    for name in names:
         assert f"`{name}`" in text, name
 
 

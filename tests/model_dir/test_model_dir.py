@@ -1,12 +1,15 @@
 """Checkpoints, model.json, and writing files."""
 
 import dataclasses
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from checkpoint_groups import groups
 
 import deeplab
 from deeplab import files
@@ -21,13 +24,6 @@ from deeplab.model_dir import (
 )
 
 
-def groups(value: float) -> dict[str, dict[str, tf.Variable]]:
-    return {
-        "model": {"decoder/conv0/kernel": tf.Variable([value, value])},
-        "optimizer": {"step": tf.Variable(int(value), dtype=tf.int64)},
-    }
-
-
 def test_newest_are_kept(tmp_path: Path) -> None:
     for step in (1, 2, 3, 4):
         save_checkpoint(tmp_path, step, groups(step), keep=2)
@@ -36,14 +32,16 @@ def test_newest_are_kept(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("ckpt-1*")) and not list(tmp_path.glob("ckpt-2*"))
     restored = groups(0)
     restore_checkpoint(list_checkpoints(tmp_path)[0], restored)
-    np.testing.assert_array_equal(restored["model"]["decoder/conv0/kernel"], [3, 3])
+    np.testing.assert_array_equal(restored["model"]["aspp/kernel"], [3, 3])
 
 
 def test_same_values_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         save_checkpoint(tmp_path / name, 1, groups(5), keep=3)
     save_checkpoint(tmp_path / "b", 1, groups(5), keep=3)
-    for path in sorted((tmp_path / "a").iterdir()):
+    stored = sorted((tmp_path / "a").iterdir())
+    assert len(stored) == 3
+    for path in stored:
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 
 
@@ -64,11 +62,11 @@ def test_lost_state_file(tmp_path: Path) -> None:
 
 def test_other_architecture_is_named(tmp_path: Path) -> None:
     saved = save_checkpoint(tmp_path, 1, groups(1), keep=3)
-    other = {"model": {"decoder/conv0/kernel": tf.Variable([[1.0]])}}
-    with pytest.raises(deeplab.DeepLabError, match=r"decoder/conv0/kernel has the shape \[2\]"):
+    other = {"model": {"aspp/kernel": tf.Variable([[1.0]])}}
+    with pytest.raises(deeplab.DeepLabError, match=r"aspp/kernel has the shape \[2\]"):
         restore_checkpoint(saved, other)
-    with pytest.raises(deeplab.DeepLabError, match="decoder/conv9/kernel is missing"):
-        restore_checkpoint(saved, {"model": {"decoder/conv9/kernel": tf.Variable([1.0])}})
+    with pytest.raises(deeplab.DeepLabError, match="aspp/conv9/kernel is missing"):
+        restore_checkpoint(saved, {"model": {"aspp/conv9/kernel": tf.Variable([1.0])}})
 
 
 def test_missing_checkpoints(tmp_path: Path) -> None:
@@ -165,12 +163,18 @@ def test_new_directory_leaves_nothing_after_an_error(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_write_text_keeps_the_old_file_after_an_error(tmp_path: Path) -> None:
+def test_write_text_keeps_the_old_file_after_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
     path = tmp_path / "file.txt"
-    files.write_text(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        files.write_text(path, "\ud800")
-    assert path.read_text() == "old"
+    files.write_text(path, "old \udcff")  # of a file name that is not UTF-8
+    with monkeypatch.context() as broken, pytest.raises(deeplab.DeepLabError, match="file.txt"):
+        broken.setattr(os, "replace", fail)
+        files.write_text(path, "new")
+    assert path.read_text() == "old \\udcff"
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(deeplab.DeepLabError, match="cannot write"):
         files.write_text(tmp_path / "missing" / "file.txt", "text")

@@ -8,29 +8,22 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tensorflow as tf
+from checkpoint_groups import groups
 
 import deeplab
 from deeplab import files
 from deeplab.model_dir import exclusive, list_checkpoints, recover, save_checkpoint
 
-Groups = dict[str, dict[str, tf.Variable]]
+SIZE = 1000  # numbers, so that there is something to damage
 Damage = Callable[[Path, Path], None]  # of the index and the data of a checkpoint
-
-
-def groups(value: float) -> Groups:
-    return {
-        "model": {"aspp/kernel": tf.Variable(np.full(1000, value, np.float32))},
-        "optimizer": {"step": tf.Variable(int(value), dtype=tf.int64)},
-    }
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     for step in (100, 200, 300):
-        save_checkpoint(tmp_path / "checkpoints", step, groups(step), keep=3)
+        save_checkpoint(tmp_path / "checkpoints", step, groups(step, SIZE), keep=3)
     return tmp_path
 
 
@@ -72,7 +65,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_passed_over(run: Path, how: st
     assert re.fullmatch(r"checkpoint ckpt-300 is damaged \(.+\): continuing from ckpt-200", line)
     assert [c.step for c in list_checkpoints(run / "checkpoints")] == [100, 200]
     # The run goes on as if the damaged one had never been.
-    save_checkpoint(run / "checkpoints", 300, groups(3), keep=3)
+    save_checkpoint(run / "checkpoints", 300, groups(3, SIZE), keep=3)
     assert recover(run).lines == ()
     assert recover(run).latest.step == 300  # type: ignore[union-attr]
 
@@ -132,7 +125,7 @@ def test_what_a_killed_process_left_is_removed(run: Path) -> None:
 def test_saving_beside_a_half_saved_checkpoint(run: Path) -> None:
     (run / "checkpoints" / "ckpt-400_temp").mkdir()
     (run / "checkpoints" / "ckpt-400_temp" / "part").write_bytes(b"half")
-    save_checkpoint(run / "checkpoints", 500, groups(5), keep=2)
+    save_checkpoint(run / "checkpoints", 500, groups(5, SIZE), keep=2)
     assert [c.step for c in list_checkpoints(run / "checkpoints")] == [300, 500]
     assert not (run / "checkpoints" / "ckpt-400_temp").exists()
 
@@ -154,7 +147,7 @@ def test_a_full_disk_while_saving(run: Path, where: str, monkeypatch: pytest.Mon
         monkeypatch.setattr(os, where, fail)
     before = {path.name: path.read_bytes() for path in (run / "checkpoints").iterdir()}
     with pytest.raises(deeplab.DeepLabError, match=r"checkpoint .*ckpt-400: .*No space left"):
-        save_checkpoint(run / "checkpoints", 400, groups(4), keep=3)
+        save_checkpoint(run / "checkpoints", 400, groups(4, SIZE), keep=3)
     monkeypatch.undo()
     after = {path.name: path.read_bytes() for path in (run / "checkpoints").iterdir()}
     assert after == before

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny_training
 from model_dirs import make_model_dir
 from PIL import Image
 from source_folders import make_channel_folder, make_folder, random_image
@@ -135,20 +136,12 @@ class TrainedRun(NamedTuple):
 
 
 SIZES = {"train/a": (40, 36), "train/b": (33, 48), "val/c": (34, 41), "val/d": (34, 41)}
-CONFIG = deeplab.TrainConfig(
-    model=ModelConfig(
-        "mobilenet_v2",
-        depth_multiplier=0.25,
-        atrous_rates=(2,),
-        aspp_channels=16,
-        decoder_channels=16,
-    ),
-    data=deeplab.DataConfig(dataset="folder", crop_size=33),
-    optimizer=deeplab.OptimizerConfig("sgd", 0.01),
+CONFIG = dataclasses.replace(
+    tiny_training.CONFIG,
+    model=dataclasses.replace(tiny_training.MODEL, depth_multiplier=0.25),
     train_steps=2,
     global_batch_size=2,
     eval_steps=2,
-    log_steps=1,
 )
 
 

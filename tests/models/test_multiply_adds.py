@@ -59,15 +59,18 @@ def test_stored_configurations(name: str, reference_data: Path) -> None:
 @pytest.mark.slow
 def test_all_stored_configurations(reference_data: Path) -> None:
     folder = reference_data / "golden"
-    for path in sorted(folder.glob("*.json")):
-        if path.stem != WITHOUT_COUNT:
-            check_count(json.loads(path.read_text()), folder)
+    paths = [path for path in sorted(folder.glob("*.json")) if path.stem != WITHOUT_COUNT]
+    assert len(paths) > 40
+    for path in paths:
+        check_count(json.loads(path.read_text()), folder)
 
 
 @pytest.mark.slow
 def test_configurations_of_the_model_zoo(reference_data: Path) -> None:
     folder = reference_data / "golden"
-    for line in (folder / "multiply_adds_zoo_configs.jsonl").read_text().splitlines():
+    lines = (folder / "multiply_adds_zoo_configs.jsonl").read_text().splitlines()
+    assert len(lines) == 18
+    for line in lines:
         check_count(json.loads(line), folder)
 
 

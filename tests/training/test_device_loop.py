@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from replicas import one_device
 
 import deeplab
 from deeplab.models import DeepLabModel, ModelConfig
@@ -22,9 +23,7 @@ STEPS = 5
 
 
 def strategy(replicas: int) -> tf.distribute.Strategy:
-    if replicas == 1:
-        return tf.distribute.OneDeviceStrategy("/cpu:0")
-    return make_strategy("mirrored")[0]  # one a process
+    return one_device() if replicas == 1 else make_strategy("mirrored")[0]
 
 
 def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:

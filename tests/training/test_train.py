@@ -2,81 +2,60 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from model_dirs import COLORS
-from PIL import Image
 from source_folders import make_folder, numbered
 from tiny_training import CONFIG, MODEL
+from train_steps import Step, changed_step
 
 import deeplab
 from deeplab.model_dir import find_checkpoint, list_checkpoints, read_description
 from deeplab.models import variables_by_path
 from deeplab.paths import for_reading
-from deeplab.training import loop
 
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    root = tmp_path_factory.mktemp("data") / "[1] a\\*?{b}"  # TensorFlow takes it for a pattern
-    source = make_folder(root / "source", numbered(10, (40, 48)), ignore=7)
-    classes = json.loads((source / "classes.json").read_text())
-    (source / "classes.json").write_text(json.dumps({**classes, "colors": COLORS}))
-    # Images with next to nothing labeled: replicas then have very different numbers of pixels.
-    for path in sorted((source / "labels").iterdir())[::2]:
-        mask = np.asarray(Image.open(path)).copy()
-        mask[2:] = 255
-        Image.fromarray(mask).save(path)
-    return {"source_dir": str(source), "data_dir": str(root / "prepared")}
+pytestmark = pytest.mark.usefixtures("shallow_backbone")
 
 
 def weights(model_dir: Path) -> dict[str, np.ndarray]:
     reader = tf.train.load_checkpoint(for_reading(find_checkpoint(model_dir).prefix))
     names = reader.get_variable_to_shape_map()
-    return {name: reader.get_tensor(name) for name in names if name.endswith("VARIABLE_VALUE")}
+    values = [name for name in names if name.endswith("VARIABLE_VALUE")]
+    assert len(values) > 30
+    return {name: reader.get_tensor(name) for name in values}
 
 
-def interrupt_after(
-    monkeypatch: pytest.MonkeyPatch, steps: int, error: BaseException
-) -> Callable[[], None]:
-    make = loop.make_train_step
-
-    def interrupted(*args: object, **settings: object) -> Callable[[object], object]:
-        step = make(*args, **settings)
-        done = 0
+def interrupted_after(steps: int) -> contextlib.AbstractContextManager[None]:
+    def change(step: Step, model: object) -> Step:
+        left = iter(range(steps))
 
         def counted(batch: object) -> object:
-            nonlocal done
-            if done == steps:
-                raise error
-            done += 1
+            if next(left, None) is None:
+                raise KeyboardInterrupt
             return step(batch)
 
         return counted
 
-    monkeypatch.setattr(loop, "make_train_step", interrupted)
-    return lambda: monkeypatch.setattr(loop, "make_train_step", make)
+    return changed_step(change)
 
 
 def test_resumed_run_equals_an_uninterrupted_one(
     folders: Mapping[str, str],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts [1] a\\*?{b}"
     deeplab.train(CONFIG, model_dir=whole, **folders)
-    uninterrupt = interrupt_after(monkeypatch, 3, KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_after(3), pytest.raises(KeyboardInterrupt):
         deeplab.train(CONFIG, model_dir=parts, **folders)
     assert find_checkpoint(parts).step == 3
-    uninterrupt()
     deeplab.train(CONFIG, model_dir=parts, **folders)
     assert "resuming from step 3" in capsys.readouterr().out
 

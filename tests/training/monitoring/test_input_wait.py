@@ -1,20 +1,13 @@
-"""How long the loop waited for images, with a clock that does what it is told."""
+"""How long the loop waited for images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from clock import Clock
 
 from deeplab.training.monitoring.input_wait import InputWait
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 def batches(clock: Clock, seconds: float) -> Iterator[int]:
@@ -51,7 +44,7 @@ def test_complaint_after_fifty_steps(step_seconds: float, complains: bool) -> No
     assert bool(lines[49]) == complains
     if complains:
         # 44 waits and 45 steps since the sixth batch came.
-        assert "waited 49% of the time for images" in lines[49]
+        assert "49%" in lines[49]
 
 
 def test_every_batch_is_handed_on() -> None:

@@ -31,8 +31,8 @@ def test_what_a_collapse_is(matrix: list[list[int]], found: bool) -> None:
 def test_complaint_names_class_and_shares() -> None:
     complaint = Collapse(NAMES).add(np.array(COLLAPSED), "the evaluation of step 9")
     assert complaint is not None
-    assert "'background' is 100.0% of the predicted pixels in the evaluation of step 9" in complaint
-    assert "60.0% of the labels" in complaint
+    for value in ("'background'", "100.0%", "60.0%", "the evaluation of step 9"):
+        assert value in complaint
 
 
 def test_once_for_each_collapse() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from replicas import mirrored
 
 import deeplab
 from deeplab.training.losses import LOSSES, LossConfig, make_loss
@@ -177,11 +178,7 @@ def test_a_sum_is_the_sum(logits: np.ndarray, labels: np.ndarray) -> None:
 
 @pytest.fixture(scope="module")
 def two_replicas() -> tf.distribute.Strategy:
-    devices = [device.name for device in tf.config.list_logical_devices("CPU")]
-    assert len(devices) == 2
-    # Without collectives, in which a second strategy of this process (a run on replicas makes its
-    # own) would wait for the first one.
-    return tf.distribute.MirroredStrategy(devices, tf.distribute.ReductionToOneDevice())
+    return mirrored()
 
 
 def on_replicas(

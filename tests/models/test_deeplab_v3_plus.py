@@ -1,4 +1,4 @@
-"""Shapes, types and names of the network, its settings, and its batch norm."""
+"""Shapes, types and names of the network, and its settings."""
 
 import dataclasses
 
@@ -9,8 +9,6 @@ import tensorflow as tf
 
 import deeplab
 from deeplab.models import decayed_variables, parameters, variables_by_path, with_num_classes
-from deeplab.models.batch_norm import BatchNorm
-from deeplab.models.resize import ResizeLike
 
 # All float variables, moving statistics included, with 21 classes, ASPP rates and, if the backbone
 # has features for it, a decoder. Xceptions, ResNets with 50 and 101 layers and resnet_18: the
@@ -152,44 +150,3 @@ def test_class_count_of_the_data_set() -> None:
         with_num_classes(dataclasses.replace(config, num_classes=3), 7, source="x")
     with pytest.raises(deeplab.DeepLabError, match="num_classes is None"):
         deeplab.build_model(config)
-
-
-def test_settings_survive_json() -> None:
-    config = deeplab.ModelConfig("mobilenet_v2", num_classes=3, atrous_rates=(6, 12))
-    values = {**config.to_dict(), "atrous_rates": [6, 12]}
-    assert deeplab.ModelConfig.from_dict(values) == config
-    with pytest.raises(deeplab.DeepLabError, match="unknown model settings color"):
-        deeplab.ModelConfig.from_dict({"colour": 1})
-
-
-def test_batch_norm_averages_the_unbiased_variance() -> None:
-    layer = BatchNorm(epsilon=1e-3, momentum=0.9)
-    x = np.array([1.0, 2.0, 4.0, 9.0], np.float32).reshape(1, 2, 2, 1)
-    y = layer(x, training=True).numpy().ravel()
-    np.testing.assert_allclose(y, (x.ravel() - 4.0) / np.sqrt(9.5 + 1e-3), rtol=1e-5)
-    np.testing.assert_allclose(layer.moving_mean.numpy(), [0.1 * 4.0], rtol=1e-6)
-    # Biased 38 / 4, unbiased 38 / 3.
-    np.testing.assert_allclose(layer.moving_variance.numpy(), [0.9 + 0.1 * 38 / 3], rtol=1e-6)
-
-
-def test_batch_norm_of_a_single_value_stays_finite() -> None:
-    layer = BatchNorm(epsilon=1e-5, momentum=0.9)
-    layer(np.full((1, 1, 1, 3), 5.0, np.float32), training=True)
-    np.testing.assert_allclose(layer.moving_variance.numpy(), [0.9] * 3, rtol=1e-6)
-
-
-def test_batch_norm_at_inference() -> None:
-    layer = BatchNorm(epsilon=1e-3, momentum=0.9)
-    x = np.random.default_rng(0).normal(size=(2, 3, 3, 2)).astype(np.float32)
-    layer.build(x.shape)
-    for name, value in (("gamma", 2), ("beta", 1), ("moving_mean", 0.5), ("moving_variance", 4)):
-        getattr(layer, name).assign([value] * 2)
-    expected = 2 * (x - 0.5) / np.sqrt(4 + 1e-3) + 1
-    np.testing.assert_allclose(layer(x), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_resize_aligns_corners() -> None:
-    x = np.array([[0.0, 3.0], [6.0, 9.0]], np.float32).reshape(1, 2, 2, 1)
-    like = np.zeros((1, 3, 4, 1), np.float32)
-    expected = [[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8, 9]]
-    np.testing.assert_allclose(ResizeLike()(x, like)[0, :, :, 0], expected, atol=1e-6)

@@ -6,13 +6,14 @@ import dataclasses
 import json
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import deeplab
 from deeplab.models import scale_logits
-from deeplab.training.losses import LossConfig, make_loss
+from deeplab.training.losses import LossConfig, l2_penalty, make_loss
 from deeplab.training.losses.boundary import near_boundary
 from deeplab.training.optimization.optimizers import Optimizer
 from deeplab.training.run_settings import check_resumable
@@ -272,3 +273,8 @@ def test_a_resumed_run_has_the_loss_it_had() -> None:
         check_resumable(stored, saved(other), model_dir="m")
     for part in ("loss.terms.dice was 0.5, is None", "loss.terms.focal was None, is 2.0"):
         assert part in str(caught.value)
+
+
+def test_l2_penalty() -> None:
+    variables = [keras.Variable([1.0, 2.0]), keras.Variable([[3.0]])]
+    assert l2_penalty(variables).numpy() == pytest.approx((1 + 4 + 9) / 2)

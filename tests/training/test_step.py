@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from replicas import mirrored, one_device
 
 import deeplab
 from deeplab.models import DeepLabModel, rematerialized, scale_logits, variables_by_path
@@ -27,17 +28,6 @@ from deeplab.training.step import StepResult, make_train_step
 
 IGNORE = 255
 CROSS_ENTROPY = make_loss(LossConfig(), num_classes=3, ignore_label=IGNORE)
-
-
-def one_device() -> tf.distribute.Strategy:
-    return tf.distribute.OneDeviceStrategy("/cpu:0")
-
-
-def mirrored() -> tf.distribute.Strategy:
-    """Two replicas, without collective operations: those of two strategies in a process clash."""
-    return tf.distribute.MirroredStrategy(
-        ["/cpu:0", "/cpu:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
-    )
 
 
 def small_network(precision: str = "float32") -> DeepLabModel:
