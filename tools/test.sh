@@ -11,6 +11,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 bash tools/venv.sh "${EXTRAS:-dev}"
-# A file of tests a core; tests of a file share what they train.
+# A file of tests per core; tests of a file share what they train.
 [ $# -gt 0 ] || set -- -n auto --dist loadfile
 exec "${VENV:-.venv}/bin/python" -m pytest "$@"
