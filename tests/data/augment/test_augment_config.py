@@ -47,7 +47,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
 def stream(
     dataset: PreparedDataset, config: DataConfig, count: int, **options: Any
 ) -> list[Element]:
-    """The elements of so many batches of 8."""
+    """The elements of so many batches of 8; a cache would be filled for every stream."""
+    config = dataclasses.replace(config, cache="none")
     return elements(training_batches(dataset, config, count, global_batch_size=8, **options))
 
 
