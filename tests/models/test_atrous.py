@@ -44,7 +44,7 @@ SIZES = {
     "xception_65": [ODD, EVEN],
     "xception_71": [ODD, EVEN],
 }
-QUICK = ("mobilenet_v2", "mobilenet_edgetpu", "resnet_18", "xception_41")
+QUICK = ("mobilenet_v2", "resnet_18")
 WITHOUT_HEAD = {"num_classes": 2, "aspp": False, "atrous_rates": (), "decoder": False}
 
 

@@ -25,7 +25,6 @@ from deeplab.export.saved_model import ServedModel, save
 from deeplab.interop.loading import Found, Parts, Stored, load
 from deeplab.model_dir import load_model, read_description
 from deeplab.models import (
-    BACKBONES,
     ModelConfig,
     build_model,
     inflated,
@@ -34,38 +33,14 @@ from deeplab.models import (
 )
 from deeplab.training.initial_weights import initialize_from
 
+pytestmark = pytest.mark.usefixtures("shallow_backbone")
+
 SMALL = {"backbone": "mobilenet_v2", "num_classes": 3, "depth_multiplier": 0.25}
 
 
 def _images(channels: int, seed: int = 0) -> np.ndarray:
     shape = (1, 48, 64, channels)
     return np.random.default_rng(seed).uniform(0, 255, shape).astype(np.float32)
-
-
-@pytest.mark.parametrize("backbone", ["mobilenet_v2", "resnet_18", "xception_41"])
-@pytest.mark.parametrize("channels", [4, 6])
-def test_padding_becomes_zero_in_every_further_channel(backbone: str, channels: int) -> None:
-    config = ModelConfig(backbone=backbone, num_classes=2, input_channels=channels)
-    row = BACKBONES[backbone]
-    values = row.scale * np.array(config.pad_value) + np.array(row.offsets(channels))
-    assert len(config.pad_value) == channels
-    np.testing.assert_allclose(values[3:], 0, atol=1e-6)
-    assert config.pad_value[:3] == row.pad_value
-
-
-@pytest.mark.parametrize("backbone", ["mobilenet_v2", "resnet_18", "xception_41"])
-def test_only_the_first_kernel_depends_on_the_channels(backbone: str) -> None:
-    shapes = [
-        {path: tuple(v.shape) for path, v in variables_by_path(build_model(config)).items()}
-        for config in (
-            ModelConfig(backbone=backbone, num_classes=2, input_channels=channels)
-            for channels in (3, 5)
-        )
-    ]
-    assert shapes[0].keys() == shapes[1].keys()
-    changed = [path for path in shapes[0] if shapes[0][path] != shapes[1][path]]
-    assert len(changed) == 1
-    assert shapes[1][changed[0]][2] == 5
 
 
 def test_fewer_than_three_channels_are_refused() -> None:
@@ -87,11 +62,6 @@ def test_inflated_weights_see_a_grey_image_as_before() -> None:
     np.testing.assert_allclose(
         more(np.repeat(grey, 5, axis=-1)), rgb(np.repeat(grey, 3, axis=-1)), atol=1e-4
     )
-
-
-def test_inflated_kernel_by_hand() -> None:
-    kernel = np.array([1.0, 2.0, 6.0]).reshape(1, 1, 3, 1)
-    np.testing.assert_allclose(inflated(kernel, 4).ravel(), np.array([1.0, 2.0, 6.0, 3.0]) * 0.75)
 
 
 @pytest.mark.parametrize("channels", [4, 5])

@@ -16,28 +16,28 @@ from deeplab.models import decayed_variables, variables_by_path
 from deeplab.training.config import OptimizerConfig
 from deeplab.training.optimization.parameter_groups import learning_rate_multipliers
 
+# One of each kind of network and of head that is built in a second or two.
 FAST = (
-    "edgetpu_slim_os16_129",
-    "mnv2_dec4_ade20k_os16_129",
     "mnv2_dm05_os8_129",
-    "mnv2_noupsample_os16_129",
     "mnv2_os16_129",
-    "mnv2_os16_dynamic_97x145",
     "mnv2_os16_even_128x160",
     "mnv2_pyramid_max_os16_129",
     "mnv3small_os16_257x385",
     "r18_os16_129",
-    "xc41_v2style_os16_129",
 )
 SLOW = (
     "edgetpu_os32_129",
+    "edgetpu_slim_os16_129",
     "hnasnet_os8_129",
     "hnasnet_rm32_os8_129",
+    "mnv2_dec4_ade20k_os16_129",
     "mnv2_dm05_os16_129",
     "mnv2_ms_flip_os16_513_astronaut",
     "mnv2_ms_os16_129",
+    "mnv2_noupsample_os16_129",
     "mnv2_os16_513_astronaut",
     "mnv2_os16_513_chelsea",
+    "mnv2_os16_dynamic_97x145",
     "mnv2_os32_129",
     "mnv3large_os32_257x385",
     "mnv3large_os32_769",
@@ -54,6 +54,7 @@ SLOW = (
     "xc41_noimage_os16_129",
     "xc41_os16_129",
     "xc41_summerge_os16_129",
+    "xc41_v2style_os16_129",
     "xc65_bounded_os16_129",
     "xc65_multigrid_os16_129",
     "xc65_os16_129",

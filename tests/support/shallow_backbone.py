@@ -19,7 +19,6 @@ from deeplab.models.layers import Tensor
 # One convolution a stride, as wide as MobileNetV2 at a depth multiplier of 0.1 where decoders and
 # heads read it.
 _FEATURES = (
-    (8, None),
     (24, "low_level"),
     (19, "low_level_8"),
     (58, "low_level_16"),
@@ -35,10 +34,11 @@ def shallow_backbone(
     norm: BatchNormSettings,
     divisible_by: int | None = None,
 ) -> Features:
-    """With the arguments of MobileNetV2, of which the widths are ignored."""
+    """With the arguments of MobileNetV2; the multiplier is on the first width alone."""
     features: Features = {}
-    units = atrous_units([2] * len(_FEATURES), output_stride=output_stride)
-    for index, ((width, key), unit) in enumerate(zip(_FEATURES, units, strict=True)):
+    rows = ((round(32 * depth_multiplier), ""), *_FEATURES)
+    units = atrous_units([2] * len(rows), output_stride=output_stride)
+    for index, ((width, key), unit) in enumerate(zip(rows, units, strict=True)):
         x = layers.conv_bn(
             x,
             width,

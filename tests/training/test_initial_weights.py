@@ -14,6 +14,8 @@ import deeplab
 from deeplab.models import ModelConfig, build_model, variables_by_path
 from deeplab.training.initial_weights import initialize_from
 
+pytestmark = pytest.mark.usefixtures("shallow_backbone")
+
 SMALL = {"depth_multiplier": 0.25}
 
 

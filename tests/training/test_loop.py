@@ -109,6 +109,7 @@ def test_lack_of_memory_is_told_from_a_full_disk() -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "ckpt; No space left on device")
 
 
+@pytest.mark.slow  # quick: that they are the same steps (test_device_loop.py)
 def test_several_steps_a_call_are_traced_and_timed(
     folders: Mapping[str, str], tmp_path: Path
 ) -> None:
