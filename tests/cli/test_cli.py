@@ -179,7 +179,7 @@ def test_a_bad_command_line(
     ],
 )
 def test_a_bad_configuration(flag: str, expected: str, refused: Refused, tmp_path: Path) -> None:
-    assert expected in refused("train", RUN, flag, f"--model_dir={tmp_path}/new/run")
+    assert expected in refused("train", RUN, flag, f"--model_dir={tmp_path}/new/run", silent=True)
 
 
 def test_dry_run_prints_the_configuration_and_creates_nothing(
@@ -199,12 +199,12 @@ def test_another_keras_backend_is_refused(
     refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    assert "KERAS_BACKEND=jax" in refused("train", RUN, "--dry_run")
+    assert "KERAS_BACKEND=jax" in refused("train", RUN, "--dry_run", silent=True)
 
 
 def test_channels_first_is_refused(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras.config, "image_data_format", lambda: "channels_first")
-    assert "channels_first" in refused("train", RUN, "--dry_run")
+    assert "channels_first" in refused("train", RUN, "--dry_run", silent=True)
 
 
 # Failures and signals

@@ -168,7 +168,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data_dir": str(base / "prepared"),
         "source_dir": str(source),
     }
-    make_model_dir(base / "run", training=training, **TINY)
+    make_model_dir(base / "run", training=training)
     data = load(source, base / "prepared")
     description = dataclasses.replace(
         read_description(base / "run"), mask_ignore=data.mask_ignore, mask_colors=data.mask_colors

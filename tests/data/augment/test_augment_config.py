@@ -52,6 +52,7 @@ def stream(
     return elements(training_batches(dataset, config, count, global_batch_size=8, **options))
 
 
+@pytest.mark.slow
 def test_all_of_it_together_is_one_stream(dataset: PreparedDataset) -> None:
     config = DataConfig(dataset="folder", crop_size=(9, 12), augment=EVERYTHING)
     whole = stream(dataset, config, 3)
