@@ -18,12 +18,11 @@ from PIL import Image
 
 from deeplab.data.files.opening import (
     MAX_PIXELS,
-    UNREADABLE,
     TooLarge,
     load_pixels,
     open_image,
     png_bit_depth,
-    what_is_wrong,
+    reading,
 )
 from deeplab.data.files.problems import FileError, Problem
 
@@ -63,7 +62,7 @@ def decode_channels(data: bytes, path: Path, channels: int) -> Pixels:
         FileError: if it is unreadable, truncated or too large, or has another number of channels
             or other values.
     """
-    try:
+    with reading("the image", path):
         if data.startswith(_NPY_SIGNATURE):
             return _decode_npy(data, path, channels)
         with open_image(data) as image:
@@ -74,13 +73,6 @@ def decode_channels(data: bytes, path: Path, channels: int) -> Pixels:
             _check_size(image.height, image.width, channels)
             load_pixels(image, data)
             return np.asarray(image)
-    except FileError:
-        raise
-    except (TooLarge, *UNREADABLE) as error:
-        why = what_is_wrong(error)
-        raise FileError(
-            Problem("unreadable", path, why), f"cannot read the image {path}: {why}"
-        ) from error
 
 
 def packed(pixels: Pixels) -> bytes:

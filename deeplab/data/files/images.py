@@ -16,13 +16,11 @@ from deeplab.data.files.channels import RGB, decode_channels, packed
 from deeplab.data.files.decode import check_png, decode_image
 from deeplab.data.files.opening import (
     PNG_SIGNATURE,
-    UNREADABLE,
-    TooLarge,
     load_pixels,
     open_image,
     read_bytes,
+    reading,
     upright,
-    what_is_wrong,
 )
 from deeplab.data.files.problems import FileError, Problem
 
@@ -75,10 +73,8 @@ def read_image(path: Path, channels: int = RGB) -> EncodedImage:
     Raises:
         FileError: as `decode_picture`, or if a PNG file is one that TensorFlow cannot decode.
     """
-    try:
+    with reading("the image", path):
         data = read_bytes(path)
-    except OSError as error:
-        raise _unreadable(path, error) from error
     pixels, is_turned = decode_picture(data, path, channels)
     height, width = pixels.shape[:2]
     if channels == RGB and _decodes_to(data, pixels):
@@ -122,23 +118,18 @@ def decode_picture(data: bytes, path: Path, channels: int = RGB, *, wide: bool =
     """
     if channels != RGB:
         return Picture(decode_channels(data, path, channels), is_turned=False)
-    try:
-        with open_image(data) as file:
-            load_pixels(file, data)
-            image, is_turned = upright(file)
-            if image.mode[0] == "F" or (image.mode[0] == "I" and not wide):
-                detail = f"has more than 8 bits a channel (mode {image.mode}): convert it to 8 bits"
-                raise FileError(Problem("unreadable", path, detail), f"the image {path} {detail}")
-            if image.mode[0] == "I":  # Pillow's own conversion clips at 255
-                image = Image.fromarray(_8_bits(np.asarray(image, np.int64), path))
-            elif image.mode == "P":
-                # Straight to RGB, Pillow warns about palettes with transparency.
-                image = image.convert("RGBA")
-            return Picture(np.asarray(image.convert("RGB")), is_turned)
-    except FileError:
-        raise
-    except (TooLarge, *UNREADABLE) as error:
-        raise _unreadable(path, error) from error
+    with reading("the image", path), open_image(data) as file:
+        load_pixels(file, data)
+        image, is_turned = upright(file)
+        if image.mode[0] == "F" or (image.mode[0] == "I" and not wide):
+            detail = f"has more than 8 bits a channel (mode {image.mode}): convert it to 8 bits"
+            raise FileError(Problem("unreadable", path, detail), f"the image {path} {detail}")
+        if image.mode[0] == "I":  # Pillow's own conversion clips at 255
+            image = Image.fromarray(_8_bits(np.asarray(image, np.int64), path))
+        elif image.mode == "P":
+            # Straight to RGB, Pillow warns about palettes with transparency.
+            image = image.convert("RGBA")
+        return Picture(np.asarray(image.convert("RGB")), is_turned)
 
 
 def _8_bits(levels: npt.NDArray[np.int64], path: Path) -> npt.NDArray[np.uint8]:
@@ -164,12 +155,5 @@ def _decodes_to(data: bytes, pixels: npt.NDArray[np.uint8]) -> bool:
 
 def _check(data: bytes, path: Path) -> None:
     if data.startswith(PNG_SIGNATURE):
-        try:
+        with reading("the image", path):
             check_png(data)
-        except ValueError as error:
-            raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> FileError:
-    why = what_is_wrong(error)
-    return FileError(Problem("unreadable", path, why), f"cannot read the image {path}: {why}")

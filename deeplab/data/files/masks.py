@@ -23,14 +23,12 @@ from deeplab.data.files.decode import check_png
 from deeplab.data.files.mask_colors import ClassColors, Labels, colors_used, listed_colors
 from deeplab.data.files.mask_ids import IdRule, listed
 from deeplab.data.files.opening import (
-    UNREADABLE,
-    TooLarge,
     load_pixels,
     open_image,
     png_bit_depth,
     read_bytes,
+    reading,
     upright,
-    what_is_wrong,
 )
 from deeplab.data.files.problems import FileError, Problem
 from deeplab.errors import DeepLabError
@@ -82,10 +80,8 @@ def mask_bytes(path: Path) -> bytes:
     Raises:
         FileError: if it cannot be read.
     """
-    try:
+    with reading("the mask", path):
         return read_bytes(path)
-    except OSError as error:
-        raise _unreadable(path, error) from error
 
 
 def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> Mask:
@@ -100,21 +96,16 @@ def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> M
         FileError: as `read_index_mask`.
     """
     colors = colors or ClassColors(None)
-    try:
-        with open_image(data) as image:
-            if image.format != "PNG":
-                detail = f"is {image.format}, not PNG: formats with losses change ids"
-                raise FileError(Problem("unreadable", path, detail), f"the mask {path} {detail}")
-            load_pixels(image, data)
-            check_png(data)
-            mode = image.mode
-            palette = (image.getpalette("RGB") or []) if mode == "P" else []
-            turned, is_turned = upright(image)
-            pixels = np.asarray(turned)
-    except FileError:
-        raise
-    except (TooLarge, *UNREADABLE) as error:
-        raise _unreadable(path, error) from error
+    with reading("the mask", path), open_image(data) as image:
+        if image.format != "PNG":
+            detail = f"is {image.format}, not PNG: formats with losses change ids"
+            raise FileError(Problem("unreadable", path, detail), f"the mask {path} {detail}")
+        load_pixels(image, data)
+        check_png(data)
+        mode = image.mode
+        palette = (image.getpalette("RGB") or []) if mode == "P" else []
+        turned, is_turned = upright(image)
+        pixels = np.asarray(turned)
     if mode == "P":
         mask = _of_palette(pixels, palette, path, colors)
     else:
@@ -250,11 +241,6 @@ def _way_out(pixels: npt.NDArray[np.uint8], colors: ClassColors) -> str:
         f"class, to classes.json, and preparing converts it (it has {len(used)} colors: "
         f"{listed_colors(used)})"
     )
-
-
-def _unreadable(path: Path, error: Exception) -> FileError:
-    why = what_is_wrong(error)
-    return FileError(Problem("unreadable", path, why), f"cannot read the mask {path}: {why}")
 
 
 def encode_label(label: Labels) -> bytes:

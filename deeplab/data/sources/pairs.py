@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from deeplab.data.files.opening import state_of
+from deeplab.data.files.opening import reading, state_of
 from deeplab.data.files.problems import FileError, Problem, refuse
 from deeplab.data.files.text import composed, is_utf8
 from deeplab.data.sources.classes import ClassList
@@ -94,7 +94,8 @@ class Source:
             for pair in pairs:
                 row = [split, pair.id]
                 for file in (pair.image, pair.label):
-                    state = _stat(file)
+                    with reading("the file", file):
+                        state = state_of(file)
                     row += [
                         os.path.relpath(file, base),
                         str(state.st_size),
@@ -323,11 +324,3 @@ def split_names(found: Iterable[str], where: Path) -> dict[str, str]:
 
 def _share(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
-
-
-def _stat(path: Path) -> os.stat_result:
-    try:
-        return state_of(path)
-    except OSError as error:
-        problem = Problem("unreadable", path, str(error))
-        raise FileError(problem, f"cannot read {path}: {error}") from error
