@@ -112,8 +112,8 @@ def _prepared(
     beam_flags: Sequence[str] | None,
     may_prepare: bool,
 ) -> tfds.core.DatasetBuilder:
-    if isinstance(builder, Folder) and builder.note:
-        print(f"{spec.name}: {builder.note}", flush=True)
+    if isinstance(builder, Folder) and builder.source.note:
+        print(f"{spec.name}: {builder.source.note}", flush=True)
     prepared = is_prepared(builder)
     if not prepared and not may_prepare:
         raise DeepLabError(f"the data set {spec.name!r} is not prepared in {data_dir}")

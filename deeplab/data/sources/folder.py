@@ -20,6 +20,7 @@ from deeplab.data.sources.pairs import (
     image_suffixes,
     match_files,
     missing_mask,
+    named_splits,
     split_by_hash,
     split_names,
     split_order,
@@ -93,9 +94,7 @@ def scan_two_folders(path: Path, images: Path, labels: Path, classes: ClassList)
     by_folder = _folder_splits(pairs, images)
     if by_folder:
         return Source(path, classes, by_folder, problems=problems)
-    if problems and len(pairs) < 2:  # too few to split, and not to be used anyway
-        return Source(path, classes, {"train": pairs} if pairs else {}, problems=problems)
-    return Source(path, classes, *split_by_hash(pairs), problems)
+    return Source(path, classes, *split_by_hash(pairs, problems), problems)
 
 
 def scan_segnet(path: Path, classes: ClassList, splits: Sequence[str]) -> Source:
@@ -122,16 +121,15 @@ def _folder_splits(pairs: Sequence[Pair], images: Path) -> dict[str, tuple[Pair,
     tops = {pair.id: pair.id.split("/")[0] if "/" in pair.id else None for pair in pairs}
     if not SPLIT_NAMES.intersection(top.lower() for top in tops.values() if top):
         return None
-    groups: dict[str, list[Pair]] = {}
+    named = []
     for pair in pairs:
         top = tops[pair.id]
         if top is None:
             raise DeepLabError(
                 f"{pair.image} lies beside the split folders of {images}: put it into one of them"
             )
-        groups.setdefault(top, []).append(pair)
-    splits = {name: tuple(groups[top]) for top, name in split_names(groups, images).items()}
-    return {split: splits[split] for split in sorted(splits, key=split_order)}
+        named.append((top, pair))
+    return named_splits(named, images)
 
 
 def _split_lists(folder: Path) -> list[Path]:

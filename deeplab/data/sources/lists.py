@@ -18,9 +18,8 @@ from deeplab.data.sources.pairs import (
     Source,
     image_suffixes,
     missing_mask,
+    named_splits,
     split_by_hash,
-    split_names,
-    split_order,
 )
 from deeplab.errors import DeepLabError
 
@@ -45,7 +44,7 @@ def scan_list(path: Path) -> Source:
         raise DeepLabError(f"the list {path} does not exist")
     classes = read_classes(path.parent)
     suffixes = image_suffixes(classes.channels)
-    rows: list[tuple[Pair, str]] = []
+    rows: list[tuple[str, Pair]] = []
     problems: list[Problem] = []
     seen: dict[tuple[str, str], int] = {}
     unread: dict[str, None] = {}
@@ -65,32 +64,20 @@ def scan_list(path: Path) -> Source:
         if missing:
             problems.append(missing)
         else:
-            rows.append((pair, split))
+            rows.append((split, pair))
     if not seen:
         raise DeepLabError(f"the list {path} is empty")
     note = _unread_note(tuple(unread))
-    if not any(split for _, split in rows):
-        pairs = tuple(pair for pair, _ in rows)
-        if problems and len(pairs) < 2:  # too few to split, and not to be used anyway
-            splits = {"train": pairs} if pairs else {}
-            return Source(path, classes, splits, note, tuple(problems))
-        splits, by_hash = split_by_hash(pairs, "values in a column 'split'")
-        return Source(
-            path, classes, splits, "; ".join(filter(None, (by_hash, note))), tuple(problems)
-        )
-    groups: dict[str, list[Pair]] = {}
-    for pair, split in rows:
-        if not split:
-            raise DeepLabError(f"{path}: {pair.id} has no split, others have one")
-        groups.setdefault(split, []).append(pair)
-    splits = {name: tuple(groups[split]) for split, name in split_names(groups, path).items()}
-    return Source(
-        path,
-        classes,
-        {split: splits[split] for split in sorted(splits, key=split_order)},
-        note,
-        tuple(problems),
-    )
+    if not any(split for split, _ in rows):
+        pairs = [pair for _, pair in rows]
+        splits, by_hash = split_by_hash(pairs, problems, "values in a column 'split'")
+        note = "; ".join(filter(None, (by_hash, note)))
+    else:
+        for split, pair in rows:
+            if not split:
+                raise DeepLabError(f"{path}: {pair.id} has no split, others have one")
+        splits = named_splits(rows, path)
+    return Source(path, classes, splits, note, tuple(problems))
 
 
 def _unread_note(names: Sequence[str]) -> str:

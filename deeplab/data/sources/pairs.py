@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from deeplab.data.files.opening import reading, state_of
-from deeplab.data.files.problems import FileError, Problem, refuse
+from deeplab.data.files.problems import FileError, Problem
 from deeplab.data.files.text import composed, is_utf8
 from deeplab.data.sources.classes import ClassList
 from deeplab.data.sources.near_misses import NearMisses
@@ -212,17 +212,6 @@ def missing_mask(image: Path, why: str, expected: Path, near: NearMisses) -> Pro
     return Problem("missing_mask", image, f"has no mask: {why}{near.hint(expected, image)}")
 
 
-def pair_files(images: Path, labels: Path, channels: int = 3) -> tuple[Pair, ...]:
-    """Pairs all images and masks of two folders as `match_files`.
-
-    Raises:
-        DeepLabError: if there are no images, or one has no mask, or a mask no image.
-    """
-    pairs, problems = match_files(images, labels, channels)
-    refuse(problems)
-    return pairs
-
-
 def check_sizes(pair: Pair, image: Sequence[int], label: Sequence[int]) -> None:
     """Compares the sizes of an image, upright, and its mask, (height, width) in pixels.
 
@@ -246,12 +235,13 @@ def check_sizes(pair: Pair, image: Sequence[int], label: Sequence[int]) -> None:
 
 
 def split_by_hash(
-    pairs: Iterable[Pair], lacking: str = "split folders or lists"
+    pairs: Sequence[Pair], problems: Sequence[Problem], lacking: str = "split folders or lists"
 ) -> tuple[dict[str, tuple[Pair, ...]], str]:
     """Splits 90/10 by a hash of the id: the same whatever else is in the folder.
 
     Args:
         pairs: what is to be split.
+        problems: of the source; if there are any, too few pairs are not refused, but "train".
         lacking: what could have named the splits, for the messages.
 
     Returns:
@@ -260,6 +250,8 @@ def split_by_hash(
     Raises:
         DeepLabError: if there are fewer than two images.
     """
+    if problems and len(pairs) < 2:  # nothing is prepared anyway
+        return {"train": tuple(pairs)} if pairs else {}, ""
     by_share = sorted(pairs, key=lambda pair: _share(pair.id))
     if len(by_share) < 2:
         raise DeepLabError(
@@ -275,6 +267,23 @@ def split_by_hash(
         "validation, by a hash of the name"
     )
     return {"train": tuple(train), "val": tuple(val)}, note
+
+
+def named_splits(pairs: Iterable[tuple[str, Pair]], where: Path) -> dict[str, tuple[Pair, ...]]:
+    """Splits by name, in `split_order`.
+
+    Args:
+        pairs: each behind the name of its split, as somebody spelt it.
+        where: the folder or list, for the message.
+
+    Raises:
+        DeepLabError: as `split_names`.
+    """
+    groups: dict[str, list[Pair]] = {}
+    for split, pair in pairs:
+        groups.setdefault(split, []).append(pair)
+    splits = {name: tuple(groups[split]) for split, name in split_names(groups, where).items()}
+    return {split: splits[split] for split in sorted(splits, key=split_order)}
 
 
 def split_order(name: str) -> tuple[int, str]:
