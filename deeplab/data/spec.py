@@ -20,7 +20,7 @@ class RecordKeys:
     """What the features of a record are called.
 
     Attributes:
-        image: a JPEG or PNG file of three channels, or what `channels.packed` makes of more.
+        image: a JPEG or PNG file of three channels, or what `images.png` makes of more.
         label: a grey PNG file of ids.
         id: a text that is unique in its split.
     """

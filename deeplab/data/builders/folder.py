@@ -15,9 +15,9 @@ import tensorflow_datasets as tfds
 
 from deeplab.data.builders.beam import Encode, beam_examples
 from deeplab.data.colors import IGNORE_LABEL, default_colors
-from deeplab.data.files.images import read_image
+from deeplab.data.files.images import png, read_image
 from deeplab.data.files.mask_ids import IdRule
-from deeplab.data.files.masks import encode_label, examine_mask, mask_bytes
+from deeplab.data.files.masks import examine_mask, mask_bytes
 from deeplab.data.sources.folder import LAYOUT, scan_folder
 from deeplab.data.sources.lists import scan_list
 from deeplab.data.sources.pair_tally import PairTally, judge
@@ -35,7 +35,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     """Builder of `folder`; records are in the order of their ids.
 
     Features: "image" JPEG or PNG with three channels (the file's own bytes where possible), or a
-    grey PNG that holds more (`deeplab.data.files.channels`), "label" grey PNG of class ids, 8 bit
+    grey PNG that holds more (`deeplab.data.files.images`), "label" grey PNG of class ids, 8 bit
     (16 with more than 255 classes), "id".
     The class list is in `info.metadata`: "class_names", "colors", "ignore_label" and
     "channels", which copies of older versions lack: 3.
@@ -182,7 +182,7 @@ def encoded_pair(
     label, ids = rule.labels(mask.ids, pair.label)
     check_sizes(pair, (image.height, image.width), label.shape)
     tally = PairTally.of(ids, image_is_turned=image.is_turned, mask_is_turned=mask.is_turned)
-    return {"image": image.data, "label": encode_label(label), "id": pair.id}, tally
+    return {"image": image.data, "label": png(label), "id": pair.id}, tally
 
 
 def _scan(path: Path) -> Source:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from deeplab.data.colors import Color
 from deeplab.data.files.decode import check_png
@@ -241,13 +239,6 @@ def _way_out(pixels: npt.NDArray[np.uint8], colors: ClassColors) -> str:
         f"class, to classes.json, and preparing converts it (it has {len(used)} colors: "
         f"{listed_colors(used)})"
     )
-
-
-def encode_label(label: Labels) -> bytes:
-    """A grey PNG file, 8 or 16 bit by the type of `label` [H, W]."""
-    file = io.BytesIO()
-    Image.fromarray(label).save(file, "PNG")
-    return file.getvalue()
 
 
 def require_scipy(path: Path) -> None:
