@@ -9,11 +9,11 @@ from pathlib import Path
 from deeplab.data.files.problems import Problem
 from deeplab.data.files.text import composed, read_text
 from deeplab.data.sources.classes import ClassList, read_classes
-from deeplab.data.sources.near_misses import NearMisses
 from deeplab.data.sources.pairs import (
     LABEL_SUFFIXES,
     SPLIT_NAMES,
     MissingFiles,
+    NearMisses,
     Pair,
     Source,
     find_files,

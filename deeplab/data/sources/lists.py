@@ -11,9 +11,9 @@ from pathlib import Path
 from deeplab.data.files.problems import Problem
 from deeplab.data.files.text import composed, is_utf8, parse_json, read_text, shown
 from deeplab.data.sources.classes import read_classes
-from deeplab.data.sources.near_misses import NearMisses
 from deeplab.data.sources.pairs import (
     LABEL_SUFFIXES,
+    NearMisses,
     Pair,
     Source,
     image_suffixes,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +15,6 @@ from deeplab.data.files.opening import reading, state_of
 from deeplab.data.files.problems import FileError, Problem
 from deeplab.data.files.text import composed, is_utf8
 from deeplab.data.sources.classes import ClassList
-from deeplab.data.sources.near_misses import NearMisses
 from deeplab.errors import DeepLabError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -27,6 +28,9 @@ SPLIT_NAMES = frozenset(name for names in _SYNONYMS for name in names)
 
 # Share of the images that become the evaluation split when the source does not say.
 _VAL_SHARE = 0.1
+
+# Where the name of an image may end in that of a file that belongs to it.
+_END_OF_NAME = re.compile(r"\.|[_-](?=mask|label|seg|gt|anno)", re.IGNORECASE)
 
 
 class MissingFiles(DeepLabError):
@@ -205,6 +209,56 @@ def match_files(
         Pair(key, path, label_files[key]) for key, path in image_files.items() if key in label_files
     ]
     return tuple(pairs), tuple(problems)
+
+
+class NearMisses:
+    """Looks for files of almost the expected name: NAME.jpg.png, NAME_mask.png, NAME.tif.
+
+    Such a file is never taken for the one that is missing; the message says what to do with it. A
+    folder is read once, and only if needed.
+    """
+
+    def __init__(self) -> None:
+        """Has read no folder yet."""
+        self._files_of = functools.cache(_files_of)
+
+    def hint(self, expected: Path, image: Path | None = None) -> str:
+        """What is there in place of a file and what to do with it, or "".
+
+        Args:
+            expected: the file that is not there.
+            image: in whose folder a mask may lie as well; None: an image is expected. An array is
+                none unless classes.json says so.
+        """
+        for place in (expected, image):
+            if place is None:
+                continue
+            for file in self._files_of(place.parent).get(composed(expected.stem).casefold(), ()):
+                if file != image and (image or file.suffix.lower() != ".npy"):
+                    return f"; {file} is there: {_advice(file, expected)}"
+        return ""
+
+
+def _files_of(folder: Path) -> dict[str, list[Path]]:
+    """The files of a folder that may belong to a name, by that name in lower case."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return {}
+    found: dict[str, list[Path]] = {}
+    for name in names:
+        key = composed(name).casefold()
+        for end in _END_OF_NAME.finditer(key):
+            found.setdefault(key[: end.start()], []).append(folder / name)
+    return found
+
+
+def _advice(file: Path, expected: Path) -> str:
+    if file.suffix.lower() == ".json":
+        return "polygons, as of labelme, are drawn into an index mask by their own tool"
+    if file.suffix.lower() == expected.suffix:
+        return f"rename it {expected.name}"
+    return f"save it as {expected.name}, with the same values"
 
 
 def missing_mask(image: Path, why: str, expected: Path, near: NearMisses) -> Problem:
