@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deeplab.data.builders import DATASETS
 from deeplab.data.checking.inspect import Facts, MaskRule, inspect, read_colors, read_mask
 from deeplab.data.checking.result import CheckResult, Example, SplitTally
 from deeplab.data.checking.samples import Duplicates, Sample, samples_of_records, samples_of_source
 from deeplab.data.colors import Color, default_colors
 from deeplab.data.config import DataConfig
-from deeplab.data.datasets import DATASETS
 from deeplab.data.files.mask_ids import IdRule, check_something_to_learn
 from deeplab.data.files.problems import KINDS, FileError, Problem
 from deeplab.data.prepared.dataset import PreparedDataset

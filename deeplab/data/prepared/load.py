@@ -11,8 +11,8 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from deeplab import checks
+from deeplab.data.builders import DATASETS
 from deeplab.data.builders.folder import Folder
-from deeplab.data.datasets import DATASETS
 from deeplab.data.files.problems import Problem, refuse
 from deeplab.data.prepared.copies import naming_damaged_copies, only_copy, open_copy
 from deeplab.data.prepared.dataset import PreparedDataset, unknown_split
