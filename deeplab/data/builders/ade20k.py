@@ -15,10 +15,9 @@ import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
 from deeplab.data.colors import Color, default_colors
-from deeplab.data.files.problems import Problem
 from deeplab.data.sources.classes import ClassList
-from deeplab.data.sources.folder import existing_folder
-from deeplab.data.sources.pairs import MissingFiles, Source, match_files
+from deeplab.data.sources.folder import existing_folder, scan_split_folders
+from deeplab.data.sources.pairs import MissingFiles, Source
 from deeplab.data.spec import DatasetSpec, FromSource, names
 
 CLASS_NAMES = names("""
@@ -83,18 +82,13 @@ def scan_ade20k(path: Path) -> Source:
     root = next((p for p in (path, path / _ARCHIVE) if (p / "annotations").is_dir()), None)
     if root is None:
         raise MissingFiles(f"{path} holds no {_ARCHIVE}/annotations")
-    splits = {}
-    problems: list[Problem] = []
+    folders = {}
     for split, folder in _FOLDERS.items():
         for part in ("images", "annotations"):
             if not (root / part / folder).is_dir():
                 raise MissingFiles(f"{root} has no {part}/{folder}")
-        pairs, unpaired = match_files(root / "images" / folder, root / "annotations" / folder)
-        problems += unpaired
-        if pairs:
-            splits[split] = pairs
-    classes = ClassList(CLASS_NAMES, COLORS)
-    return Source(root, classes, splits, problems=tuple(problems), stored_ids=STORED_IDS)
+        folders[split] = root / "images" / folder, root / "annotations" / folder
+    return scan_split_folders(root, ClassList(CLASS_NAMES, COLORS), folders, STORED_IDS)
 
 
 SPEC = DatasetSpec(

@@ -17,37 +17,26 @@ import tensorflow_datasets as tfds
 from deeplab.data.builders.folder import Folder
 from deeplab.data.colors import Color
 from deeplab.data.sources.classes import ClassList
-from deeplab.data.sources.folder import existing_folder, scan_folder, scan_segnet
+from deeplab.data.sources.folder import existing_folder, scan_folder, scan_split_folders
 from deeplab.data.sources.pairs import MissingFiles, Source
 from deeplab.data.spec import DatasetSpec, FromSource
 from deeplab.errors import DeepLabError
 
-CLASS_NAMES = (
-    "sky",
-    "building",
-    "pole",
-    "road",
-    "pavement",
-    "tree",
-    "signsymbol",
-    "fence",
-    "car",
-    "pedestrian",
-    "bicyclist",
-)
-COLORS: tuple[Color, ...] = (
-    (128, 128, 128),
-    (128, 0, 0),
-    (192, 192, 128),
-    (128, 64, 128),
-    (60, 40, 222),
-    (128, 128, 0),
-    (192, 128, 128),
-    (64, 64, 128),
-    (64, 0, 128),
-    (64, 64, 0),
-    (0, 128, 192),
-)
+_COLORS: dict[str, Color] = {
+    "sky": (128, 128, 128),
+    "building": (128, 0, 0),
+    "pole": (192, 192, 128),
+    "road": (128, 64, 128),
+    "pavement": (60, 40, 222),
+    "tree": (128, 128, 0),
+    "signsymbol": (192, 128, 128),
+    "fence": (64, 64, 128),
+    "car": (64, 0, 128),
+    "pedestrian": (64, 64, 0),
+    "bicyclist": (0, 128, 192),
+}
+CLASS_NAMES = tuple(_COLORS)
+COLORS = tuple(_COLORS.values())
 VOID = 11
 
 SPLIT_SIZES = {"train": 367, "val": 101, "test": 233}
@@ -89,7 +78,8 @@ def scan_camvid(path: Path) -> Source:
     found = [split for split in SPLIT_SIZES if (path / split).is_dir()]
     if not found:
         raise MissingFiles(f"{path} holds no CamVid")
-    return scan_segnet(path, ClassList(CLASS_NAMES, COLORS, VOID), found)
+    folders = {split: (path / split, path / f"{split}annot") for split in found}
+    return scan_split_folders(path, ClassList(CLASS_NAMES, COLORS, VOID), folders)
 
 
 SPEC = DatasetSpec(

@@ -1,4 +1,4 @@
-"""Reading the layouts of source folders: `folder`, and SegNet's for CamVid."""
+"""Reading source folders: the layout of `folder`, and two folders per split."""
 
 from __future__ import annotations
 
@@ -97,24 +97,27 @@ def scan_two_folders(path: Path, images: Path, labels: Path, classes: ClassList)
     return Source(path, classes, *split_by_hash(pairs, problems), problems)
 
 
-def scan_segnet(path: Path, classes: ClassList, splits: Sequence[str]) -> Source:
-    """Reads SegNet's layout: `train/` with images beside `trainannot/` with masks, and so on.
+def scan_split_folders(
+    path: Path,
+    classes: ClassList,
+    folders: Mapping[str, tuple[Path, Path]],
+    stored_ids: Mapping[int, int] | None = None,
+) -> Source:
+    """Reads a folder of images and one of masks per split.
 
     Args:
-        path: the folder that holds these folders.
-        classes: the class list, which the layout does not carry.
-        splits: names of the splits, each a folder.
+        path: what the source is called.
+        classes: the class list, which such a layout does not carry.
+        folders: the two of each split.
+        stored_ids: as of `Source`.
 
     Raises:
-        DeepLabError: if images and masks do not pair.
+        DeepLabError: if there are no images, or a folder cannot be read.
     """
-    matched = {split: match_files(path / split, path / f"{split}annot") for split in splits}
-    return Source(
-        path,
-        classes,
-        {split: pairs for split, (pairs, _) in matched.items() if pairs},
-        problems=tuple(problem for _, problems in matched.values() for problem in problems),
-    )
+    matched = {split: match_files(*both) for split, both in folders.items()}
+    splits = {split: pairs for split, (pairs, _) in matched.items() if pairs}
+    problems = tuple(problem for _, problems in matched.values() for problem in problems)
+    return Source(path, classes, splits, problems=problems, stored_ids=stored_ids)
 
 
 def _folder_splits(pairs: Sequence[Pair], images: Path) -> dict[str, tuple[Pair, ...]] | None:
@@ -147,25 +150,36 @@ def _split_lists(folder: Path) -> list[Path]:
 
 def _listed_source(path: Path, classes: ClassList, lists: Sequence[Path]) -> Source:
     suffixes = image_suffixes(classes.channels)
-    image_files = find_files(path / "images", suffixes)
-    label_files = find_files(path / "labels", LABEL_SUFFIXES)
+    images = find_files(path / "images", suffixes)
+    labels = find_files(path / "labels", LABEL_SUFFIXES)
     splits = {}
     near = NearMisses()
     problems: list[Problem] = []
     used: set[str] = set()
     names = split_names([file.stem for file in lists], path / "splits")
     for file in sorted(lists, key=lambda file: split_order(names[file.stem])):
-        found = [
-            _listed_pair(name, file, path, image_files, label_files, suffixes, near)
-            for name in read_names(file)
-        ]
-        problems += [item for item in found if isinstance(item, Problem)]
-        pairs = tuple(item for item in found if isinstance(item, Pair))
+        pairs = []
+        for name in read_names(file):
+            # Lists are found with and without the extension of the image.
+            key = name
+            if key not in images and Path(name).suffix.lower() in suffixes:
+                key = Path(name).with_suffix("").as_posix()
+            if key not in images:
+                choices = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+                hint = near.hint(path / "images" / f"{key}.png")
+                detail = f"names {name!r}, but images/ has no {key}{choices}{hint}"
+                problems.append(Problem("missing_image", file, detail))
+            elif key not in labels:
+                why = f"a split needs it, labels/ has no {key}.png"
+                expected = path / "labels" / f"{key}.png"
+                problems.append(missing_mask(images[key], why, expected, near))
+            else:
+                pairs.append(Pair(key, images[key], labels[key]))
         used.update(pair.id for pair in pairs)
         if pairs:
-            splits[names[file.stem]] = pairs
-    unused = len(image_files) - len(used)
-    note = f"{unused} of {len(image_files)} images are in no split list" if unused else ""
+            splits[names[file.stem]] = tuple(pairs)
+    unused = len(images) - len(used)
+    note = f"{unused} of {len(images)} images are in no split list" if unused else ""
     # An image may be in several lists; once is enough to say that it has no mask.
     return Source(path, classes, splits, note, tuple(dict.fromkeys(problems)))
 
@@ -187,28 +201,3 @@ def read_names(file: Path) -> list[str]:
             raise DeepLabError(f"the split list {file} names {name!r} twice")
         seen.add(name)
     return names
-
-
-def _listed_pair(
-    name: str,
-    file: Path,
-    path: Path,
-    images: Mapping[str, Path],
-    labels: Mapping[str, Path],
-    suffixes: Sequence[str],
-    near: NearMisses,
-) -> Pair | Problem:
-    # Lists are found with and without the extension of the image.
-    key = name
-    if key not in images and Path(name).suffix.lower() in suffixes:
-        key = Path(name).with_suffix("").as_posix()
-    if key not in images:
-        choices = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
-        hint = near.hint(path / "images" / f"{key}.png")
-        return Problem(
-            "missing_image", file, f"names {name!r}, but images/ has no {key}{choices}{hint}"
-        )
-    if key not in labels:
-        why = f"a split needs it, labels/ has no {key}.png"
-        return missing_mask(images[key], why, path / "labels" / f"{key}.png", near)
-    return Pair(key, images[key], labels[key])

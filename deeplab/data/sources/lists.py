@@ -60,9 +60,13 @@ def scan_list(path: Path) -> Source:
                 f"{where}: {row['image']} is listed already in line {seen[split, pair.id]}"
             )
         seen[split, pair.id] = number
-        missing = _missing(pair, where, near)
-        if missing:
-            problems.append(missing)
+        # Of os, for names that are too long; what is no regular file is found when it is read.
+        if not os.path.exists(image):
+            detail = f"does not exist; {where} names it{near.hint(image)}"
+            problems.append(Problem("missing_image", image, detail))
+        elif not os.path.exists(label):
+            why = f"{label}, which {where} names, does not exist"
+            problems.append(missing_mask(image, why, label, near))
         else:
             rows.append((split, pair))
     if not seen:
@@ -172,14 +176,3 @@ def _as_stored(file: Path) -> Path:
         return file
     forms = (Path(unicodedata.normalize(form, str(file))) for form in ("NFC", "NFD"))
     return next((other for other in (file, *forms) if os.path.exists(other)), file)
-
-
-def _missing(pair: Pair, where: str, near: NearMisses) -> Problem | None:
-    # Of os, for names that are too long; what is no regular file is found when it is read.
-    if not os.path.exists(pair.image):
-        hint = near.hint(pair.image)
-        return Problem("missing_image", pair.image, f"does not exist; {where} names it{hint}")
-    if not os.path.exists(pair.label):
-        why = f"{pair.label}, which {where} names, does not exist"
-        return missing_mask(pair.image, why, pair.label, near)
-    return None

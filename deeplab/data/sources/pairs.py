@@ -289,7 +289,7 @@ def check_sizes(pair: Pair, image: Sequence[int], label: Sequence[int]) -> None:
 
 
 def split_by_hash(
-    pairs: Sequence[Pair], problems: Sequence[Problem], lacking: str = "split folders or lists"
+    pairs: Sequence[Pair], problems: Sequence[Problem] = (), lacking: str = "split folders or lists"
 ) -> tuple[dict[str, tuple[Pair, ...]], str]:
     """Splits 90/10 by a hash of the id: the same whatever else is in the folder.
 
