@@ -18,8 +18,15 @@ import numpy.typing as npt
 
 from deeplab.data.colors import Color
 from deeplab.data.files.decode import check_png
-from deeplab.data.files.mask_colors import ClassColors, Labels, colors_used, listed_colors
-from deeplab.data.files.mask_ids import IdRule, listed
+from deeplab.data.files.mask_ids import (
+    ClassColors,
+    IdRule,
+    Labels,
+    colors_used,
+    ids_used,
+    listed,
+    listed_colors,
+)
 from deeplab.data.files.opening import (
     load_pixels,
     open_image,
@@ -153,7 +160,7 @@ def class_ids(mask: Labels, stored_ids: Mapping[int, int], path: Path) -> Labels
     Raises:
         FileError: if it holds other ids.
     """
-    found = np.flatnonzero(np.bincount(mask.ravel(), minlength=1)).tolist()
+    found = ids_used(mask)
     unknown = [stored for stored in found if stored not in stored_ids]
     if unknown:
         detail = f"holds the ids {listed(unknown)}, which are none of this data set"
@@ -209,8 +216,7 @@ def _of_palette(
     if ids is not None:
         return Mask(ids, "palette", int(np.count_nonzero(ids != indices)))
     for index, id_ in colors.contradictions(indices, table).items():
-        used = np.unique(indices).tolist()
-        others = colors.unknown([table[other] for other in used if other < len(table)])
+        others = colors.unknown([table[other] for other in ids_used(indices) if other < len(table)])
         rest = f"the colors {listed_colors(others)} are" if others else "an index beyond it is"
         detail = (
             f"has a palette whose colors and indices disagree: the color of its index {index}, "

@@ -13,8 +13,7 @@ import tensorflow as tf
 from deeplab.data.builders.folder import encoded_pair
 from deeplab.data.colors import IGNORE_LABEL, Color
 from deeplab.data.files.decode import decode_image, decode_label
-from deeplab.data.files.mask_colors import ClassColors
-from deeplab.data.files.mask_ids import IdRule, check_something_to_measure
+from deeplab.data.files.mask_ids import ClassColors, IdRule, check_something_to_measure
 from deeplab.data.files.masks import read_index_mask
 from deeplab.data.files.problems import refuse
 from deeplab.data.sources.pair_tally import PairTally

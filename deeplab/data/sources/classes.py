@@ -22,8 +22,7 @@ from pathlib import Path
 import yaml
 
 from deeplab.data.colors import IGNORE_LABEL, WIDE_IGNORE_LABEL, Color, ignore_label_of
-from deeplab.data.files.mask_colors import ClassColors
-from deeplab.data.files.mask_ids import IdRule
+from deeplab.data.files.mask_ids import ClassColors, IdRule
 from deeplab.data.files.text import is_line, parse_json, read_text, shown
 from deeplab.errors import DeepLabError
 

@@ -14,8 +14,12 @@ from source_folders import random_image, random_mask, save
 from deeplab.data.colors import default_colors
 from deeplab.data.files.decode import decode_image, decode_label
 from deeplab.data.files.images import png, read_image
-from deeplab.data.files.mask_colors import ClassColors
-from deeplab.data.files.mask_ids import IdRule, check_something_to_learn, check_something_to_measure
+from deeplab.data.files.mask_ids import (
+    ClassColors,
+    IdRule,
+    check_something_to_learn,
+    check_something_to_measure,
+)
 from deeplab.data.files.masks import decode_mask, read_index_mask
 from deeplab.data.sources.pair_tally import PairTally, judge
 from deeplab.errors import DeepLabError
