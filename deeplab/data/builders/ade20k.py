@@ -41,8 +41,6 @@ COLORS: tuple[Color, ...] = default_colors(len(CLASS_NAMES) + 1)[1:]
 # 0 is no class; the masks hold nothing above 150.
 STORED_IDS = {0: 255, **{class_id + 1: class_id for class_id in range(len(CLASS_NAMES))}}
 
-SPLIT_SIZES = {"train": 20210, "val": 2000}
-
 _ARCHIVE = "ADEChallengeData2016"
 _FOLDERS = {"train": "training", "val": "validation"}
 
@@ -105,6 +103,6 @@ SPEC = DatasetSpec(
         "--source_dir=DIR, where DIR holds ADEChallengeData2016/images and annotations"
     ),
     citation=Ade20k.citation,
-    split_sizes=SPLIT_SIZES,
+    split_sizes={"train": 20210, "val": 2000},
     needs_source_dir=True,
 )

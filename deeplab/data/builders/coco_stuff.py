@@ -58,8 +58,6 @@ STORED_IDS = {
     },
 }
 
-SPLIT_SIZES = {"train": 118287, "val": 5000}
-
 # Where people unpack the archives of the images and of the masks, below the source folder.
 _IMAGES = ("images", ".")
 _MASKS = ("stuffthingmaps", "stuffthingmaps_trainval2017", "annotations")
@@ -130,6 +128,6 @@ SPEC = DatasetSpec(
         "stuffthingmaps/val2017"
     ),
     citation=CocoStuff.citation,
-    split_sizes=SPLIT_SIZES,
+    split_sizes={"train": 118287, "val": 5000},
     needs_source_dir=True,
 )

@@ -143,23 +143,11 @@ def examine_mask(
         mask = decode_mask(data, path, None if stored_ids else rule.colors)
     if stored_ids is None:
         return mask
-    return dataclasses.replace(mask, ids=class_ids(mask.ids, stored_ids, path))
+    return dataclasses.replace(mask, ids=_class_ids(mask.ids, stored_ids, path))
 
 
-def class_ids(mask: Labels, stored_ids: Mapping[int, int], path: Path) -> Labels:
-    """Turns the ids that a mask stores into class ids.
-
-    Args:
-        mask: [H, W], as read.
-        stored_ids: class id, or the ignored one, of each id that may be stored.
-        path: where it came from, for the message.
-
-    Returns:
-        uint8 [H, W].
-
-    Raises:
-        FileError: if it holds other ids.
-    """
+def _class_ids(mask: Labels, stored_ids: Mapping[int, int], path: Path) -> Labels:
+    """Turns the ids [H, W] that a mask stores into class ids and the ignored one, uint8 [H, W]."""
     found = ids_used(mask)
     unknown = [stored for stored in found if stored not in stored_ids]
     if unknown:
@@ -248,14 +236,7 @@ def _way_out(pixels: npt.NDArray[np.uint8], colors: ClassColors) -> str:
 
 
 def require_scipy(path: Path) -> None:
-    """Refuses .mat files where SciPy is missing.
-
-    Args:
-        path: one of them, for the message.
-
-    Raises:
-        DeepLabError: if it is.
-    """
+    """Raises DeepLabError, which names one of the .mat files, if SciPy is missing."""
     if importlib.util.find_spec("scipy") is None:
         raise DeepLabError(
             f"{path} is a MATLAB file, and reading it needs SciPy: pip install 'deeplab[sbd]'"

@@ -20,10 +20,10 @@ from deeplab.data.sources.pairs import (
     image_suffixes,
     match_files,
     missing_mask,
-    named_splits,
     split_by_hash,
     split_names,
     split_order,
+    splits_by_name,
 )
 from deeplab.errors import DeepLabError
 
@@ -132,7 +132,7 @@ def _folder_splits(pairs: Sequence[Pair], images: Path) -> dict[str, tuple[Pair,
                 f"{pair.image} lies beside the split folders of {images}: put it into one of them"
             )
         named.append((top, pair))
-    return named_splits(named, images)
+    return splits_by_name(named, images)
 
 
 def _split_lists(folder: Path) -> list[Path]:

@@ -18,8 +18,8 @@ from deeplab.data.sources.pairs import (
     Source,
     image_suffixes,
     missing_mask,
-    named_splits,
     split_by_hash,
+    splits_by_name,
 )
 from deeplab.errors import DeepLabError
 
@@ -80,7 +80,7 @@ def scan_list(path: Path) -> Source:
         for split, pair in rows:
             if not split:
                 raise DeepLabError(f"{path}: {pair.id} has no split, others have one")
-        splits = named_splits(rows, path)
+        splits = splits_by_name(rows, path)
     return Source(path, classes, splits, note, tuple(problems))
 
 

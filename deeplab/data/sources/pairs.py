@@ -323,7 +323,7 @@ def split_by_hash(
     return {"train": tuple(train), "val": tuple(val)}, note
 
 
-def named_splits(pairs: Iterable[tuple[str, Pair]], where: Path) -> dict[str, tuple[Pair, ...]]:
+def splits_by_name(pairs: Iterable[tuple[str, Pair]], where: Path) -> dict[str, tuple[Pair, ...]]:
     """Splits by name, in `split_order`.
 
     Args:
