@@ -30,7 +30,7 @@ class RecordKeys:
     id: str = "id"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
     """A data set by name.
 
@@ -66,8 +66,8 @@ class DatasetSpec:
     make_builder: MakeBuilder
     class_names: tuple[str, ...] | None
     colors: tuple[Color, ...] | None
-    train_split: str
-    eval_split: str
+    train_split: str = "train"
+    eval_split: str = "val"
     description: str
     license: str
     how_to_get: str

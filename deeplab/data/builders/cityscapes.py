@@ -51,7 +51,6 @@ _FINE_SPEC = DatasetSpec(
     make_builder=of_tfds("cityscapes/semantic_segmentation", _FINE),
     class_names=CLASS_NAMES,
     colors=COLORS,
-    train_split="train",
     eval_split="validation",
     description=(
         "Cityscapes: 5,000 finely annotated street scenes of 50 cities, 2048x1024, 19 classes; "

@@ -18,7 +18,6 @@ SPEC = DatasetSpec(
     make_builder=of_tfds("oxford_iiit_pet", ("images.tar.gz", "annotations.tar.gz")),
     class_names=CLASS_NAMES,
     colors=COLORS,
-    train_split="train",
     eval_split="test",
     description="Oxford-IIIT Pet: 7,349 photographs of cats and dogs, pet and background.",
     license="CC BY-SA 4.0; not part of this package",

@@ -129,7 +129,6 @@ SPEC = DatasetSpec(
     make_builder=_make,
     class_names=CLASS_NAMES,
     colors=COLORS,
-    train_split="train",
     eval_split="validation",
     description=DESCRIPTION,
     license=LICENSE,

@@ -176,26 +176,24 @@ def _render_page(result: CheckResult) -> str:
             }
             for kind, level, problems in _kinds(result)
         ],
-        "splits": _splits(result),
+        "splits": [
+            {
+                "name": name,
+                "images": tally.num_images,
+                "pixels": f"{tally.num_pixels:,}",
+                "ignored": _share(
+                    tally.num_pixels - int(tally.class_pixels.sum()), tally.num_pixels
+                ),
+                "classes": f"{np.count_nonzero(tally.class_pixels)} of {len(result.class_names)}",
+            }
+            for name, tally in result.splits.items()
+        ],
         "classes": _classes(result, shown),
         "examples": [_example(example, result) for example in result.examples],
         "ignored_shown": result.ignore_label in shown,
         "ignore_color": css(IGNORE_COLOR),
     }
     return render_page("deeplab.data.checking", "report.html.jinja", values)
-
-
-def _splits(result: CheckResult) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "images": tally.num_images,
-            "pixels": f"{tally.num_pixels:,}",
-            "ignored": _share(tally.num_pixels - int(tally.class_pixels.sum()), tally.num_pixels),
-            "classes": f"{np.count_nonzero(tally.class_pixels)} of {len(result.class_names)}",
-        }
-        for name, tally in result.splits.items()
-    ]
 
 
 def _classes(result: CheckResult, shown: set[int]) -> list[dict[str, Any]]:

@@ -102,7 +102,7 @@ def _rows(path: Path, unread: dict[str, None]) -> Iterator[tuple[int, dict[str, 
     for number, cells in rows(path, text.split("\n")):
         row: dict[str, str] = {}
         for name, value in cells:
-            key = _column(name)
+            key = name.strip().lower()
             if key not in _COLUMNS:
                 unread[name.strip()] = None
             elif key in row:
@@ -116,16 +116,12 @@ def _rows(path: Path, unread: dict[str, None]) -> Iterator[tuple[int, dict[str, 
         yield number, row
 
 
-def _column(name: str) -> str:
-    return name.strip().lower()
-
-
 def _csv_rows(path: Path, lines: list[str]) -> Iterator[tuple[int, Iterable[tuple[str, object]]]]:
     reader = csv.reader(f"{line}\n" for line in lines)
     begin = 1  # line that the row begins in
     try:
         columns = next(reader)
-        missing = {"image", "label"}.difference(map(_column, columns))
+        missing = {"image", "label"}.difference(name.strip().lower() for name in columns)
         if missing:
             raise DeepLabError(
                 f"{path}: the first line must name the columns image, label and optionally split; "
