@@ -75,10 +75,9 @@ def scan_camvid(path: Path) -> Source:
                 f"{', '.join(CLASS_NAMES)}; found {', '.join(names)}"
             )
         return source
-    found = [split for split in SPLIT_SIZES if (path / split).is_dir()]
-    if not found:
+    folders = {s: (path / s, path / f"{s}annot") for s in SPLIT_SIZES if (path / s).is_dir()}
+    if not folders:
         raise MissingFiles(f"{path} holds no CamVid")
-    folders = {split: (path / split, path / f"{split}annot") for split in found}
     return scan_split_folders(path, ClassList(CLASS_NAMES, COLORS, VOID), folders)
 
 

@@ -117,9 +117,7 @@ def _check_records(dataset: PreparedDataset, uses: Uses, *, silent: bool) -> Che
             dataset.label_map,
         ),
         colors=dataset.colors,
-        base=None,
         uses=uses,
-        problems=(),
         notes=[f"checked as prepared in {dataset.data_dir}"],
         silent=silent,
     )
@@ -131,11 +129,11 @@ def _check(
     rule: MaskRule,
     *,
     colors: Sequence[Color],
-    base: Path | None,
     uses: Uses,
-    problems: Sequence[Problem],
     notes: Sequence[str],
     silent: bool,
+    base: Path | None = None,
+    problems: Sequence[Problem] = (),
 ) -> CheckResult:
     found = list(problems)
     splits: dict[str, SplitTally] = {}

@@ -296,14 +296,13 @@ def _first_unreadable(dataset: PreparedDataset, split: str) -> str | None:
         except tf.errors.OpError as error:
             return f"record number {number} is damaged ({_reason(error)})"
         name = record["id"].numpy().decode()
+        part = "label"
         try:
             label = decode_label(record["label"], dataset.label_map)
-        except tf.errors.OpError as error:
-            return f"the label of the record {name!r} cannot be decoded ({_reason(error)})"
-        try:
+            part = "image"
             image = decode_image(record["image"], dataset.input_channels)
         except tf.errors.OpError as error:
-            return f"the image of the record {name!r} cannot be decoded ({_reason(error)})"
+            return f"the {part} of the record {name!r} cannot be decoded ({_reason(error)})"
         if image.shape[:2] != label.shape:
             image_size, label_size = ("x".join(map(str, x.shape[:2])) for x in (image, label))
             return (

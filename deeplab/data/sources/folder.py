@@ -121,18 +121,15 @@ def scan_split_folders(
 
 
 def _folder_splits(pairs: Sequence[Pair], images: Path) -> dict[str, tuple[Pair, ...]] | None:
-    tops = {pair.id: pair.id.split("/")[0] if "/" in pair.id else None for pair in pairs}
-    if not SPLIT_NAMES.intersection(top.lower() for top in tops.values() if top):
+    tops = [(pair.id.split("/")[0] if "/" in pair.id else "", pair) for pair in pairs]
+    if SPLIT_NAMES.isdisjoint(top.lower() for top, _ in tops):
         return None
-    named = []
-    for pair in pairs:
-        top = tops[pair.id]
-        if top is None:
+    for top, pair in tops:
+        if not top:
             raise DeepLabError(
                 f"{pair.image} lies beside the split folders of {images}: put it into one of them"
             )
-        named.append((top, pair))
-    return splits_by_name(named, images)
+    return splits_by_name(tops, images)
 
 
 def _split_lists(folder: Path) -> list[Path]:

@@ -189,21 +189,21 @@ def match_files(
     label_files = find_files(labels, LABEL_SUFFIXES)
     if not image_files:
         raise DeepLabError(f"no images in {images} ({', '.join(suffixes)})")
-    missing = sorted(image_files.keys() - label_files.keys())
-    surplus = sorted(label_files.keys() - image_files.keys())
     near = NearMisses()
     problems = [
-        missing_mask(image_files[key], f"expected {labels / key}.png", labels / f"{key}.png", near)
-        for key in missing
+        missing_mask(path, f"expected {labels / key}.png", labels / f"{key}.png", near)
+        for key, path in image_files.items()
+        if key not in label_files
     ]
     problems += [
         Problem(
             "missing_image",
-            label_files[key],
+            path,
             f"has no image: expected {images / key} with {', '.join(suffixes)}"
             + near.hint(images / f"{key}.png"),
         )
-        for key in surplus
+        for key, path in label_files.items()
+        if key not in image_files
     ]
     pairs = [
         Pair(key, path, label_files[key]) for key, path in image_files.items() if key in label_files
