@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from deeplab import checks
 from deeplab.data.augment import AugmentConfig
-from deeplab.data.datasets import DATASETS
+from deeplab.data.builders import DATASETS
 from deeplab.errors import DeepLabError, unknown_name
 
 

@@ -20,7 +20,7 @@ class RecordKeys:
     """What the features of a record are called.
 
     Attributes:
-        image: a JPEG or PNG file of three channels, or what `channels.packed` makes of more.
+        image: a JPEG or PNG file of three channels, or what `images.png` makes of more.
         label: a grey PNG file of ids.
         id: a text that is unique in its split.
     """
@@ -30,7 +30,7 @@ class RecordKeys:
     id: str = "id"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
     """A data set by name.
 
@@ -66,8 +66,8 @@ class DatasetSpec:
     make_builder: MakeBuilder
     class_names: tuple[str, ...] | None
     colors: tuple[Color, ...] | None
-    train_split: str
-    eval_split: str
+    train_split: str = "train"
+    eval_split: str = "val"
     description: str
     license: str
     how_to_get: str

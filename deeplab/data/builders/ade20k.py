@@ -15,10 +15,9 @@ import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
 from deeplab.data.colors import Color, default_colors
-from deeplab.data.files.problems import Problem
 from deeplab.data.sources.classes import ClassList
-from deeplab.data.sources.folder import existing_folder
-from deeplab.data.sources.pairs import MissingFiles, Source, match_files
+from deeplab.data.sources.folder import existing_folder, scan_split_folders
+from deeplab.data.sources.pairs import MissingFiles, Source
 from deeplab.data.spec import DatasetSpec, FromSource, names
 
 CLASS_NAMES = names("""
@@ -41,8 +40,6 @@ CLASS_NAMES = names("""
 COLORS: tuple[Color, ...] = default_colors(len(CLASS_NAMES) + 1)[1:]
 # 0 is no class; the masks hold nothing above 150.
 STORED_IDS = {0: 255, **{class_id + 1: class_id for class_id in range(len(CLASS_NAMES))}}
-
-SPLIT_SIZES = {"train": 20210, "val": 2000}
 
 _ARCHIVE = "ADEChallengeData2016"
 _FOLDERS = {"train": "training", "val": "validation"}
@@ -83,18 +80,13 @@ def scan_ade20k(path: Path) -> Source:
     root = next((p for p in (path, path / _ARCHIVE) if (p / "annotations").is_dir()), None)
     if root is None:
         raise MissingFiles(f"{path} holds no {_ARCHIVE}/annotations")
-    splits = {}
-    problems: list[Problem] = []
+    folders = {}
     for split, folder in _FOLDERS.items():
         for part in ("images", "annotations"):
             if not (root / part / folder).is_dir():
                 raise MissingFiles(f"{root} has no {part}/{folder}")
-        pairs, unpaired = match_files(root / "images" / folder, root / "annotations" / folder)
-        problems += unpaired
-        if pairs:
-            splits[split] = pairs
-    classes = ClassList(CLASS_NAMES, COLORS)
-    return Source(root, classes, splits, problems=tuple(problems), stored_ids=STORED_IDS)
+        folders[split] = root / "images" / folder, root / "annotations" / folder
+    return scan_split_folders(root, ClassList(CLASS_NAMES, COLORS), folders, STORED_IDS)
 
 
 SPEC = DatasetSpec(
@@ -102,8 +94,6 @@ SPEC = DatasetSpec(
     make_builder=FromSource(Ade20k, scan_ade20k),
     class_names=CLASS_NAMES,
     colors=COLORS,
-    train_split="train",
-    eval_split="val",
     description=Ade20k.description,
     license=Ade20k.license,
     how_to_get=(
@@ -111,6 +101,6 @@ SPEC = DatasetSpec(
         "--source_dir=DIR, where DIR holds ADEChallengeData2016/images and annotations"
     ),
     citation=Ade20k.citation,
-    split_sizes=SPLIT_SIZES,
+    split_sizes={"train": 20210, "val": 2000},
     needs_source_dir=True,
 )

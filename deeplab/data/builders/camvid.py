@@ -17,37 +17,26 @@ import tensorflow_datasets as tfds
 from deeplab.data.builders.folder import Folder
 from deeplab.data.colors import Color
 from deeplab.data.sources.classes import ClassList
-from deeplab.data.sources.folder import existing_folder, scan_folder, scan_segnet
+from deeplab.data.sources.folder import existing_folder, scan_folder, scan_split_folders
 from deeplab.data.sources.pairs import MissingFiles, Source
 from deeplab.data.spec import DatasetSpec, FromSource
 from deeplab.errors import DeepLabError
 
-CLASS_NAMES = (
-    "sky",
-    "building",
-    "pole",
-    "road",
-    "pavement",
-    "tree",
-    "signsymbol",
-    "fence",
-    "car",
-    "pedestrian",
-    "bicyclist",
-)
-COLORS: tuple[Color, ...] = (
-    (128, 128, 128),
-    (128, 0, 0),
-    (192, 192, 128),
-    (128, 64, 128),
-    (60, 40, 222),
-    (128, 128, 0),
-    (192, 128, 128),
-    (64, 64, 128),
-    (64, 0, 128),
-    (64, 64, 0),
-    (0, 128, 192),
-)
+_COLORS: dict[str, Color] = {
+    "sky": (128, 128, 128),
+    "building": (128, 0, 0),
+    "pole": (192, 192, 128),
+    "road": (128, 64, 128),
+    "pavement": (60, 40, 222),
+    "tree": (128, 128, 0),
+    "signsymbol": (192, 128, 128),
+    "fence": (64, 64, 128),
+    "car": (64, 0, 128),
+    "pedestrian": (64, 64, 0),
+    "bicyclist": (0, 128, 192),
+}
+CLASS_NAMES = tuple(_COLORS)
+COLORS = tuple(_COLORS.values())
 VOID = 11
 
 SPLIT_SIZES = {"train": 367, "val": 101, "test": 233}
@@ -86,10 +75,10 @@ def scan_camvid(path: Path) -> Source:
                 f"{', '.join(CLASS_NAMES)}; found {', '.join(names)}"
             )
         return source
-    found = [split for split in SPLIT_SIZES if (path / split).is_dir()]
-    if not found:
+    folders = {s: (path / s, path / f"{s}annot") for s in SPLIT_SIZES if (path / s).is_dir()}
+    if not folders:
         raise MissingFiles(f"{path} holds no CamVid")
-    return scan_segnet(path, ClassList(CLASS_NAMES, COLORS, VOID), found)
+    return scan_split_folders(path, ClassList(CLASS_NAMES, COLORS, VOID), folders)
 
 
 SPEC = DatasetSpec(
@@ -97,8 +86,6 @@ SPEC = DatasetSpec(
     make_builder=FromSource(Camvid, scan_camvid),
     class_names=CLASS_NAMES,
     colors=COLORS,
-    train_split="train",
-    eval_split="val",
     description=Camvid.description,
     license=Camvid.license,
     how_to_get=(

@@ -41,10 +41,6 @@ _ROWS: tuple[tuple[str, int, Color], ...] = (
 
 CLASS_NAMES = tuple(name for name, _, _ in _ROWS)
 COLORS: tuple[Color, ...] = tuple(color for _, _, color in _ROWS)
-LABEL_MAP = label_map({stored: class_id for class_id, (_, stored, _) in enumerate(_ROWS)})
-
-SPLIT_SIZES = {"train": 2975, "validation": 500, "test": 1525}
-COARSE_SPLIT_SIZES = {"train_extra": 19998}
 
 _SITE = "https://www.cityscapes-dataset.com (registration)"
 _FINE = ("leftImg8bit_trainvaltest.zip", "gtFine_trainvaltest.zip")
@@ -55,7 +51,6 @@ _FINE_SPEC = DatasetSpec(
     make_builder=of_tfds("cityscapes/semantic_segmentation", _FINE),
     class_names=CLASS_NAMES,
     colors=COLORS,
-    train_split="train",
     eval_split="validation",
     description=(
         "Cityscapes: 5,000 finely annotated street scenes of 50 cities, 2048x1024, 19 classes; "
@@ -70,8 +65,8 @@ _FINE_SPEC = DatasetSpec(
     Markus and Benenson, Rodrigo and Franke, Uwe and Roth, Stefan and Schiele, Bernt},
   booktitle={CVPR}, year={2016}}
 """,
-    split_sizes=SPLIT_SIZES,
-    label_map=LABEL_MAP,
+    split_sizes={"train": 2975, "validation": 500, "test": 1525},
+    label_map=label_map({stored: class_id for class_id, (_, stored, _) in enumerate(_ROWS)}),
     prepared_by_tfds=True,
     needs_source_dir=True,
     record_keys=RecordKeys("image_left", "segmentation_label", "image_id"),
@@ -87,7 +82,7 @@ SPEC = dataclasses.replace(
             how_to_get=(
                 f"pass --source_dir=DIR with {', '.join(_COARSE)} of {_SITE}, as downloaded"
             ),
-            split_sizes=COARSE_SPLIT_SIZES,
+            split_sizes={"train_extra": 19998},
             copies="cityscapes/semantic_segmentation_extra/*",
         )
     },

@@ -16,10 +16,9 @@ import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
 from deeplab.data.colors import Color, default_colors
-from deeplab.data.files.problems import Problem
 from deeplab.data.sources.classes import ClassList
-from deeplab.data.sources.folder import existing_folder
-from deeplab.data.sources.pairs import MissingFiles, Source, match_files
+from deeplab.data.sources.folder import existing_folder, scan_split_folders
+from deeplab.data.sources.pairs import MissingFiles, Source
 from deeplab.data.spec import DatasetSpec, FromSource, names
 
 _THINGS = names("""
@@ -59,8 +58,6 @@ STORED_IDS = {
     },
 }
 
-SPLIT_SIZES = {"train": 118287, "val": 5000}
-
 # Where people unpack the archives of the images and of the masks, below the source folder.
 _IMAGES = ("images", ".")
 _MASKS = ("stuffthingmaps", "stuffthingmaps_trainval2017", "annotations")
@@ -97,23 +94,18 @@ def scan_coco_stuff(path: Path) -> Source:
         DeepLabError: if there are no images, or a folder cannot be read.
     """
     existing_folder(path)
-    splits = {}
-    problems: list[Problem] = []
+    folders = {}
     for split, folder in _FOLDERS.items():
         images = _first(path, _IMAGES, folder)
         masks = _first(path, _MASKS, folder)
         if images and masks:
-            pairs, unpaired = match_files(images, masks)
-            problems += unpaired
-            if pairs:
-                splits[split] = pairs
+            folders[split] = images, masks
         elif images or masks:
             there, missing = ("images", "masks") if images else ("masks", "images")
             raise MissingFiles(f"{path} has {there} of {folder}, but no {missing}")
-    if not splits and not problems:
+    if not folders:
         raise MissingFiles(f"{path} holds neither train2017 nor val2017")
-    classes = ClassList(CLASS_NAMES, COLORS)
-    return Source(path, classes, splits, problems=tuple(problems), stored_ids=STORED_IDS)
+    return scan_split_folders(path, ClassList(CLASS_NAMES, COLORS), folders, STORED_IDS)
 
 
 def _first(path: Path, places: tuple[str, ...], folder: str) -> Path | None:
@@ -125,8 +117,6 @@ SPEC = DatasetSpec(
     make_builder=FromSource(CocoStuff, scan_coco_stuff),
     class_names=CLASS_NAMES,
     colors=COLORS,
-    train_split="train",
-    eval_split="val",
     description=CocoStuff.description,
     license=CocoStuff.license,
     how_to_get=(
@@ -136,6 +126,6 @@ SPEC = DatasetSpec(
         "stuffthingmaps/val2017"
     ),
     citation=CocoStuff.citation,
-    split_sizes=SPLIT_SIZES,
+    split_sizes={"train": 118287, "val": 5000},
     needs_source_dir=True,
 )

@@ -6,18 +6,18 @@ import concurrent.futures
 import functools
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from deeplab.data.builders.beam import beam_examples
+from deeplab.data.builders.beam import Encode, beam_examples
 from deeplab.data.colors import IGNORE_LABEL, default_colors
-from deeplab.data.files.images import read_image
+from deeplab.data.files.images import png, read_image
 from deeplab.data.files.mask_ids import IdRule
-from deeplab.data.files.masks import encode_label, examine_mask, mask_bytes
+from deeplab.data.files.masks import examine_mask, mask_bytes
 from deeplab.data.sources.folder import LAYOUT, scan_folder
 from deeplab.data.sources.lists import scan_list
 from deeplab.data.sources.pair_tally import PairTally, judge
@@ -35,14 +35,13 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     """Builder of `folder`; records are in the order of their ids.
 
     Features: "image" JPEG or PNG with three channels (the file's own bytes where possible), or a
-    grey PNG that holds more (`deeplab.data.files.channels`), "label" grey PNG of class ids, 8 bit
+    grey PNG that holds more (`deeplab.data.files.images`), "label" grey PNG of class ids, 8 bit
     (16 with more than 255 classes), "id".
     The class list is in `info.metadata`: "class_names", "colors", "ignore_label" and
     "channels", which copies of older versions lack: 3.
 
     Attributes:
         source: what is stored.
-        note: what the user should be told about the source, or "".
         on_beam: whether the records are made by a pipeline of Apache Beam, and not by a loop here.
     """
 
@@ -67,7 +66,6 @@ class Folder(tfds.core.GeneratorBasedBuilder):
             FileError: if a file of the source is not there, or no regular file.
         """
         self.source = source
-        self.note = source.note
         self.on_beam = False
         super().__init__(
             data_dir=data_dir,
@@ -110,49 +108,36 @@ class Folder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        generate = self._beam_examples if self.on_beam else self._generate_examples
+        source = self.source
+        generate = beam_examples if self.on_beam else self._generate_examples
+        rule = source.classes.id_rule
+        encode = functools.partial(
+            encoded_pair, rule=rule, stored_ids=source.stored_ids, channels=source.classes.channels
+        )
         tallies: dict[str, Any] = {}
-        last = list(self.source.splits)[-1]
+        last = list(source.splits)[-1]
         return {
-            split: generate(pairs, tallies, split, is_last=split == last)
-            for split, pairs in self.source.splits.items()
+            split: generate(
+                pairs, encode, rule, split, tallies, where=source.path if split == last else None
+            )
+            for split, pairs in source.splits.items()
         }
 
-    def _encoding(self, rule: IdRule) -> Callable[[Pair], tuple[dict[str, Any], PairTally]]:
-        source = self.source
-        return functools.partial(
-            encoded_pair,
-            rule=rule,
-            stored_ids=source.stored_ids,
-            channels=source.classes.channels,
-        )
-
-    def _beam_examples(
-        self, pairs: Sequence[Pair], tallies: dict[str, Any], split: str, *, is_last: bool
-    ) -> Any:
-        """The same as `_generate_examples`, as a transform of Apache Beam."""
-        rule = self.source.classes.id_rule
-        encode = self._encoding(rule)
-        return beam_examples(
-            pairs, encode, rule, split, tallies, where=self.source.path if is_last else None
-        )
-
     def _generate_examples(
-        self, pairs: Sequence[Pair], tallies: dict[str, PairTally], split: str, *, is_last: bool
+        self,
+        pairs: Sequence[Pair],
+        encode: Encode,
+        rule: IdRule,
+        split: str,
+        tallies: dict[str, Any],
+        *,
+        where: Path | None,
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yields the number of each pair and its features, in order.
-
-        Args:
-            pairs: what a split holds.
-            tallies: collects what the pairs of each split are together.
-            split: its name.
-            is_last: whether this is the last split, after which the pairs are judged.
+        """Yields the number of each pair and its features, in order; arguments of `beam_examples`.
 
         Raises:
             DeepLabError: if a file cannot be used, or the masks teach nothing.
         """
-        rule = self.source.classes.id_rule
-        encode = self._encoding(rule)
         tally = PairTally()
         threads = os.cpu_count() or 1
         rest = iter(pairs)
@@ -163,11 +148,11 @@ class Folder(tfds.core.GeneratorBasedBuilder):
                     tally = PairTally.total([tally, of_pair])
                     yield next(number), features
         tallies[split] = tally
-        if is_last:
+        if where is not None:
             total = PairTally.total(tallies.values())
             training = find_split(TRAINING, tallies)
             of_training = None if training is None else tallies[training]
-            for remark in judge(total, rule, self.source.path, training, of_training):
+            for remark in judge(total, rule, where, training, of_training):
                 warn(remark)
 
 
@@ -197,7 +182,7 @@ def encoded_pair(
     label, ids = rule.labels(mask.ids, pair.label)
     check_sizes(pair, (image.height, image.width), label.shape)
     tally = PairTally.of(ids, image_is_turned=image.is_turned, mask_is_turned=mask.is_turned)
-    return {"image": image.data, "label": encode_label(label), "id": pair.id}, tally
+    return {"image": image.data, "label": png(label), "id": pair.id}, tally
 
 
 def _scan(path: Path) -> Source:
@@ -209,8 +194,6 @@ SPEC = DatasetSpec(
     make_builder=FromSource(Folder, _scan),
     class_names=None,
     colors=None,
-    train_split="train",
-    eval_split="val",
     description=Folder.description,
     license=Folder.license,
     how_to_get=(

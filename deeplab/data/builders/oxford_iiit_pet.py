@@ -12,16 +12,12 @@ _PET, _BACKGROUND = 1, 2  # and 3, the border
 
 CLASS_NAMES = ("background", "pet")
 COLORS: tuple[Color, ...] = default_colors(len(CLASS_NAMES))
-LABEL_MAP = label_map({_BACKGROUND: 0, _PET: 1})
-
-SPLIT_SIZES = {"train": 3680, "test": 3669}
 
 SPEC = DatasetSpec(
     name="oxford_iiit_pet",
     make_builder=of_tfds("oxford_iiit_pet", ("images.tar.gz", "annotations.tar.gz")),
     class_names=CLASS_NAMES,
     colors=COLORS,
-    train_split="train",
     eval_split="test",
     description="Oxford-IIIT Pet: 7,349 photographs of cats and dogs, pet and background.",
     license="CC BY-SA 4.0; not part of this package",
@@ -35,8 +31,8 @@ SPEC = DatasetSpec(
   author={Parkhi, Omkar M. and Vedaldi, Andrea and Zisserman, Andrew and Jawahar, C. V.},
   booktitle={CVPR}, year={2012}}
 """,
-    split_sizes=SPLIT_SIZES,
-    label_map=LABEL_MAP,
+    split_sizes={"train": 3680, "test": 3669},
+    label_map=label_map({_BACKGROUND: 0, _PET: 1}),
     prepared_by_tfds=True,
     record_keys=RecordKeys("image", "segmentation_mask", "file_name"),
 )

@@ -13,8 +13,6 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow_datasets as tfds
 from PIL import Image
 
@@ -26,6 +24,7 @@ from deeplab.data.builders.shapes_scene import (
     SPLIT_SIZES,
     draw_scene,
 )
+from deeplab.data.files.images import png
 from deeplab.data.spec import DatasetSpec
 from deeplab.errors import DeepLabError
 
@@ -111,18 +110,10 @@ def encoded_scene(split: str, index: int) -> dict[str, Any]:
         "image": bytes of a JPEG file, "label": bytes of a PNG file with class ids, "id": str.
     """
     scene = draw_scene(split, index)
-    return {
-        # Without chroma subsampling: the hue of a wire is not mixed with its surroundings.
-        "image": _encoded(scene.image, "JPEG", quality=_JPEG_QUALITY, subsampling=0),
-        "label": _encoded(scene.label, "PNG"),
-        "id": f"{split}/{index:06d}",
-    }
-
-
-def _encoded(pixels: npt.NDArray[np.uint8], image_format: str, **options: int) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, image_format, **options)
-    return file.getvalue()
+    jpeg = io.BytesIO()
+    # Without chroma subsampling: the hue of a wire is not mixed with its surroundings.
+    Image.fromarray(scene.image).save(jpeg, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    return {"image": jpeg.getvalue(), "label": png(scene.label), "id": f"{split}/{index:06d}"}
 
 
 def _make(data_dir: str, source_dir: str | None) -> Shapes:
@@ -138,7 +129,6 @@ SPEC = DatasetSpec(
     make_builder=_make,
     class_names=CLASS_NAMES,
     colors=COLORS,
-    train_split="train",
     eval_split="validation",
     description=DESCRIPTION,
     license=LICENSE,

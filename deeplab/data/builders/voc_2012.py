@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import tensorflow_datasets as tfds
 
@@ -86,12 +86,13 @@ def scan_voc(path: Path) -> Source:
     """
     existing_folder(path)
     root = _voc_folder(path)
-    names = {split: _official_list(root, split) for split in _LISTS}
+    lists = root / "ImageSets/Segmentation"
+    names = {split: _official_list(lists, split) for split in _LISTS}
     if set(names["trainval"]) != {*names["train"], *names["val"]} or not set(
         names["train"]
     ).isdisjoint(names["val"]):
         raise DeepLabError(
-            f"the lists in {root / 'ImageSets/Segmentation'} contradict each other: trainval must "
+            f"the lists in {lists} contradict each other: trainval must "
             "be train and val together, which have nothing in common"
         )
     images = find_files(root / "JPEGImages", (".jpg",))
@@ -112,7 +113,7 @@ def scan_voc(path: Path) -> Source:
     return Source(root, ClassList(CLASS_NAMES, COLORS), {split: splits[split] for split in order})
 
 
-class _Further:
+class _Further(NamedTuple):
     """Masks of images that VOC itself has no mask of.
 
     Attributes:
@@ -121,10 +122,9 @@ class _Further:
         images: name -> file, for images that VOC may not have.
     """
 
-    def __init__(self, folder: Path, masks: Mapping[str, Path], images: Mapping[str, Path]) -> None:
-        self.folder = folder
-        self.masks = masks
-        self.images = images
+    folder: Path
+    masks: Mapping[str, Path]
+    images: Mapping[str, Path]
 
 
 def _voc_folder(path: Path) -> Path:
@@ -134,8 +134,8 @@ def _voc_folder(path: Path) -> Path:
     raise MissingFiles(f"{path} holds no VOCdevkit/VOC2012/ImageSets/Segmentation")
 
 
-def _official_list(root: Path, split: str) -> list[str]:
-    file = root / "ImageSets/Segmentation" / f"{split}.txt"
+def _official_list(folder: Path, split: str) -> list[str]:
+    file = folder / f"{split}.txt"
     if not file.is_file():
         raise MissingFiles(f"no {file}")
     return read_names(file)
@@ -151,7 +151,7 @@ def _further_masks(path: Path, root: Path) -> _Further | None:
     for sbd in (folder / place for folder in around for place in _SBD_FOLDERS):
         if sbd.is_dir():
             files = find_files(sbd / "cls", (".mat",))
-            listed = [name for part in ("train", "val") for name in _sbd_list(sbd, part)]
+            listed = [name for part in ("train", "val") for name in _official_list(sbd, part)]
             missing = [name for name in listed if name not in files]
             if missing:
                 raise MissingFiles(
@@ -161,13 +161,6 @@ def _further_masks(path: Path, root: Path) -> _Further | None:
             images = find_files(sbd / "img", (".jpg",)) if (sbd / "img").is_dir() else {}
             return _Further(sbd, {name: files[name] for name in listed}, images)
     return None
-
-
-def _sbd_list(sbd: Path, part: str) -> list[str]:
-    file = sbd / f"{part}.txt"
-    if not file.is_file():
-        raise MissingFiles(f"no {file}")
-    return read_names(file)
 
 
 def _pairs(
@@ -192,8 +185,6 @@ SPEC = DatasetSpec(
     make_builder=FromSource(Voc2012, scan_voc),
     class_names=CLASS_NAMES,
     colors=COLORS,
-    train_split="train",
-    eval_split="val",
     description=Voc2012.description,
     license=Voc2012.license,
     how_to_get=(

@@ -2,9 +2,8 @@
 
 from deeplab.data.checking.check import check_folders, check_named
 from deeplab.data.checking.prepare import prepare_folders
-from deeplab.data.checking.report import check_json, write_check
+from deeplab.data.checking.report import check_json, render_check, render_statistics, write_check
 from deeplab.data.checking.result import CheckResult, class_weights, known_split, weights_binding
-from deeplab.data.checking.table import render_check, render_statistics
 
 __all__ = [
     "CheckResult",

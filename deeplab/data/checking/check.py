@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deeplab.data.builders import DATASETS
 from deeplab.data.checking.inspect import Facts, MaskRule, inspect, read_colors, read_mask
 from deeplab.data.checking.result import CheckResult, Example, SplitTally
 from deeplab.data.checking.samples import Duplicates, Sample, samples_of_records, samples_of_source
 from deeplab.data.colors import Color, default_colors
 from deeplab.data.config import DataConfig
-from deeplab.data.datasets import DATASETS
 from deeplab.data.files.mask_ids import IdRule, check_something_to_learn
 from deeplab.data.files.problems import KINDS, FileError, Problem
 from deeplab.data.prepared.dataset import PreparedDataset
@@ -117,9 +117,7 @@ def _check_records(dataset: PreparedDataset, uses: Uses, *, silent: bool) -> Che
             dataset.label_map,
         ),
         colors=dataset.colors,
-        base=None,
         uses=uses,
-        problems=(),
         notes=[f"checked as prepared in {dataset.data_dir}"],
         silent=silent,
     )
@@ -131,11 +129,11 @@ def _check(
     rule: MaskRule,
     *,
     colors: Sequence[Color],
-    base: Path | None,
     uses: Uses,
-    problems: Sequence[Problem],
     notes: Sequence[str],
     silent: bool,
+    base: Path | None = None,
+    problems: Sequence[Problem] = (),
 ) -> CheckResult:
     found = list(problems)
     splits: dict[str, SplitTally] = {}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import functools
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +18,6 @@ from deeplab.data.files.masks import Labels, Mask, examine_mask
 from deeplab.data.files.problems import FileError, Problem
 from deeplab.data.sources.pair_tally import PairTally
 from deeplab.data.sources.pairs import check_sizes
-
-_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,24 +63,26 @@ class Facts:
 def inspect(sample: Sample, rule: MaskRule) -> Facts:
     """Reads a sample completely and notes all that is wrong with it."""
     problems: list[Problem] = []
-    sample = _attempt(sample.identified, sample.pair.image, problems) or sample
+    with _noting(sample.pair.image, problems):
+        sample = sample.identified()
     pair = sample.pair
-    data = _attempt(sample.image, pair.image, problems)
-    image_size, is_turned = None, False
-    if data is not None:
-        decode = functools.partial(sound_picture, data, pair.image, sample.channels)
-        picture = _attempt(decode, pair.image, problems)
-        if picture is not None:
-            image_size, is_turned = picture.pixels.shape[:2], picture.is_turned
-    mask = _attempt(functools.partial(read_mask, sample, rule), pair.label, problems)
+    data: bytes | None = None
+    image_size: tuple[int, ...] = ()
+    is_turned = False
+    with _noting(pair.image, problems):
+        data = sample.image()
+        picture = sound_picture(data, pair.image, sample.channels)
+        image_size, is_turned = picture.pixels.shape[:2], picture.is_turned
+    mask: Mask | None = None
     labels: Labels | None = None
     ids: frozenset[int] = frozenset()
+    with _noting(pair.label, problems):
+        mask = read_mask(sample, rule)
+        labels, ids = rule.ids.labels(mask.ids, pair.label)
     if mask is not None:
-        read_ids = functools.partial(rule.ids.labels, mask.ids, pair.label)
-        labels, ids = _attempt(read_ids, pair.label, problems) or (None, ids)
         if image_size:
-            compare = functools.partial(check_sizes, pair, image_size, mask.ids.shape)
-            _attempt(compare, pair.label, problems)
+            with _noting(pair.label, problems):
+                check_sizes(pair, image_size, mask.ids.shape)
         problems += _remarks(mask, pair.label, has_colors=bool(rule.ids.colors))
     counts = None
     if labels is not None:
@@ -124,14 +123,15 @@ def read_colors(sample: Sample) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(pixels[..., :3])
 
 
-def _attempt(read: Callable[[], _T], file: Path, problems: list[Problem]) -> _T | None:
+@contextlib.contextmanager
+def _noting(file: Path, problems: list[Problem]) -> Iterator[None]:
+    """Runs a block that reads a file; an error ends it and becomes a problem."""
     try:
-        return read()
+        yield
     except FileError as error:
         problems.append(error.problem)
     except OSError as error:
         problems.append(Problem("unreadable", file, str(error)))
-    return None
 
 
 def _remarks(mask: Mask, file: Path, *, has_colors: bool) -> list[Problem]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from deeplab.data.files.channels import RGB
+from deeplab.data.files.images import RGB
 from deeplab.data.files.opening import read_bytes
 from deeplab.data.files.problems import FileError, Problem
 from deeplab.data.prepared.dataset import PreparedDataset
@@ -27,7 +27,7 @@ class Sample:
         image: reads the bytes of the image file; OSError or FileError.
         label: reads the bytes of the mask file, likewise.
         channels: of the image.
-        read_id: reads the id, OSError or FileError; None if `pair` has it.
+        read_id: reads the id in UTF-8, OSError or FileError; None if `pair` has it.
     """
 
     split: str
@@ -35,7 +35,7 @@ class Sample:
     image: Callable[[], bytes]
     label: Callable[[], bytes]
     channels: int = RGB
-    read_id: Callable[[], str] | None = None
+    read_id: Callable[[], bytes] | None = None
 
     def identified(self) -> Sample:
         """The same under the id that is in its record.
@@ -45,7 +45,7 @@ class Sample:
         """
         if self.read_id is None:
             return self
-        name = self.read_id()
+        name = self.read_id().decode(errors="replace")
         place = self.pair.image.parent / name.removeprefix(f"{self.split}/")
         return dataclasses.replace(self, pair=Pair(name, place, place), read_id=None)
 
@@ -70,35 +70,19 @@ def samples_of_records(dataset: PreparedDataset) -> list[Sample]:
 
     A record is known by its number until it is read, for its id is in it.
     """
-    return [
-        sample
-        for split, size in dataset.splits.items()
-        for sample in _samples_of_split(dataset, split, size)
-    ]
-
-
-def _samples_of_split(dataset: PreparedDataset, split: str, size: int) -> list[Sample]:
-    reader = dataset.reader(split)
-    read = tf.function(reader, input_signature=[tf.TensorSpec([], tf.int64)])
     samples = []
-    for number in range(size):
-        name = f"record {number}"
-        place = Path(dataset.name, split, name)
-        get = functools.partial(_feature, read, number, place)
-        samples.append(
-            Sample(
-                split,
-                Pair(name, place, place),
-                functools.partial(get, "image"),
-                functools.partial(get, "label"),
-                read_id=functools.partial(_text, functools.partial(get, "id")),
+    for split, size in dataset.splits.items():
+        reader = dataset.reader(split)
+        read = tf.function(reader, input_signature=[tf.TensorSpec([], tf.int64)])
+        for number in range(size):
+            name = f"record {number}"
+            place = Path(dataset.name, split, name)
+            image, label, id_ = (
+                functools.partial(_feature, read, number, place, key)
+                for key in ("image", "label", "id")
             )
-        )
+            samples.append(Sample(split, Pair(name, place, place), image, label, read_id=id_))
     return samples
-
-
-def _text(read: Callable[[], bytes]) -> str:
-    return read().decode(errors="replace")
 
 
 def _feature(

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 def decode_image(data: tf.Tensor, channels: int = 3) -> tf.Tensor:
-    """Decodes a JPEG or PNG file, or what `channels.packed` made of an image.
+    """Decodes a JPEG or PNG file, or what `images.png` made of an image.
 
     Args:
         data: string scalar.

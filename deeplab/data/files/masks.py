@@ -9,28 +9,31 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from deeplab.data.colors import Color
 from deeplab.data.files.decode import check_png
-from deeplab.data.files.mask_colors import ClassColors, Labels, colors_used, listed_colors
-from deeplab.data.files.mask_ids import IdRule, listed
+from deeplab.data.files.mask_ids import (
+    ClassColors,
+    IdRule,
+    Labels,
+    colors_used,
+    ids_used,
+    listed,
+    listed_colors,
+)
 from deeplab.data.files.opening import (
-    UNREADABLE,
-    TooLarge,
     load_pixels,
     open_image,
     png_bit_depth,
     read_bytes,
+    reading,
     upright,
-    what_is_wrong,
 )
 from deeplab.data.files.problems import FileError, Problem
 from deeplab.errors import DeepLabError
@@ -82,10 +85,8 @@ def mask_bytes(path: Path) -> bytes:
     Raises:
         FileError: if it cannot be read.
     """
-    try:
+    with reading("the mask", path):
         return read_bytes(path)
-    except OSError as error:
-        raise _unreadable(path, error) from error
 
 
 def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> Mask:
@@ -100,21 +101,16 @@ def decode_mask(data: bytes, path: Path, colors: ClassColors | None = None) -> M
         FileError: as `read_index_mask`.
     """
     colors = colors or ClassColors(None)
-    try:
-        with open_image(data) as image:
-            if image.format != "PNG":
-                detail = f"is {image.format}, not PNG: formats with losses change ids"
-                raise FileError(Problem("unreadable", path, detail), f"the mask {path} {detail}")
-            load_pixels(image, data)
-            check_png(data)
-            mode = image.mode
-            palette = (image.getpalette("RGB") or []) if mode == "P" else []
-            turned, is_turned = upright(image)
-            pixels = np.asarray(turned)
-    except FileError:
-        raise
-    except (TooLarge, *UNREADABLE) as error:
-        raise _unreadable(path, error) from error
+    with reading("the mask", path), open_image(data) as image:
+        if image.format != "PNG":
+            detail = f"is {image.format}, not PNG: formats with losses change ids"
+            raise FileError(Problem("unreadable", path, detail), f"the mask {path} {detail}")
+        load_pixels(image, data)
+        check_png(data)
+        mode = image.mode
+        palette = (image.getpalette("RGB") or []) if mode == "P" else []
+        turned, is_turned = upright(image)
+        pixels = np.asarray(turned)
     if mode == "P":
         mask = _of_palette(pixels, palette, path, colors)
     else:
@@ -147,24 +143,12 @@ def examine_mask(
         mask = decode_mask(data, path, None if stored_ids else rule.colors)
     if stored_ids is None:
         return mask
-    return dataclasses.replace(mask, ids=class_ids(mask.ids, stored_ids, path))
+    return dataclasses.replace(mask, ids=_class_ids(mask.ids, stored_ids, path))
 
 
-def class_ids(mask: Labels, stored_ids: Mapping[int, int], path: Path) -> Labels:
-    """Turns the ids that a mask stores into class ids.
-
-    Args:
-        mask: [H, W], as read.
-        stored_ids: class id, or the ignored one, of each id that may be stored.
-        path: where it came from, for the message.
-
-    Returns:
-        uint8 [H, W].
-
-    Raises:
-        FileError: if it holds other ids.
-    """
-    found = np.flatnonzero(np.bincount(mask.ravel(), minlength=1)).tolist()
+def _class_ids(mask: Labels, stored_ids: Mapping[int, int], path: Path) -> Labels:
+    """Turns the ids [H, W] that a mask stores into class ids and the ignored one, uint8 [H, W]."""
+    found = ids_used(mask)
     unknown = [stored for stored in found if stored not in stored_ids]
     if unknown:
         detail = f"holds the ids {listed(unknown)}, which are none of this data set"
@@ -220,8 +204,7 @@ def _of_palette(
     if ids is not None:
         return Mask(ids, "palette", int(np.count_nonzero(ids != indices)))
     for index, id_ in colors.contradictions(indices, table).items():
-        used = np.unique(indices).tolist()
-        others = colors.unknown([table[other] for other in used if other < len(table)])
+        others = colors.unknown([table[other] for other in ids_used(indices) if other < len(table)])
         rest = f"the colors {listed_colors(others)} are" if others else "an index beyond it is"
         detail = (
             f"has a palette whose colors and indices disagree: the color of its index {index}, "
@@ -252,27 +235,8 @@ def _way_out(pixels: npt.NDArray[np.uint8], colors: ClassColors) -> str:
     )
 
 
-def _unreadable(path: Path, error: Exception) -> FileError:
-    why = what_is_wrong(error)
-    return FileError(Problem("unreadable", path, why), f"cannot read the mask {path}: {why}")
-
-
-def encode_label(label: Labels) -> bytes:
-    """A grey PNG file, 8 or 16 bit by the type of `label` [H, W]."""
-    file = io.BytesIO()
-    Image.fromarray(label).save(file, "PNG")
-    return file.getvalue()
-
-
 def require_scipy(path: Path) -> None:
-    """Refuses .mat files where SciPy is missing.
-
-    Args:
-        path: one of them, for the message.
-
-    Raises:
-        DeepLabError: if it is.
-    """
+    """Raises DeepLabError, which names one of the .mat files, if SciPy is missing."""
     if importlib.util.find_spec("scipy") is None:
         raise DeepLabError(
             f"{path} is a MATLAB file, and reading it needs SciPy: pip install 'deeplab[sbd]'"

@@ -6,16 +6,19 @@ they are decoded.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
 import struct
 import threading
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
+from deeplab.data.files.problems import FileError, Problem
 from deeplab.errors import DeepLabError
 
 # Width times height of the largest image that is decoded: 16384 x 16384, 0.8 GB as RGB.
@@ -136,8 +139,24 @@ def upright(image: Image.Image) -> tuple[Image.Image, bool]:
     return ImageOps.exif_transpose(image), True
 
 
-def what_is_wrong(error: Exception) -> str:
-    """What the user should be told of an error of `UNREADABLE`."""
+@contextlib.contextmanager
+def reading(what: str, path: Path) -> Iterator[None]:
+    """Runs a block that reads a file, which a message calls `what`: "the image", "the mask".
+
+    Raises:
+        FileError: instead of an error of `UNREADABLE` and `TooLarge`.
+    """
+    try:
+        yield
+    except FileError:
+        raise
+    except (TooLarge, *UNREADABLE) as error:
+        why = _what_is_wrong(error)
+        problem = Problem("unreadable", path, why)
+        raise FileError(problem, f"cannot read {what} {path}: {why}") from error
+
+
+def _what_is_wrong(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image of a known format"  # Pillow names an object in memory
     if "MAX_TEXT" in str(error):

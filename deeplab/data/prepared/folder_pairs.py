@@ -13,11 +13,11 @@ import tensorflow as tf
 from deeplab.data.builders.folder import encoded_pair
 from deeplab.data.colors import IGNORE_LABEL, Color
 from deeplab.data.files.decode import decode_image, decode_label
-from deeplab.data.files.mask_colors import ClassColors
-from deeplab.data.files.mask_ids import IdRule, check_something_to_measure
+from deeplab.data.files.mask_ids import ClassColors, IdRule, check_something_to_measure
 from deeplab.data.files.masks import read_index_mask
+from deeplab.data.files.problems import refuse
 from deeplab.data.sources.pair_tally import PairTally
-from deeplab.data.sources.pairs import Pair, pair_files
+from deeplab.data.sources.pairs import Pair, match_files
 from deeplab.progress import warn
 
 _THREADS = 2
@@ -105,7 +105,8 @@ def folder_pairs(
         DeepLabError: if a folder is missing, there are no images, some have no partner, or the
             masks hold nothing but 0 and 255.
     """
-    pairs = pair_files(Path(images), Path(labels), channels)
+    pairs, problems = match_files(Path(images), Path(labels), channels)
+    refuse(problems)
     ignore = ignore_label if mask_ignore is None else mask_ignore
     rule = IdRule(num_classes, ignore, ClassColors(mask_colors))
     # Mostly the first mask is enough to see that they are index masks.

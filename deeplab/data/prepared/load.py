@@ -11,8 +11,8 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from deeplab import checks
+from deeplab.data.builders import DATASETS
 from deeplab.data.builders.folder import Folder
-from deeplab.data.datasets import DATASETS
 from deeplab.data.files.problems import Problem, refuse
 from deeplab.data.prepared.copies import naming_damaged_copies, only_copy, open_copy
 from deeplab.data.prepared.dataset import PreparedDataset, unknown_split
@@ -112,8 +112,8 @@ def _prepared(
     beam_flags: Sequence[str] | None,
     may_prepare: bool,
 ) -> tfds.core.DatasetBuilder:
-    if isinstance(builder, Folder) and builder.note:
-        print(f"{spec.name}: {builder.note}", flush=True)
+    if isinstance(builder, Folder) and builder.source.note:
+        print(f"{spec.name}: {builder.source.note}", flush=True)
     prepared = is_prepared(builder)
     if not prepared and not may_prepare:
         raise DeepLabError(f"the data set {spec.name!r} is not prepared in {data_dir}")

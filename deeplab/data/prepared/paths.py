@@ -27,9 +27,10 @@ def data_place(path: str) -> str:
         DeepLabError: if it is on a file system that cannot be read and written here.
     """
     if not is_remote(path):
-        return _absolute(path)
+        return os.path.abspath(expand_home(path))
     scheme, _, rest = path.partition(_REMOTE)
-    possible = _schemes()
+    schemes = tf.io.gfile.get_registered_schemes()
+    possible = sorted(name for name in schemes if name and _tfds_takes(name))
     if scheme not in possible or not rest:
         raise DeepLabError(
             f"the folder of prepared data sets cannot be {path}; possible: a folder on a disk, "
@@ -49,7 +50,7 @@ def source_place(path: str) -> str:
             f"the source folder must be on a disk, not {path}: only the prepared data sets "
             "(--data_dir) may lie elsewhere"
         )
-    return _absolute(path)
+    return os.path.abspath(expand_home(path))
 
 
 @contextlib.contextmanager
@@ -67,16 +68,6 @@ def naming_unreachable(data_dir: str) -> Iterator[None]:
     except tf.errors.OpError as error:
         reason = " ".join(error.message.split())
         raise DeepLabError(f"cannot use {data_dir}: {reason}") from error
-
-
-def _absolute(path: str) -> str:
-    return os.path.abspath(expand_home(path))
-
-
-def _schemes() -> list[str]:
-    return sorted(
-        name for name in tf.io.gfile.get_registered_schemes() if name and _tfds_takes(name)
-    )
 
 
 def _tfds_takes(scheme: str) -> bool:

@@ -75,28 +75,24 @@ class RecordTable:
 
 def _frames(path: str) -> list[tuple[int, int]]:
     """Offset and size of each record of a file, in bytes with the frame."""
+    frames = []
+    offset = 0
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
-            return _frames_of(file, path)
+            end = file.size()
+            while offset < end:
+                file.seek(offset)
+                head = file.read(_LENGTH.size)
+                size = _FRAME + (_LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else end)
+                if offset + size > end:
+                    raise DeepLabError(
+                        f"the record file {path} is damaged at byte {offset} of {end}: {_WAY_OUT}"
+                    )
+                frames.append((offset, size))
+                offset += size
     except tf.errors.NotFoundError as error:
         raise DeepLabError(f"the record file {path} is missing: {_WAY_OUT_OF_LOSS}") from error
     except tf.errors.OpError as error:
         reason = " ".join(error.message.split())
         raise DeepLabError(f"the record file {path} cannot be read: {reason}") from error
-
-
-def _frames_of(file: tf.io.gfile.GFile, path: str) -> list[tuple[int, int]]:
-    frames = []
-    offset = 0
-    end = file.size()
-    while offset < end:
-        file.seek(offset)
-        head = file.read(_LENGTH.size)
-        size = _FRAME + (_LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else end)
-        if offset + size > end:
-            raise DeepLabError(
-                f"the record file {path} is damaged at byte {offset} of {end}: {_WAY_OUT}"
-            )
-        frames.append((offset, size))
-        offset += size
     return frames

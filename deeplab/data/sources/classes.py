@@ -1,16 +1,29 @@
-"""The class list of a source folder: classes.json, classes.txt or another tool's; its colors."""
+"""The class list of a source folder: classes.json, classes.txt or another tool's; its colors.
+
+The formats of text, CSV and YAML files follow. What is none of them is refused: a header or the
+label "ignore" that became class 0 would shift every name.
+
+1. Names, one per line; in labelme's labels.txt `__ignore__` is the first, its id -1, and in the
+   masks 255. https://github.com/wkentaro/labelme
+2. CVAT's labelmap.txt, `name:red,green,blue:parts:actions`, whose masks are in these colors.
+   https://docs.cvat.ai/docs/dataset_management/formats/format-smask
+3. Roboflow's _classes.csv, with the columns Pixel Value and Class.
+4. YOLO's data.yaml, whose `names:` is a list, or a map from id to name.
+"""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import yaml
+
 from deeplab.data.colors import IGNORE_LABEL, WIDE_IGNORE_LABEL, Color, ignore_label_of
-from deeplab.data.files.mask_colors import ClassColors
-from deeplab.data.files.mask_ids import IdRule
+from deeplab.data.files.mask_ids import ClassColors, IdRule
 from deeplab.data.files.text import is_line, parse_json, read_text, shown
-from deeplab.data.sources.class_formats import of_table, of_text, of_yaml
 from deeplab.errors import DeepLabError
 
 # What a source folder's list may be called; if there are several, the first one counts.
@@ -22,7 +35,14 @@ _FILE_NAMES = (
     "_classes.csv",
     "data.yaml",
 )
-_FORMATS = {".txt": of_text, ".csv": of_table, ".yaml": of_yaml, ".yml": of_yaml}
+
+# Names, and colors if the file states them.
+_Listed = tuple[Sequence[object], list[object] | None]
+
+_IGNORE = "__ignore__"
+_LABELMAP_LINE = re.compile(r"([^:]+):([0-9]{1,3}),([0-9]{1,3}),([0-9]{1,3}):[^:]*:[^:]*")
+_NUMBER_FIRST = re.compile(r"[0-9]+[\s,:;]")
+_COLUMNS = ["pixel value", "class"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +97,7 @@ def read_class_file(path: Path) -> ClassList:
     Args:
         path: a .json file `{"classes": [...], "colors": [[r, g, b], ...], "ignore": 255,
             "channels": 3}`, of which only "classes" is needed and other keys are left alone, or a
-            text, CSV or YAML file in a format of `class_formats`, such as a name per line.
+            text, CSV or YAML file in a format of this module, such as a name per line.
 
     Raises:
         DeepLabError: if it cannot be read or is not a class list.
@@ -176,3 +196,96 @@ def _channels(value: object, path: Path) -> int:
             f"blue) or more, not {value!r}"
         )
     return value
+
+
+def _of_text(text: str, path: Path) -> _Listed:
+    """Reads a name per line, or a label map of CVAT."""
+    # At line ends alone: other characters that may end a line are none in a name.
+    lines = [line.strip() for line in text.rstrip().split("\n")] if text.strip() else []
+    if any(line.count(":") == 3 for line in lines):
+        return _of_labelmap(lines, path)
+    if _IGNORE in lines[1:]:
+        raise DeepLabError(
+            f"{path}, line {lines.index(_IGNORE, 1) + 1}: {_IGNORE} must be the first, as in "
+            "labelme, whose ids begin with -1"
+        )
+    if lines and all(_NUMBER_FIRST.match(line) for line in lines):
+        raise DeepLabError(
+            f"{path} has numbers before the names, such as {shown(lines[0])}: write the names "
+            "alone, one per line, in the order of the ids from 0"
+        )
+    return [line for line in lines if line != _IGNORE], None
+
+
+def _of_labelmap(lines: Sequence[str], path: Path) -> _Listed:
+    names: list[object] = []
+    colors: list[object] = []
+    for number, line in enumerate(lines, 1):
+        if not line or line.startswith("#"):
+            continue
+        match = _LABELMAP_LINE.fullmatch(line)
+        if match is None:
+            raise DeepLabError(
+                f"{path}, line {number} is {shown(line)}, expected name:red,green,blue:parts:"
+                "actions, as the other lines and CVAT have it"
+            )
+        name, *levels = match.groups()
+        names.append(name)
+        colors.append([int(level) for level in levels])
+    return names, colors
+
+
+def _of_table(text: str, path: Path) -> _Listed:
+    """Reads a CSV file with the columns Pixel Value, which must be 0, 1, 2, ..., and Class."""
+    lines = text.split("\n")
+    reader = csv.reader(lines, skipinitialspace=True, strict=True)
+    try:
+        rows = [[cell.strip() for cell in row] for row in reader if row]
+    except csv.Error as error:
+        raise DeepLabError(f"{path}, line {reader.line_num} cannot be read: {error}") from error
+    if not rows or [cell.lower() for cell in rows[0]] != _COLUMNS:
+        raise DeepLabError(
+            f"{path}: the first line is {shown(lines[0])}, expected Pixel Value, Class, "
+            "as Roboflow writes it; names alone belong into a .txt file"
+        )
+    for row in rows[1:]:
+        if len(row) != 2:
+            raise DeepLabError(f"{path}: the row {shown(row)} is no Pixel Value, Class")
+    return _by_id([(row[0], row[1]) for row in rows[1:]], path), None
+
+
+def _of_yaml(text: str, path: Path) -> _Listed:
+    """Reads the key `names` of a YAML file, whose ids must be 0, 1, 2, ..."""
+    try:
+        # It makes texts, lists and maps and nothing else: a class may be called `no`, or `1`.
+        content = yaml.load(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        raise DeepLabError(
+            f"{path} cannot be read as YAML: {' '.join(str(error).split())}"
+        ) from error
+    except RecursionError as error:
+        raise DeepLabError(f"{path}: the brackets are nested too deeply") from error
+    names = content.get("names") if isinstance(content, dict) else None
+    if isinstance(names, list):
+        names = {str(index): name for index, name in enumerate(names)}
+    # Anything else is not even shown: a few nested aliases stand for more than fits into memory.
+    if isinstance(names, dict) and all(isinstance(name, str) for name in names.values()):
+        return _by_id(names.items(), path), None
+    raise DeepLabError(
+        f"{path}: expected names: [name, ...] or names: {{0: name, ...}}, as in YOLO's data.yaml"
+    )
+
+
+def _by_id(rows: Iterable[tuple[object, object]], path: Path) -> list[object]:
+    rows = list(rows)
+    names = dict(rows)
+    ids = [str(index) for index in range(len(rows))]
+    if set(ids) != names.keys():
+        raise DeepLabError(
+            f"{path}: the ids must be 0..{len(rows) - 1}, each once; they are "
+            f"{shown(', '.join(str(id_) for id_, _ in rows))}"
+        )
+    return [names[id_] for id_ in ids]
+
+
+_FORMATS = {".txt": _of_text, ".csv": _of_table, ".yaml": _of_yaml, ".yml": _of_yaml}

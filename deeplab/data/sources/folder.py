@@ -1,4 +1,4 @@
-"""Reading the layouts of source folders: `folder`, and SegNet's for CamVid."""
+"""Reading source folders: the layout of `folder`, and two folders per split."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from deeplab.data.files.problems import Problem
 from deeplab.data.files.text import composed, read_text
 from deeplab.data.sources.classes import ClassList, read_classes
-from deeplab.data.sources.near_misses import NearMisses
 from deeplab.data.sources.pairs import (
     LABEL_SUFFIXES,
     SPLIT_NAMES,
     MissingFiles,
+    NearMisses,
     Pair,
     Source,
     find_files,
@@ -23,6 +23,7 @@ from deeplab.data.sources.pairs import (
     split_by_hash,
     split_names,
     split_order,
+    splits_by_name,
 )
 from deeplab.errors import DeepLabError
 
@@ -93,45 +94,42 @@ def scan_two_folders(path: Path, images: Path, labels: Path, classes: ClassList)
     by_folder = _folder_splits(pairs, images)
     if by_folder:
         return Source(path, classes, by_folder, problems=problems)
-    if problems and len(pairs) < 2:  # too few to split, and not to be used anyway
-        return Source(path, classes, {"train": pairs} if pairs else {}, problems=problems)
-    return Source(path, classes, *split_by_hash(pairs), problems)
+    return Source(path, classes, *split_by_hash(pairs, problems), problems)
 
 
-def scan_segnet(path: Path, classes: ClassList, splits: Sequence[str]) -> Source:
-    """Reads SegNet's layout: `train/` with images beside `trainannot/` with masks, and so on.
+def scan_split_folders(
+    path: Path,
+    classes: ClassList,
+    folders: Mapping[str, tuple[Path, Path]],
+    stored_ids: Mapping[int, int] | None = None,
+) -> Source:
+    """Reads a folder of images and one of masks per split.
 
     Args:
-        path: the folder that holds these folders.
-        classes: the class list, which the layout does not carry.
-        splits: names of the splits, each a folder.
+        path: what the source is called.
+        classes: the class list, which such a layout does not carry.
+        folders: the two of each split.
+        stored_ids: as of `Source`.
 
     Raises:
-        DeepLabError: if images and masks do not pair.
+        DeepLabError: if there are no images, or a folder cannot be read.
     """
-    matched = {split: match_files(path / split, path / f"{split}annot") for split in splits}
-    return Source(
-        path,
-        classes,
-        {split: pairs for split, (pairs, _) in matched.items() if pairs},
-        problems=tuple(problem for _, problems in matched.values() for problem in problems),
-    )
+    matched = {split: match_files(*both) for split, both in folders.items()}
+    splits = {split: pairs for split, (pairs, _) in matched.items() if pairs}
+    problems = tuple(problem for _, problems in matched.values() for problem in problems)
+    return Source(path, classes, splits, problems=problems, stored_ids=stored_ids)
 
 
 def _folder_splits(pairs: Sequence[Pair], images: Path) -> dict[str, tuple[Pair, ...]] | None:
-    tops = {pair.id: pair.id.split("/")[0] if "/" in pair.id else None for pair in pairs}
-    if not SPLIT_NAMES.intersection(top.lower() for top in tops.values() if top):
+    tops = [(pair.id.split("/")[0] if "/" in pair.id else "", pair) for pair in pairs]
+    if SPLIT_NAMES.isdisjoint(top.lower() for top, _ in tops):
         return None
-    groups: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        top = tops[pair.id]
-        if top is None:
+    for top, pair in tops:
+        if not top:
             raise DeepLabError(
                 f"{pair.image} lies beside the split folders of {images}: put it into one of them"
             )
-        groups.setdefault(top, []).append(pair)
-    splits = {name: tuple(groups[top]) for top, name in split_names(groups, images).items()}
-    return {split: splits[split] for split in sorted(splits, key=split_order)}
+    return splits_by_name(tops, images)
 
 
 def _split_lists(folder: Path) -> list[Path]:
@@ -149,25 +147,36 @@ def _split_lists(folder: Path) -> list[Path]:
 
 def _listed_source(path: Path, classes: ClassList, lists: Sequence[Path]) -> Source:
     suffixes = image_suffixes(classes.channels)
-    image_files = find_files(path / "images", suffixes)
-    label_files = find_files(path / "labels", LABEL_SUFFIXES)
+    images = find_files(path / "images", suffixes)
+    labels = find_files(path / "labels", LABEL_SUFFIXES)
     splits = {}
     near = NearMisses()
     problems: list[Problem] = []
     used: set[str] = set()
     names = split_names([file.stem for file in lists], path / "splits")
     for file in sorted(lists, key=lambda file: split_order(names[file.stem])):
-        found = [
-            _listed_pair(name, file, path, image_files, label_files, suffixes, near)
-            for name in read_names(file)
-        ]
-        problems += [item for item in found if isinstance(item, Problem)]
-        pairs = tuple(item for item in found if isinstance(item, Pair))
+        pairs = []
+        for name in read_names(file):
+            # Lists are found with and without the extension of the image.
+            key = name
+            if key not in images and Path(name).suffix.lower() in suffixes:
+                key = Path(name).with_suffix("").as_posix()
+            if key not in images:
+                choices = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+                hint = near.hint(path / "images" / f"{key}.png")
+                detail = f"names {name!r}, but images/ has no {key}{choices}{hint}"
+                problems.append(Problem("missing_image", file, detail))
+            elif key not in labels:
+                why = f"a split needs it, labels/ has no {key}.png"
+                expected = path / "labels" / f"{key}.png"
+                problems.append(missing_mask(images[key], why, expected, near))
+            else:
+                pairs.append(Pair(key, images[key], labels[key]))
         used.update(pair.id for pair in pairs)
         if pairs:
-            splits[names[file.stem]] = pairs
-    unused = len(image_files) - len(used)
-    note = f"{unused} of {len(image_files)} images are in no split list" if unused else ""
+            splits[names[file.stem]] = tuple(pairs)
+    unused = len(images) - len(used)
+    note = f"{unused} of {len(images)} images are in no split list" if unused else ""
     # An image may be in several lists; once is enough to say that it has no mask.
     return Source(path, classes, splits, note, tuple(dict.fromkeys(problems)))
 
@@ -189,28 +198,3 @@ def read_names(file: Path) -> list[str]:
             raise DeepLabError(f"the split list {file} names {name!r} twice")
         seen.add(name)
     return names
-
-
-def _listed_pair(
-    name: str,
-    file: Path,
-    path: Path,
-    images: Mapping[str, Path],
-    labels: Mapping[str, Path],
-    suffixes: Sequence[str],
-    near: NearMisses,
-) -> Pair | Problem:
-    # Lists are found with and without the extension of the image.
-    key = name
-    if key not in images and Path(name).suffix.lower() in suffixes:
-        key = Path(name).with_suffix("").as_posix()
-    if key not in images:
-        choices = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
-        hint = near.hint(path / "images" / f"{key}.png")
-        return Problem(
-            "missing_image", file, f"names {name!r}, but images/ has no {key}{choices}{hint}"
-        )
-    if key not in labels:
-        why = f"a split needs it, labels/ has no {key}.png"
-        return missing_mask(images[key], why, path / "labels" / f"{key}.png", near)
-    return Pair(key, images[key], labels[key])

@@ -11,16 +11,15 @@ from pathlib import Path
 from deeplab.data.files.problems import Problem
 from deeplab.data.files.text import composed, is_utf8, parse_json, read_text, shown
 from deeplab.data.sources.classes import read_classes
-from deeplab.data.sources.near_misses import NearMisses
 from deeplab.data.sources.pairs import (
     LABEL_SUFFIXES,
+    NearMisses,
     Pair,
     Source,
     image_suffixes,
     missing_mask,
     split_by_hash,
-    split_names,
-    split_order,
+    splits_by_name,
 )
 from deeplab.errors import DeepLabError
 
@@ -45,7 +44,7 @@ def scan_list(path: Path) -> Source:
         raise DeepLabError(f"the list {path} does not exist")
     classes = read_classes(path.parent)
     suffixes = image_suffixes(classes.channels)
-    rows: list[tuple[Pair, str]] = []
+    rows: list[tuple[str, Pair]] = []
     problems: list[Problem] = []
     seen: dict[tuple[str, str], int] = {}
     unread: dict[str, None] = {}
@@ -61,36 +60,28 @@ def scan_list(path: Path) -> Source:
                 f"{where}: {row['image']} is listed already in line {seen[split, pair.id]}"
             )
         seen[split, pair.id] = number
-        missing = _missing(pair, where, near)
-        if missing:
-            problems.append(missing)
+        # Of os, for names that are too long; what is no regular file is found when it is read.
+        if not os.path.exists(image):
+            detail = f"does not exist; {where} names it{near.hint(image)}"
+            problems.append(Problem("missing_image", image, detail))
+        elif not os.path.exists(label):
+            why = f"{label}, which {where} names, does not exist"
+            problems.append(missing_mask(image, why, label, near))
         else:
-            rows.append((pair, split))
+            rows.append((split, pair))
     if not seen:
         raise DeepLabError(f"the list {path} is empty")
     note = _unread_note(tuple(unread))
-    if not any(split for _, split in rows):
-        pairs = tuple(pair for pair, _ in rows)
-        if problems and len(pairs) < 2:  # too few to split, and not to be used anyway
-            splits = {"train": pairs} if pairs else {}
-            return Source(path, classes, splits, note, tuple(problems))
-        splits, by_hash = split_by_hash(pairs, "values in a column 'split'")
-        return Source(
-            path, classes, splits, "; ".join(filter(None, (by_hash, note))), tuple(problems)
-        )
-    groups: dict[str, list[Pair]] = {}
-    for pair, split in rows:
-        if not split:
-            raise DeepLabError(f"{path}: {pair.id} has no split, others have one")
-        groups.setdefault(split, []).append(pair)
-    splits = {name: tuple(groups[split]) for split, name in split_names(groups, path).items()}
-    return Source(
-        path,
-        classes,
-        {split: splits[split] for split in sorted(splits, key=split_order)},
-        note,
-        tuple(problems),
-    )
+    if not any(split for split, _ in rows):
+        pairs = [pair for _, pair in rows]
+        splits, by_hash = split_by_hash(pairs, problems, "values in a column 'split'")
+        note = "; ".join(filter(None, (by_hash, note)))
+    else:
+        for split, pair in rows:
+            if not split:
+                raise DeepLabError(f"{path}: {pair.id} has no split, others have one")
+        splits = splits_by_name(rows, path)
+    return Source(path, classes, splits, note, tuple(problems))
 
 
 def _unread_note(names: Sequence[str]) -> str:
@@ -111,7 +102,7 @@ def _rows(path: Path, unread: dict[str, None]) -> Iterator[tuple[int, dict[str, 
     for number, cells in rows(path, text.split("\n")):
         row: dict[str, str] = {}
         for name, value in cells:
-            key = _column(name)
+            key = name.strip().lower()
             if key not in _COLUMNS:
                 unread[name.strip()] = None
             elif key in row:
@@ -125,16 +116,12 @@ def _rows(path: Path, unread: dict[str, None]) -> Iterator[tuple[int, dict[str, 
         yield number, row
 
 
-def _column(name: str) -> str:
-    return name.strip().lower()
-
-
 def _csv_rows(path: Path, lines: list[str]) -> Iterator[tuple[int, Iterable[tuple[str, object]]]]:
     reader = csv.reader(f"{line}\n" for line in lines)
     begin = 1  # line that the row begins in
     try:
         columns = next(reader)
-        missing = {"image", "label"}.difference(map(_column, columns))
+        missing = {"image", "label"}.difference(name.strip().lower() for name in columns)
         if missing:
             raise DeepLabError(
                 f"{path}: the first line must name the columns image, label and optionally split; "
@@ -185,14 +172,3 @@ def _as_stored(file: Path) -> Path:
         return file
     forms = (Path(unicodedata.normalize(form, str(file))) for form in ("NFC", "NFD"))
     return next((other for other in (file, *forms) if os.path.exists(other)), file)
-
-
-def _missing(pair: Pair, where: str, near: NearMisses) -> Problem | None:
-    # Of os, for names that are too long; what is no regular file is found when it is read.
-    if not os.path.exists(pair.image):
-        hint = near.hint(pair.image)
-        return Problem("missing_image", pair.image, f"does not exist; {where} names it{hint}")
-    if not os.path.exists(pair.label):
-        why = f"{pair.label}, which {where} names, does not exist"
-        return missing_mask(pair.image, why, pair.label, near)
-    return None

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from deeplab.data.files.opening import state_of
-from deeplab.data.files.problems import FileError, Problem, refuse
+from deeplab.data.files.opening import reading, state_of
+from deeplab.data.files.problems import FileError, Problem
 from deeplab.data.files.text import composed, is_utf8
 from deeplab.data.sources.classes import ClassList
-from deeplab.data.sources.near_misses import NearMisses
 from deeplab.errors import DeepLabError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -27,6 +28,9 @@ SPLIT_NAMES = frozenset(name for names in _SYNONYMS for name in names)
 
 # Share of the images that become the evaluation split when the source does not say.
 _VAL_SHARE = 0.1
+
+# Where the name of an image may end in that of a file that belongs to it.
+_END_OF_NAME = re.compile(r"\.|[_-](?=mask|label|seg|gt|anno)", re.IGNORECASE)
 
 
 class MissingFiles(DeepLabError):
@@ -94,7 +98,8 @@ class Source:
             for pair in pairs:
                 row = [split, pair.id]
                 for file in (pair.image, pair.label):
-                    state = _stat(file)
+                    with reading("the file", file):
+                        state = state_of(file)
                     row += [
                         os.path.relpath(file, base),
                         str(state.st_size),
@@ -184,21 +189,21 @@ def match_files(
     label_files = find_files(labels, LABEL_SUFFIXES)
     if not image_files:
         raise DeepLabError(f"no images in {images} ({', '.join(suffixes)})")
-    missing = sorted(image_files.keys() - label_files.keys())
-    surplus = sorted(label_files.keys() - image_files.keys())
     near = NearMisses()
     problems = [
-        missing_mask(image_files[key], f"expected {labels / key}.png", labels / f"{key}.png", near)
-        for key in missing
+        missing_mask(path, f"expected {labels / key}.png", labels / f"{key}.png", near)
+        for key, path in image_files.items()
+        if key not in label_files
     ]
     problems += [
         Problem(
             "missing_image",
-            label_files[key],
+            path,
             f"has no image: expected {images / key} with {', '.join(suffixes)}"
             + near.hint(images / f"{key}.png"),
         )
-        for key in surplus
+        for key, path in label_files.items()
+        if key not in image_files
     ]
     pairs = [
         Pair(key, path, label_files[key]) for key, path in image_files.items() if key in label_files
@@ -206,20 +211,59 @@ def match_files(
     return tuple(pairs), tuple(problems)
 
 
+class NearMisses:
+    """Looks for files of almost the expected name: NAME.jpg.png, NAME_mask.png, NAME.tif.
+
+    Such a file is never taken for the one that is missing; the message says what to do with it. A
+    folder is read once, and only if needed.
+    """
+
+    def __init__(self) -> None:
+        """Has read no folder yet."""
+        self._files_of = functools.cache(_files_of)
+
+    def hint(self, expected: Path, image: Path | None = None) -> str:
+        """What is there in place of a file and what to do with it, or "".
+
+        Args:
+            expected: the file that is not there.
+            image: in whose folder a mask may lie as well; None: an image is expected. An array is
+                none unless classes.json says so.
+        """
+        for place in (expected, image):
+            if place is None:
+                continue
+            for file in self._files_of(place.parent).get(composed(expected.stem).casefold(), ()):
+                if file != image and (image or file.suffix.lower() != ".npy"):
+                    return f"; {file} is there: {_advice(file, expected)}"
+        return ""
+
+
+def _files_of(folder: Path) -> dict[str, list[Path]]:
+    """The files of a folder that may belong to a name, by that name in lower case."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return {}
+    found: dict[str, list[Path]] = {}
+    for name in names:
+        key = composed(name).casefold()
+        for end in _END_OF_NAME.finditer(key):
+            found.setdefault(key[: end.start()], []).append(folder / name)
+    return found
+
+
+def _advice(file: Path, expected: Path) -> str:
+    if file.suffix.lower() == ".json":
+        return "polygons, as of labelme, are drawn into an index mask by their own tool"
+    if file.suffix.lower() == expected.suffix:
+        return f"rename it {expected.name}"
+    return f"save it as {expected.name}, with the same values"
+
+
 def missing_mask(image: Path, why: str, expected: Path, near: NearMisses) -> Problem:
     """That an image has no mask, why, and what lies there instead of the expected one."""
     return Problem("missing_mask", image, f"has no mask: {why}{near.hint(expected, image)}")
-
-
-def pair_files(images: Path, labels: Path, channels: int = 3) -> tuple[Pair, ...]:
-    """Pairs all images and masks of two folders as `match_files`.
-
-    Raises:
-        DeepLabError: if there are no images, or one has no mask, or a mask no image.
-    """
-    pairs, problems = match_files(images, labels, channels)
-    refuse(problems)
-    return pairs
 
 
 def check_sizes(pair: Pair, image: Sequence[int], label: Sequence[int]) -> None:
@@ -245,12 +289,13 @@ def check_sizes(pair: Pair, image: Sequence[int], label: Sequence[int]) -> None:
 
 
 def split_by_hash(
-    pairs: Iterable[Pair], lacking: str = "split folders or lists"
+    pairs: Sequence[Pair], problems: Sequence[Problem] = (), lacking: str = "split folders or lists"
 ) -> tuple[dict[str, tuple[Pair, ...]], str]:
     """Splits 90/10 by a hash of the id: the same whatever else is in the folder.
 
     Args:
         pairs: what is to be split.
+        problems: of the source; if there are any, too few pairs are not refused, but "train".
         lacking: what could have named the splits, for the messages.
 
     Returns:
@@ -259,6 +304,8 @@ def split_by_hash(
     Raises:
         DeepLabError: if there are fewer than two images.
     """
+    if problems and len(pairs) < 2:  # nothing is prepared anyway
+        return {"train": tuple(pairs)} if pairs else {}, ""
     by_share = sorted(pairs, key=lambda pair: _share(pair.id))
     if len(by_share) < 2:
         raise DeepLabError(
@@ -274,6 +321,23 @@ def split_by_hash(
         "validation, by a hash of the name"
     )
     return {"train": tuple(train), "val": tuple(val)}, note
+
+
+def splits_by_name(pairs: Iterable[tuple[str, Pair]], where: Path) -> dict[str, tuple[Pair, ...]]:
+    """Splits by name, in `split_order`.
+
+    Args:
+        pairs: each behind the name of its split, as somebody spelt it.
+        where: the folder or list, for the message.
+
+    Raises:
+        DeepLabError: as `split_names`.
+    """
+    groups: dict[str, list[Pair]] = {}
+    for split, pair in pairs:
+        groups.setdefault(split, []).append(pair)
+    splits = {name: tuple(groups[split]) for split, name in split_names(groups, where).items()}
+    return {split: splits[split] for split in sorted(splits, key=split_order)}
 
 
 def split_order(name: str) -> tuple[int, str]:
@@ -323,11 +387,3 @@ def split_names(found: Iterable[str], where: Path) -> dict[str, str]:
 
 def _share(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
-
-
-def _stat(path: Path) -> os.stat_result:
-    try:
-        return state_of(path)
-    except OSError as error:
-        problem = Problem("unreadable", path, str(error))
-        raise FileError(problem, f"cannot read {path}: {error}") from error

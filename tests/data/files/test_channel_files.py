@@ -25,9 +25,8 @@ from deeplab.data import (
     load_dataset,
 )
 from deeplab.data.checking import check_folders, check_named, prepare_folders
-from deeplab.data.files.channels import decode_channels, packed
 from deeplab.data.files.decode import decode_image, decode_image_part, image_size
-from deeplab.data.files.images import read_image
+from deeplab.data.files.images import decode_channels, png, read_image
 from deeplab.data.sources.classes import ClassList, read_class_file
 from deeplab.data.sources.pairs import Source
 from deeplab.errors import DeepLabError
@@ -102,7 +101,7 @@ def test_augmentation_keeps_all_channels(folder: Folder) -> None:
 @pytest.mark.parametrize("channels", [4, 5, 13])
 def test_a_record_is_exact(channels: int) -> None:
     pixels = np.random.default_rng(channels).integers(0, 256, (6, 5, channels), np.uint8)
-    data = packed(pixels)
+    data = png(pixels)
     np.testing.assert_array_equal(decode_image(data, channels), pixels)
     assert image_size(tf.constant(data), channels).numpy().tolist() == [6, 5]
     part = decode_image_part(data, tf.constant([6, 5]), tf.constant([1, 2]), [4, 5], channels)

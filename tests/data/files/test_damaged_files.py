@@ -17,9 +17,8 @@ from source_folders import random_image, random_mask, save
 from deeplab.data import DataConfig, load_dataset
 from deeplab.data.builders.folder import encoded_pair
 from deeplab.data.checking import check_named
-from deeplab.data.files.channels import decode_channels
 from deeplab.data.files.decode import decode_image, decode_label
-from deeplab.data.files.images import read_image
+from deeplab.data.files.images import decode_channels, read_image
 from deeplab.data.files.mask_ids import IdRule
 from deeplab.data.files.masks import read_index_mask
 from deeplab.data.files.opening import PNG_SIGNATURE

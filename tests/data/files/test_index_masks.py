@@ -13,10 +13,14 @@ from source_folders import random_image, random_mask, save
 
 from deeplab.data.colors import default_colors
 from deeplab.data.files.decode import decode_image, decode_label
-from deeplab.data.files.images import read_image
-from deeplab.data.files.mask_colors import ClassColors
-from deeplab.data.files.mask_ids import IdRule, check_something_to_learn, check_something_to_measure
-from deeplab.data.files.masks import decode_mask, encode_label, read_index_mask
+from deeplab.data.files.images import png, read_image
+from deeplab.data.files.mask_ids import (
+    ClassColors,
+    IdRule,
+    check_something_to_learn,
+    check_something_to_measure,
+)
+from deeplab.data.files.masks import decode_mask, read_index_mask
 from deeplab.data.sources.pair_tally import PairTally, judge
 from deeplab.errors import DeepLabError
 
@@ -58,7 +62,7 @@ def test_palette_masks_of_few_bits_give_their_indices(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_encoded_labels_survive_tensorflow(dtype: type) -> None:
     label = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (9, 5)).astype(dtype)
-    decoded = decode_label(encode_label(label))
+    decoded = decode_label(png(label))
     assert decoded.dtype == "int32"
     np.testing.assert_array_equal(decoded, label)
 
