@@ -31,7 +31,7 @@ class Command:
         name: the word or words that call it, such as "dataset prepare".
         summary: one sentence for the list of commands.
         example: a complete command line.
-        flags: its flags with their defaults; they stay as they are.
+        own_flags: its flags with their defaults; they stay as they are.
         run: does the work; the result is the exit code.
         required: flags without which the command line is bad.
     """
@@ -39,14 +39,14 @@ class Command:
     name: str
     summary: str
     example: str
-    flags: tuple[flags.Flag[Any], ...]
+    own_flags: tuple[flags.Flag[Any], ...]
     run: Callable[[flags.FlagValues], int]
     required: tuple[str, ...] = ()
 
     def flag_values(self) -> flags.FlagValues:
         """The command's flags with their defaults, not yet read from a command line."""
         values = flags.FlagValues()
-        for flag in self.flags:
+        for flag in self.own_flags:
             values[flag.name] = copy.deepcopy(flag)
         flags.DEFINE_integer(
             "v", 0, "1 shows tracebacks and the messages of the libraries", flag_values=values

@@ -179,7 +179,7 @@ PREPARE = Command(
     example=(
         "deeplab dataset prepare --gin_file=runs/folder_mobilenet_v2.gin --source_dir=my_images"
     ),
-    flags=(
+    own_flags=(
         *_DATA,
         shared_flags.word(
             "beam_options",
@@ -201,7 +201,7 @@ CHECK = Command(
         "would be wrong."
     ),
     example="deeplab dataset check --images=photos --labels=masks --classes=classes.txt",
-    flags=(
+    own_flags=(
         *_DATA,
         shared_flags.path(
             "output_dir", "folder of report.html and check.json (without it ./dataset_check)"
@@ -215,7 +215,7 @@ STATS = Command(
     example=(
         "deeplab dataset stats --gin_file=runs/folder_mobilenet_v2.gin --source_dir=my_images"
     ),
-    flags=(
+    own_flags=(
         *_DATA,
         shared_flags.path(
             "output_dir",

@@ -49,7 +49,7 @@ COMMAND = Command(
     name="evaluate",
     summary="Measures a model on labeled images: a table, metrics.json and report.html.",
     example="deeplab evaluate --model_dir=models/shapes",
-    flags=(
+    own_flags=(
         shared_flags.path("model_dir", "folder of the run"),
         shared_flags.CHECKPOINT,
         shared_flags.word("split", "split of the data set; without it, its evaluation split"),

@@ -39,7 +39,7 @@ COMMAND = Command(
     name="export",
     summary="Writes a model for serving, compared with the original before it is called done.",
     example="deeplab export --model_dir=models/shapes --export_dir=exports/shapes",
-    flags=(
+    own_flags=(
         shared_flags.path("model_dir", "folder of the run"),
         shared_flags.CHECKPOINT,
         shared_flags.path("export_dir", "folder that becomes the exported model"),

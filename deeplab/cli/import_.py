@@ -50,7 +50,7 @@ COMMAND = Command(
         "deeplab import --source=tf1 --checkpoint=deeplabv3_pascal_trainval/model.ckpt "
         "--model_dir=models/pascal"
     ),
-    flags=(
+    own_flags=(
         flags.EnumFlag(
             "source",
             None,

@@ -87,7 +87,7 @@ COMMAND = Command(
     name="info",
     summary="Prints what a network costs: parameters, multiply-adds, memory of training.",
     example="deeplab info --gin_file=runs/shapes_mobilenet_v2.gin --height=513 --width=513",
-    flags=(
+    own_flags=(
         *shared_flags.GIN,
         shared_flags.path("model_dir", "folder of a model, instead of --gin_file"),
         shared_flags.integer("height", 513, "of the image, in pixels", minimum=1),

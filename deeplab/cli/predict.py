@@ -37,7 +37,7 @@ COMMAND = Command(
     name="predict",
     summary="Writes index masks, colored masks and overlays of images.",
     example="deeplab predict --model_dir=models/shapes --input=photos --output_dir=masks",
-    flags=(
+    own_flags=(
         shared_flags.path("model_dir", "folder of the run, or"),
         shared_flags.path("saved_model", "folder of an exported model, instead"),
         shared_flags.CHECKPOINT,

@@ -70,7 +70,7 @@ COMMAND = Command(
     name="train",
     summary="Trains a model, or resumes a run.",
     example="deeplab train --gin_file=runs/shapes_mobilenet_v2.gin --model_dir=models/shapes",
-    flags=(
+    own_flags=(
         *shared_flags.GIN,
         shared_flags.path(
             "model_dir",

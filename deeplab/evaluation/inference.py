@@ -99,7 +99,7 @@ def mean_probability_function(
     eval_scales: Sequence[float],
     flip: bool,
     *,
-    logits_stride: int | None = None,
+    logits_stride: float | None = None,
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Images -> the mean of the probabilities of their copies, not compiled.
 
