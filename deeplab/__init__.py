@@ -13,29 +13,25 @@ from deeplab.keras_backend import require_channels_last, require_tensorflow
 
 __version__ = "0.1.0"
 
-# Public name -> the module that defines it. The same list as the imports below, which are there
-# for type checkers and editors.
+# The public names by the module that defines them. The same list as the imports below, which are
+# there for type checkers and editors.
 _PUBLIC = {
-    "BACKBONES": "deeplab.models",
-    "ModelConfig": "deeplab.models",
-    "build_model": "deeplab.models",
-    "deeplab_v3_plus": "deeplab.models",
-    "intermediates": "deeplab.models",
-    "AugmentConfig": "deeplab.data",
-    "DATASETS": "deeplab.data",
-    "DataConfig": "deeplab.data",
-    "DeepLabError": "deeplab.errors",
-    "LossConfig": "deeplab.training",
-    "OptimizerConfig": "deeplab.training",
-    "ScheduleConfig": "deeplab.training",
-    "TrainConfig": "deeplab.training",
-    "evaluate": "deeplab.evaluation",
-    "export": "deeplab.export",
-    "import_weights": "deeplab.interop",
-    "load_model": "deeplab.model_dir",
-    "predict": "deeplab.evaluation",
-    "train": "deeplab.training",
+    "deeplab.data": ("AugmentConfig", "DATASETS", "DataConfig"),
+    "deeplab.errors": ("DeepLabError",),
+    "deeplab.evaluation": ("evaluate", "predict"),
+    "deeplab.export": ("export",),
+    "deeplab.interop": ("import_weights",),
+    "deeplab.model_dir": ("load_model",),
+    "deeplab.models": (
+        "BACKBONES",
+        "ModelConfig",
+        "build_model",
+        "deeplab_v3_plus",
+        "intermediates",
+    ),
+    "deeplab.training": ("LossConfig", "OptimizerConfig", "ScheduleConfig", "TrainConfig", "train"),
 }
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = [
     "BACKBONES",
@@ -73,15 +69,15 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'deeplab' has no attribute {name!r}")
     if name != "DeepLabError":
         require_tensorflow()
         require_channels_last()
-    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+    return sorted([*globals(), *_MODULE_OF])

@@ -21,10 +21,7 @@ def integer(
     """A whole number (not a bool, not text), at least `minimum` and at most `maximum`."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise DeepLabError(f"{name} must be a whole number, not {value!r}")
-    if minimum is not None and value < minimum:
-        raise DeepLabError(f"{name} must be at least {minimum}, not {value}")
-    if maximum is not None and value > maximum:
-        raise DeepLabError(f"{name} must be at most {maximum}, not {value}")
+    number(name, value, minimum=minimum, maximum=maximum)
     return value
 
 

@@ -105,11 +105,7 @@ def read_configuration(
         reader = _Reader()
         if from_model_dir is not None:
             reader.read_saved(Path(from_model_dir) / "config.gin")
-        for name in gin_files:
-            reader.read_file(name)
-        reader.read_bindings(gin_bindings)
-        reader.check(TrainConfig.__name__)
-        train = _make(TrainConfig)
+        train = reader.make(TrainConfig, gin_files, gin_bindings)
         _check_num_classes(train)
         return Configuration(
             train, gin.config_str(_LINE_LENGTH), gin.operative_config_str(_LINE_LENGTH)
@@ -127,14 +123,8 @@ def read_data_config(gin_files: Sequence[str], gin_bindings: Sequence[str] = ())
         DeepLabError: as `read_configuration`.
     """
     with _cleared_gin():
-        reader = _Reader()
         # A file of gin/dataset/ sets macros only, which base.gin hands on.
-        reader.read_file("base.gin")
-        for name in gin_files:
-            reader.read_file(name)
-        reader.read_bindings(gin_bindings)
-        reader.check(DataConfig.__name__)
-        return _make(DataConfig)
+        return _Reader().make(DataConfig, ["base.gin", *gin_files], gin_bindings)
 
 
 def find_gin_file(name: str) -> Path:
@@ -208,7 +198,28 @@ class _Reader:
         # gin also saves the macros that nothing uses any more.
         self._saved = frozenset(self._macros)
 
-    def read_file(self, name: str) -> None:
+    def make(
+        self, configurable: type[_Settings], gin_files: Sequence[str], gin_bindings: Sequence[str]
+    ) -> _Settings:
+        """Binds the statements of files, then of the command line, and makes what they set."""
+        for name in gin_files:
+            self._read_file(name)
+        before = dict(self._places)
+        for binding in gin_bindings:
+            self._read(binding + "\n", f'--gin_bindings="{binding}"', may_import=False)
+        self._on_command_line = {
+            name for name, place in self._places.items() if before.get(name) != place
+        }
+        self._check(configurable.__name__)
+        try:
+            return gin.get_configurable(configurable.__name__)()
+        except Exception as error:
+            message = _without_location(error)
+            if isinstance(error, TypeError) and "missing" in message:
+                message = "the gin file sets no model or data: it needs: include 'base.gin'"
+            raise DeepLabError(message) from error
+
+    def _read_file(self, name: str) -> None:
         """Binds the statements of a gin file and of those that it includes."""
         path = find_gin_file(name)
         if path in self._including:
@@ -217,16 +228,7 @@ class _Reader:
         self._read(read_text(path), name, may_import=True)
         self._including.pop()
 
-    def read_bindings(self, bindings: Sequence[str]) -> None:
-        """Binds statements of the command line."""
-        before = dict(self._places)
-        for binding in bindings:
-            self._read(binding + "\n", f'--gin_bindings="{binding}"', may_import=False)
-        self._on_command_line = {
-            name for name, place in self._places.items() if before.get(name) != place
-        }
-
-    def check(self, root: str) -> None:
+    def _check(self, root: str) -> None:
         """Finds what can only be said when everything has been read.
 
         Args:
@@ -276,7 +278,7 @@ class _Reader:
                 find_gin_file(statement.filename)
             except DeepLabError as error:
                 raise _at(place, error) from None
-            self.read_file(statement.filename)
+            self._read_file(statement.filename)
         elif isinstance(statement, config_parser.ImportStatement):
             if not may_import:
                 raise DeepLabError(
@@ -366,16 +368,6 @@ class _Delegate(gin.config.ParserDelegate):
             return gin.REQUIRED
         self.macros.add(name)
         return super().macro(name)
-
-
-def _make(configurable: type[_Settings]) -> _Settings:
-    try:
-        return gin.get_configurable(configurable.__name__)()
-    except Exception as error:
-        message = _without_location(error)
-        if isinstance(error, TypeError) and "missing" in message:
-            message = "the gin file sets no model or data: it needs: include 'base.gin'"
-        raise DeepLabError(message) from error
 
 
 def _check_configurable(selector: str, place: str) -> None:

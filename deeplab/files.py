@@ -110,7 +110,7 @@ def new_directory(target: str | os.PathLike[str]) -> Iterator[Path]:
         DeepLabError: if the place cannot be written.
     """
     final = Path(target)
-    made = _missing_parents(final.parent)
+    made = missing_folders(final.parent)
     try:
         make_directory(final.parent)
         temporary = final.with_name(_unused())
@@ -154,7 +154,12 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
 
 def missing_folders(path: str | os.PathLike[str]) -> list[Path]:
     """The folders of `path`, innermost first, that do not exist yet (for `remove_empty`)."""
-    return _missing_parents(Path(path).absolute())
+    folder = Path(path).absolute()
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    return missing
 
 
 def remove_empty(folders: list[Path]) -> None:
@@ -162,14 +167,6 @@ def remove_empty(folders: list[Path]) -> None:
     for folder in folders:
         with contextlib.suppress(OSError):
             folder.rmdir()
-
-
-def _missing_parents(folder: Path) -> list[Path]:
-    missing = []
-    while not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
-    return missing
 
 
 def _unused() -> str:

@@ -14,7 +14,6 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import rich.console
 import rich.progress
@@ -23,8 +22,8 @@ import rich.text
 LINE_SECONDS = 10.0
 
 
-class Progress(Protocol):
-    """What the work reports to."""
+class Progress:
+    """What the work reports to; this one shows messages alone."""
 
     def advance(self, count: int = 1, notes: Sequence[str] = ()) -> None:
         """Says that `count` more units are done.
@@ -37,6 +36,7 @@ class Progress(Protocol):
 
     def message(self, text: str) -> None:
         """Prints a line on standard output without disturbing the bar."""
+        print(text, flush=True)
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def track(
         silent: report nothing (messages are still printed).
     """
     if silent:
-        yield _Silent()
+        yield Progress()
         return
     console = rich.console.Console()
     if not sys.stdout.isatty() or console.is_dumb_terminal:
@@ -85,14 +85,6 @@ def warn(text: str) -> None:
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
-class _Silent:
-    def advance(self, count: int = 1, notes: Sequence[str] = ()) -> None:
-        pass
-
-    def message(self, text: str) -> None:
-        print(text, flush=True)
-
-
 class _BarAndNotes(rich.progress.Progress):
     """A bar with a line of notes below it, as many of them as fit."""
 
@@ -115,7 +107,7 @@ def fitting(notes: Sequence[str], width: int) -> str:
     return line
 
 
-class _Bar:
+class _Bar(Progress):
     def __init__(self, bar: _BarAndNotes, task: rich.progress.TaskID) -> None:
         self._bar = bar
         self._task = task
@@ -134,7 +126,7 @@ class _RateColumn(rich.progress.ProgressColumn):
         return rich.progress.Text(_rate(speed, task.fields["unit"]) if speed else "", style="cyan")
 
 
-class _Lines:
+class _Lines(Progress):
     """Prints a line when `LINE_SECONDS` have passed since the last one, and one at the end."""
 
     def __init__(self, description: str, total: int | None, unit: str, start: int) -> None:
@@ -157,9 +149,6 @@ class _Lines:
             return
         # Since the last line. The first units say nothing about the rest: they include tracing.
         self._measured_from = self._done, now
-
-    def message(self, text: str) -> None:
-        print(text, flush=True)
 
     def finish(self) -> None:
         if self._done > self._printed:

@@ -1,18 +1,20 @@
 """What a command is, and how its flags are read and its help is written.
 
 absl's own `app.run` ends with 1 on `--help` and on every mistake, and keeps all flags of a process
-in one place, where two commands cannot both have `--model_dir`. So each command owns a
-`flags.FlagValues`, which is read here.
+in one place, where two commands cannot both have `--model_dir`. So each command lists its flags,
+and a `flags.FlagValues` of its own is made of copies of them each time it is read.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import re
 import shutil
 import textwrap
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -29,7 +31,7 @@ class Command:
         name: the word or words that call it, such as "dataset prepare".
         summary: one sentence for the list of commands.
         example: a complete command line.
-        define: adds the command's flags to a `FlagValues`.
+        own_flags: its flags with their defaults; they stay as they are.
         run: does the work; the result is the exit code.
         required: flags without which the command line is bad.
     """
@@ -37,14 +39,15 @@ class Command:
     name: str
     summary: str
     example: str
-    define: Callable[[flags.FlagValues], None]
+    own_flags: tuple[flags.Flag[Any], ...]
     run: Callable[[flags.FlagValues], int]
     required: tuple[str, ...] = ()
 
     def flag_values(self) -> flags.FlagValues:
         """The command's flags with their defaults, not yet read from a command line."""
         values = flags.FlagValues()
-        self.define(values)
+        for flag in self.own_flags:
+            values[flag.name] = copy.deepcopy(flag)
         flags.DEFINE_integer(
             "v", 0, "1 shows tracebacks and the messages of the libraries", flag_values=values
         )
@@ -117,6 +120,13 @@ def _description(flag: flags.Flag) -> str:
     return text + (f" ({'; '.join(remarks)})" if remarks else "")
 
 
+def bad_choice(name: str, value: str, choices: Sequence[str]) -> str:
+    """The message for a value that is not among a flag's choices, with the nearest of them."""
+    near = difflib.get_close_matches(value, choices, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"flag --{name}={value}: {hint}choices: {', '.join(choices)}"
+
+
 def _bad_value(message: str, values: flags.FlagValues) -> str:
     """Says in one form what absl says in another for each type of flag."""
     match = re.match(r"flag --(\w+)=(.*?): ", message)
@@ -125,10 +135,7 @@ def _bad_value(message: str, values: flags.FlagValues) -> str:
     name, value = match.groups()
     flag = values[name]
     if isinstance(flag, flags.EnumFlag):
-        choices = flag.parser.enum_values
-        near = difflib.get_close_matches(value, choices, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"flag --{name}={value}: {hint}choices: {', '.join(choices)}"
+        return bad_choice(name, value, flag.parser.enum_values)
     if not isinstance(flag.parser, flags.IntegerParser | flags.BooleanParser):
         return " ".join(message.split())
     expected = "true or false" if flag.boolean else "a whole number"

@@ -20,50 +20,19 @@ if TYPE_CHECKING:
 _OWN_IMAGES = ("images", "labels", "classes")
 
 
-def _define_data(values: flags.FlagValues) -> None:
-    shared_flags.define_gin(values)
-    shared_flags.define_path(
-        values, "images", "folder of images, instead of --gin_file: with --labels and --classes"
-    )
-    shared_flags.define_path(values, "labels", "folder of the masks that belong to --images")
-    shared_flags.define_path(
-        values,
+_DATA = (
+    *shared_flags.GIN,
+    shared_flags.path(
+        "images", "folder of images, instead of --gin_file: with --labels and --classes"
+    ),
+    shared_flags.path("labels", "folder of the masks that belong to --images"),
+    shared_flags.path(
         "classes",
         "classes.json, or a text file with one class name per line, in the order of the ids, or "
         "the class list of labelme, CVAT, Roboflow or YOLO",
-    )
-    shared_flags.define_data(values)
-
-
-def _define_prepare(values: flags.FlagValues) -> None:
-    _define_data(values)
-    flags.DEFINE_string(
-        "beam_options",
-        None,
-        "options of Apache Beam, which then prepares the source folder (needed above a million "
-        'images), such as "--runner=DirectRunner --direct_num_workers=8"',
-        flag_values=values,
-    )
-    shared_flags.define_path(
-        values,
-        "output_dir",
-        "with --images: folder that list.jsonl and classes.json are written to, for --source_dir "
-        "of the other commands (without it ./dataset_list)",
-    )
-
-
-def _define_check(values: flags.FlagValues) -> None:
-    _define_data(values)
-    shared_flags.define_path(
-        values, "output_dir", "folder of report.html and check.json (without it ./dataset_check)"
-    )
-
-
-def _define_stats(values: flags.FlagValues) -> None:
-    _define_data(values)
-    shared_flags.define_path(
-        values, "output_dir", "folder that class_weights.gin is written to; without it, none is"
-    )
+    ),
+    *shared_flags.DATA,
+)
 
 
 def _require_data(values: flags.FlagValues) -> None:
@@ -210,7 +179,19 @@ PREPARE = Command(
     example=(
         "deeplab dataset prepare --gin_file=runs/folder_mobilenet_v2.gin --source_dir=my_images"
     ),
-    define=_define_prepare,
+    own_flags=(
+        *_DATA,
+        shared_flags.word(
+            "beam_options",
+            "options of Apache Beam, which then prepares the source folder (needed above a million "
+            'images), such as "--runner=DirectRunner --direct_num_workers=8"',
+        ),
+        shared_flags.path(
+            "output_dir",
+            "with --images: folder that list.jsonl and classes.json are written to, for "
+            "--source_dir of the other commands (without it ./dataset_list)",
+        ),
+    ),
     run=_prepare,
 )
 CHECK = Command(
@@ -220,7 +201,12 @@ CHECK = Command(
         "would be wrong."
     ),
     example="deeplab dataset check --images=photos --labels=masks --classes=classes.txt",
-    define=_define_check,
+    own_flags=(
+        *_DATA,
+        shared_flags.path(
+            "output_dir", "folder of report.html and check.json (without it ./dataset_check)"
+        ),
+    ),
     run=_check,
 )
 STATS = Command(
@@ -229,6 +215,12 @@ STATS = Command(
     example=(
         "deeplab dataset stats --gin_file=runs/folder_mobilenet_v2.gin --source_dir=my_images"
     ),
-    define=_define_stats,
+    own_flags=(
+        *_DATA,
+        shared_flags.path(
+            "output_dir",
+            "folder that class_weights.gin is written to; without it, none is",
+        ),
+    ),
     run=_stats,
 )

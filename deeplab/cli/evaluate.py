@@ -9,51 +9,6 @@ from deeplab.cli.command import Command, UsageError
 from deeplab.cli.quiet import import_tensorflow
 
 
-def _define(values: flags.FlagValues) -> None:
-    shared_flags.define_model_dir(values, "folder of the run")
-    shared_flags.define_checkpoint(values)
-    flags.DEFINE_string(
-        "split", None, "split of the data set; without it, its evaluation split", flag_values=values
-    )
-    shared_flags.define_output_stride(values)
-    shared_flags.define_inference(values)
-    shared_flags.define_path(
-        values, "images", "folder of images to measure on, instead of the data set"
-    )
-    shared_flags.define_path(values, "labels", "folder of the masks that belong to --images")
-    shared_flags.define_path(
-        values,
-        "classes",
-        "class list of these masks, which names the ignored id and the colors; without it, as in "
-        "training",
-    )
-    flags.DEFINE_boolean(
-        "original_protocol",
-        False,
-        "combine several scales exactly as the original code, quirks included",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "pad_to",
-        None,
-        "N or H,W: pad each image at the bottom and right to this size, in pixels",
-        flag_values=values,
-    )
-    shared_flags.define_paths(values, "gin_file", "gin file of another data set than the run's")
-    flags.DEFINE_string(
-        "name",
-        None,
-        "folder of the results in MODEL_DIR/eval; without it, made of data set and settings",
-        flag_values=values,
-    )
-    shared_flags.define_path(
-        values,
-        "output_dir",
-        "folder of metrics.json and report.html, instead of one in MODEL_DIR/eval",
-    )
-    shared_flags.define_data(values)
-
-
 def _run(values: flags.FlagValues) -> int:
     shared_flags.require_together(values, "images", "labels")
     if values.name and values.output_dir:
@@ -94,7 +49,36 @@ COMMAND = Command(
     name="evaluate",
     summary="Measures a model on labeled images: a table, metrics.json and report.html.",
     example="deeplab evaluate --model_dir=models/shapes",
-    define=_define,
+    own_flags=(
+        shared_flags.path("model_dir", "folder of the run"),
+        shared_flags.CHECKPOINT,
+        shared_flags.word("split", "split of the data set; without it, its evaluation split"),
+        shared_flags.output_stride_flag(),
+        *shared_flags.INFERENCE,
+        shared_flags.path("images", "folder of images to measure on, instead of the data set"),
+        shared_flags.path("labels", "folder of the masks that belong to --images"),
+        shared_flags.path(
+            "classes",
+            "class list of these masks, which names the ignored id and the colors; without it, as "
+            "in training",
+        ),
+        shared_flags.switch(
+            "original_protocol",
+            "combine several scales exactly as the original code, quirks included",
+        ),
+        shared_flags.word(
+            "pad_to", "N or H,W: pad each image at the bottom and right to this size, in pixels"
+        ),
+        shared_flags.paths("gin_file", "gin file of another data set than the run's"),
+        shared_flags.word(
+            "name",
+            "folder of the results in MODEL_DIR/eval; without it, made of data set and settings",
+        ),
+        shared_flags.path(
+            "output_dir", "folder of metrics.json and report.html, instead of one in MODEL_DIR/eval"
+        ),
+        *shared_flags.DATA,
+    ),
     run=_run,
     required=("model_dir",),
 )

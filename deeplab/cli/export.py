@@ -12,15 +12,6 @@ from deeplab.cli.quiet import import_tensorflow
 FORMATS = ["saved_model"]
 
 
-def _define(values: flags.FlagValues) -> None:
-    shared_flags.define_model_dir(values, "folder of the run")
-    shared_flags.define_checkpoint(values)
-    shared_flags.define_path(values, "export_dir", "folder that becomes the exported model")
-    flags.DEFINE_enum("format", "saved_model", FORMATS, "what to write", flag_values=values)
-    shared_flags.define_output_stride(values)
-    flags.DEFINE_boolean("overwrite", False, "replace a folder that exists", flag_values=values)
-
-
 def _run(values: flags.FlagValues) -> int:
     export_dir = values.export_dir
     shared_flags.require_writable(export_dir)
@@ -48,7 +39,14 @@ COMMAND = Command(
     name="export",
     summary="Writes a model for serving, compared with the original before it is called done.",
     example="deeplab export --model_dir=models/shapes --export_dir=exports/shapes",
-    define=_define,
+    own_flags=(
+        shared_flags.path("model_dir", "folder of the run"),
+        shared_flags.CHECKPOINT,
+        shared_flags.path("export_dir", "folder that becomes the exported model"),
+        flags.EnumFlag("format", "saved_model", "what to write", FORMATS),
+        shared_flags.output_stride_flag(),
+        shared_flags.switch("overwrite", "replace a folder that exists"),
+    ),
     run=_run,
     required=("model_dir", "export_dir"),
 )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-
 from absl import flags
 
 from deeplab.cli import shared_flags
-from deeplab.cli.command import Command, UsageError
+from deeplab.cli.command import Command, UsageError, bad_choice
 from deeplab.cli.quiet import import_tensorflow
 
 # As in deeplab.interop, which `--help` cannot wait for.
@@ -15,72 +13,11 @@ SOURCES = ["litert", "tf1"]
 PARTS = ["aspp", "concat_projection", "decoder", "image_pooling", "logits", "meta_architecture"]
 
 
-def _define(values: flags.FlagValues) -> None:
-    flags.DEFINE_enum(
-        "source",
-        None,
-        SOURCES,
-        "what the file is: of the original TensorFlow 1 DeepLab, or a LiteRT (.tflite) network",
-        flag_values=values,
-    )
-    shared_flags.define_path(
-        values,
-        "checkpoint",
-        "the prefix of a checkpoint (without .index) or a frozen graph (.pb) for tf1, a .tflite "
-        "file for litert",
-    )
-    shared_flags.define_model_dir(values, "folder to make; an existing one must be empty")
-    flags.DEFINE_string(
-        "original_flags",
-        None,
-        "flags of the original programs as they were typed, for what the file cannot tell, such "
-        'as "--output_stride=8 --atrous_rates=12 --atrous_rates=24 --atrous_rates=36"',
-        flag_values=values,
-    )
-    flags.DEFINE_enum(
-        "output_stride",
-        None,
-        ["8", "16", "32"],
-        "input pixels per pixel of the backbone's last features; without it, that of the original "
-        "flags, of the file, or 16",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "dataset",
-        None,
-        "data set whose class names and colors the model gets; without it, class_00 and so on. "
-        "ade20k drops output 0 of the original's 151, which its masks ignore",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "num_classes",
-        None,
-        "number of classes; another one than the file's needs --skip=logits or --backbone_only. "
-        "151 with --dataset=ade20k keeps output 0",
-        lower_bound=2,
-        flag_values=values,
-    )
-    flags.DEFINE_multi_string(
-        "skip",
-        [],
-        f"a part of the network that stays fresh, of {', '.join(PARTS)}; commas separate several",
-        flag_values=values,
-    )
-    flags.DEFINE_boolean(
-        "backbone_only",
-        False,
-        "load the backbone alone, such as that of a classifier; the head stays fresh",
-        flag_values=values,
-    )
-
-
 def _parts(values: flags.FlagValues) -> tuple[str, ...]:
     words = [word for group in values.skip for word in group.split(",")]
     for word in words:
         if word not in PARTS:
-            near = difflib.get_close_matches(word, PARTS, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UsageError(f"flag --skip={word}: {hint}choices: {', '.join(PARTS)}")
+            raise UsageError(bad_choice("skip", word, PARTS))
     return tuple(words)
 
 
@@ -113,7 +50,48 @@ COMMAND = Command(
         "deeplab import --source=tf1 --checkpoint=deeplabv3_pascal_trainval/model.ckpt "
         "--model_dir=models/pascal"
     ),
-    define=_define,
+    own_flags=(
+        flags.EnumFlag(
+            "source",
+            None,
+            "what the file is: of the original TensorFlow 1 DeepLab, or a LiteRT (.tflite) network",
+            SOURCES,
+        ),
+        shared_flags.path(
+            "checkpoint",
+            "the prefix of a checkpoint (without .index) or a frozen graph (.pb) for tf1, a "
+            ".tflite file for litert",
+        ),
+        shared_flags.path("model_dir", "folder to make; an existing one must be empty"),
+        shared_flags.word(
+            "original_flags",
+            "flags of the original programs as they were typed, for what the file cannot tell, "
+            'such as "--output_stride=8 --atrous_rates=12 --atrous_rates=24 --atrous_rates=36"',
+        ),
+        shared_flags.output_stride_flag("that of the original flags, of the file, or 16"),
+        shared_flags.word(
+            "dataset",
+            "data set whose class names and colors the model gets; without it, class_00 and so "
+            "on. ade20k drops output 0 of the original's 151, which its masks ignore",
+        ),
+        shared_flags.integer(
+            "num_classes",
+            None,
+            "number of classes; another one than the file's needs --skip=logits or "
+            "--backbone_only. 151 with --dataset=ade20k keeps output 0",
+            minimum=2,
+        ),
+        shared_flags.words(
+            "skip",
+            [],
+            f"a part of the network that stays fresh, of {', '.join(PARTS)}; commas separate "
+            "several",
+        ),
+        shared_flags.switch(
+            "backbone_only",
+            "load the backbone alone, such as that of a classifier; the head stays fresh",
+        ),
+    ),
     run=_run,
     required=("source", "checkpoint", "model_dir"),
 )

@@ -21,14 +21,6 @@ _BATCH_SIZES = (1, 2, 4, 8, 16)
 _DEVICES = (8, 12, 16, 24, 40, 80)  # GB
 
 
-def _define(values: flags.FlagValues) -> None:
-    shared_flags.define_gin(values)
-    shared_flags.define_model_dir(values, "folder of a model, instead of --gin_file")
-    flags.DEFINE_integer("height", 513, "of the image, in pixels", 1, flag_values=values)
-    flags.DEFINE_integer("width", 513, "of the image, in pixels", 1, flag_values=values)
-    shared_flags.define_output_stride(values)
-
-
 def _run(values: flags.FlagValues) -> int:
     if bool(values.gin_file) == bool(values.model_dir):
         raise UsageError("one of --gin_file and --model_dir is needed (deeplab info --help)")
@@ -95,6 +87,12 @@ COMMAND = Command(
     name="info",
     summary="Prints what a network costs: parameters, multiply-adds, memory of training.",
     example="deeplab info --gin_file=runs/shapes_mobilenet_v2.gin --height=513 --width=513",
-    define=_define,
+    own_flags=(
+        *shared_flags.GIN,
+        shared_flags.path("model_dir", "folder of a model, instead of --gin_file"),
+        shared_flags.integer("height", 513, "of the image, in pixels", minimum=1),
+        shared_flags.integer("width", 513, "of the image, in pixels", minimum=1),
+        shared_flags.output_stride_flag(),
+    ),
     run=_run,
 )

@@ -9,21 +9,6 @@ from deeplab.cli.command import Command
 from deeplab.cli.quiet import import_tensorflow
 
 
-def _define(values: flags.FlagValues) -> None:
-    shared_flags.define_model_dir(values, "folder of the run, or")
-    shared_flags.define_path(values, "saved_model", "folder of an exported model, instead")
-    shared_flags.define_checkpoint(values)
-    shared_flags.define_paths(values, "input", "an image, a folder of images, or a glob in quotes")
-    shared_flags.define_path(
-        values,
-        "output_dir",
-        "folder of the results: NAME_index.png, NAME_color.png, NAME_overlay.png",
-    )
-    shared_flags.define_output_stride(values)
-    shared_flags.define_inference(values)
-    flags.DEFINE_boolean("overwrite", False, "replace results that exist", flag_values=values)
-
-
 def _run(values: flags.FlagValues) -> int:
     shared_flags.require_one_of(values, ("model_dir", "saved_model"))
     eval_scales = shared_flags.eval_scales(values)
@@ -52,7 +37,19 @@ COMMAND = Command(
     name="predict",
     summary="Writes index masks, colored masks and overlays of images.",
     example="deeplab predict --model_dir=models/shapes --input=photos --output_dir=masks",
-    define=_define,
+    own_flags=(
+        shared_flags.path("model_dir", "folder of the run, or"),
+        shared_flags.path("saved_model", "folder of an exported model, instead"),
+        shared_flags.CHECKPOINT,
+        shared_flags.paths("input", "an image, a folder of images, or a glob in quotes"),
+        shared_flags.path(
+            "output_dir",
+            "folder of the results: NAME_index.png, NAME_color.png, NAME_overlay.png",
+        ),
+        shared_flags.output_stride_flag(),
+        *shared_flags.INFERENCE,
+        shared_flags.switch("overwrite", "replace results that exist"),
+    ),
     run=_run,
     required=("input", "output_dir"),
 )

@@ -25,14 +25,15 @@ def import_tensorflow(verbose: bool) -> None:
         DeepLabError: if Keras is set to another backend or layout than this package needs.
     """
     require_tensorflow()
-    if verbose:
-        _import()
-    else:
+    if not verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         warnings.simplefilter("ignore")
-        with stderr_held_back():
-            _import()
-        _silence_loggers()
+    with contextlib.nullcontext() if verbose else stderr_held_back():
+        import keras  # noqa: F401
+        import tensorflow  # noqa: F401
+        import tensorflow_datasets  # noqa: F401
+    for name in () if verbose else ("absl", "tensorflow", "gin"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     require_channels_last()
 
 
@@ -55,14 +56,3 @@ def stderr_held_back() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(terminal, 2)
             os.close(terminal)
-
-
-def _import() -> None:
-    import keras  # noqa: F401
-    import tensorflow  # noqa: F401
-    import tensorflow_datasets  # noqa: F401
-
-
-def _silence_loggers() -> None:
-    for name in ("absl", "tensorflow", "gin"):
-        logging.getLogger(name).setLevel(logging.ERROR)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -11,6 +12,8 @@ from deeplab.cli.command import UsageError
 from deeplab.errors import DeepLabError
 from deeplab.files import check_writable
 from deeplab.paths import expand_home
+
+_AS_TEXT: flags.ArgumentSerializer[Any] = flags.ArgumentSerializer()
 
 
 class HomePath(flags.ArgumentParser[str]):
@@ -31,81 +34,81 @@ class AbsolutePath(HomePath):
         return os.path.abspath(super().parse(argument))
 
 
-def define_path(values: flags.FlagValues, name: str, text: str) -> None:
+def path(name: str, text: str) -> flags.Flag[str]:
     """A flag that is a file or folder."""
-    flags.DEFINE(AbsolutePath(), name, None, text, values)
+    return flags.Flag(AbsolutePath(), _AS_TEXT, name, None, text)
 
 
-def define_paths(values: flags.FlagValues, name: str, text: str) -> None:
+def paths(name: str, text: str) -> flags.Flag[list[str]]:
     """A repeatable flag of files that may be looked up elsewhere, or patterns of files."""
-    flags.DEFINE_multi(HomePath(), flags.ArgumentSerializer(), name, [], text, values)
+    return flags.MultiFlag(HomePath(), _AS_TEXT, name, [], text)
 
 
-def define_gin(values: flags.FlagValues) -> None:
-    """`--gin_file` and `--gin_bindings`: the experiment."""
-    define_paths(
-        values,
-        "gin_file",
-        "a gin file, looked up in the working directory, then among the package's",
-    )
-    flags.DEFINE_multi_string(
+def word(name: str, text: str) -> flags.Flag[str]:
+    """A flag of any text, without a default."""
+    return flags.Flag(flags.ArgumentParser(), _AS_TEXT, name, None, text)
+
+
+def words(name: str, default: list[str], text: str) -> flags.Flag[list[str]]:
+    """A repeatable flag of any texts."""
+    return flags.MultiFlag(flags.ArgumentParser(), _AS_TEXT, name, default, text)
+
+
+def integer(name: str, default: int | None, text: str, minimum: int) -> flags.Flag[int]:
+    """A flag that is a whole number, `minimum` or more."""
+    return flags.Flag(flags.IntegerParser(minimum), _AS_TEXT, name, default, text)
+
+
+def switch(name: str, text: str) -> flags.Flag[bool]:
+    """A flag that is off unless it is given."""
+    return flags.BooleanFlag(name, False, text)
+
+
+def output_stride_flag(default: str = "as trained") -> flags.Flag[str]:
+    """`--output_stride`; `default` says in words what it is without the flag."""
+    text = f"input pixels per pixel of the backbone's last features; without it, {default}"
+    return flags.EnumFlag("output_stride", None, text, ["8", "16", "32"])
+
+
+# The experiment.
+GIN = (
+    paths("gin_file", "a gin file, looked up in the working directory, then among the package's"),
+    words(
         "gin_bindings",
         [],
         "a setting that overrides the files, such as TRAIN_STEPS=60; a text needs quotes that the "
         "shell leaves: \"BACKBONE='xception_65'\"",
-        flag_values=values,
-    )
+    ),
+)
 
-
-def define_data(values: flags.FlagValues) -> None:
-    """`--data_dir` and `--source_dir`: where the data set is."""
-    define_path(
-        values,
+# Where the data set is.
+DATA = (
+    path(
         "data_dir",
         "folder of prepared data sets (else what the run remembers, else $TFDS_DATA_DIR, else "
         "~/tensorflow_datasets)",
-    )
-    define_path(
-        values,
+    ),
+    path(
         "source_dir",
         "folder of the raw images and labels, for data sets that are prepared from one; it is "
         "only read",
-    )
+    ),
+)
 
+# Which of a run's weights.
+CHECKPOINT: flags.Flag[str] = flags.Flag(
+    HomePath(), _AS_TEXT, "checkpoint", "latest", "latest, best, or a checkpoint's prefix"
+)
 
-def define_model_dir(values: flags.FlagValues, text: str) -> None:
-    """`--model_dir`: the folder of a run."""
-    define_path(values, "model_dir", text)
-
-
-def define_checkpoint(values: flags.FlagValues) -> None:
-    """`--checkpoint`: which of a run's weights."""
-    text = "latest, best, or a checkpoint's prefix"
-    flags.DEFINE(HomePath(), "checkpoint", "latest", text, values)
-
-
-def define_output_stride(values: flags.FlagValues) -> None:
-    """`--output_stride`: another one than the model was trained with."""
-    flags.DEFINE_enum(
-        "output_stride",
-        None,
-        ["8", "16", "32"],
-        "input pixels per pixel of the backbone's last features; without it, as trained",
-        flag_values=values,
-    )
-
-
-def define_inference(values: flags.FlagValues) -> None:
-    """`--eval_scales` and `--flip`: averaging over resized and mirrored images."""
-    flags.DEFINE_multi_string(
+# Averaging over resized and mirrored images.
+INFERENCE = (
+    words(
         "eval_scales",
         ["1"],
         "scales of the image whose probabilities are averaged, such as 0.5,0.75,1,1.25",
-        flag_values=values,
-    )
-    flags.DEFINE_boolean(
-        "flip", False, "average with the prediction of the mirrored image", flag_values=values
-    )
+    ),
+    switch("flip", "average with the prediction of the mirrored image"),
+)
 
 
 def output_stride(values: flags.FlagValues) -> int | None:

@@ -15,35 +15,6 @@ STRATEGIES = ["auto", "one_device", "mirrored", "multi_worker", "tpu"]
 CLUSTERS = ["tf_config", "slurm", "kubernetes"]  # as in deeplab.training.distribution.cluster
 
 
-def _define(values: flags.FlagValues) -> None:
-    shared_flags.define_gin(values)
-    shared_flags.define_model_dir(
-        values,
-        "folder of the run; without --gin_file a run in it is resumed with its own config.gin",
-    )
-    shared_flags.define_data(values)
-    flags.DEFINE_enum("strategy", "auto", STRATEGIES, "what to run on", flag_values=values)
-    flags.DEFINE_enum(
-        "cluster",
-        "tf_config",
-        CLUSTERS,
-        "how the workers of a job on several machines find each other",
-        flag_values=values,
-    )
-    shared_flags.define_path(
-        values, "init_from", "model_dir of another run, whose weights are the initial ones"
-    )
-    flags.DEFINE_boolean(
-        "deterministic",
-        False,
-        "repeatable to the bit on this machine; slower",
-        flag_values=values,
-    )
-    flags.DEFINE_boolean(
-        "dry_run", False, "check and print the configuration, create nothing", flag_values=values
-    )
-
-
 def _run(values: flags.FlagValues) -> int:
     model_dir = values.model_dir
     resumed_dir = None
@@ -99,6 +70,25 @@ COMMAND = Command(
     name="train",
     summary="Trains a model, or resumes a run.",
     example="deeplab train --gin_file=runs/shapes_mobilenet_v2.gin --model_dir=models/shapes",
-    define=_define,
+    own_flags=(
+        *shared_flags.GIN,
+        shared_flags.path(
+            "model_dir",
+            "folder of the run; without --gin_file a run in it is resumed with its own config.gin",
+        ),
+        *shared_flags.DATA,
+        flags.EnumFlag("strategy", "auto", "what to run on", STRATEGIES),
+        flags.EnumFlag(
+            "cluster",
+            "tf_config",
+            "how the workers of a job on several machines find each other",
+            CLUSTERS,
+        ),
+        shared_flags.path(
+            "init_from", "model_dir of another run, whose weights are the initial ones"
+        ),
+        shared_flags.switch("deterministic", "repeatable to the bit on this machine; slower"),
+        shared_flags.switch("dry_run", "check and print the configuration, create nothing"),
+    ),
     run=_run,
 )

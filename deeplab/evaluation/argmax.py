@@ -26,7 +26,7 @@ def resized_argmax(logits: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf
     numbers_per_row = shape[0] * tf.cast(width, tf.int64) * shape[3]
     return tf.cond(
         numbers_per_row * tf.cast(height, tf.int64) <= _MOST_AT_ONCE,
-        lambda: _argmax(resize_bilinear(logits, height, width)),
+        lambda: argmax(resize_bilinear(logits, height, width)),
         lambda: argmax_in_strips(
             logits, height, width, tf.cast(_MOST_AT_ONCE // 8 // numbers_per_row + 1, tf.int32)
         ),
@@ -49,7 +49,7 @@ def argmax_in_strips(
         lower = tf.minimum(upper + 1, low_height - 1)
         share = (position - tf.cast(upper, tf.float32))[:, tf.newaxis, tf.newaxis]
         above, below = tf.gather(wide, upper, axis=1), tf.gather(wide, lower, axis=1)
-        return _argmax(above + (below - above) * share)
+        return argmax(above + (below - above) * share)
 
     # [strips, B, rows, width]
     strips = tf.map_fn(
@@ -62,5 +62,6 @@ def argmax_in_strips(
     return joined[:, :height]
 
 
-def _argmax(logits: tf.Tensor) -> tf.Tensor:
+def argmax(logits: tf.Tensor) -> tf.Tensor:
+    """The classes of logits or probabilities [..., C], int32 [...]."""
     return tf.argmax(logits, axis=-1, output_type=tf.int32)

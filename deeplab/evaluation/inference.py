@@ -20,7 +20,7 @@ import keras
 import tensorflow as tf
 
 from deeplab.errors import DeepLabError
-from deeplab.evaluation.argmax import resized_argmax
+from deeplab.evaluation.argmax import argmax, resized_argmax
 from deeplab.models import DeepLabModel, resize_bilinear
 
 Network = Callable[[tf.Tensor], tf.Tensor]
@@ -47,10 +47,10 @@ def label_function(
     check_scales(eval_scales)
     channels = input_channels(network)
     if tuple(eval_scales) != (1.0,) or flip:
-        mean_probabilities = _mean_probabilities(network, eval_scales, flip)
+        mean_probabilities = mean_probability_function(network, eval_scales, flip)
 
         def labels(images: tf.Tensor) -> tf.Tensor:
-            return tf.argmax(mean_probabilities(images), axis=-1, output_type=tf.int32)
+            return argmax(mean_probabilities(images))
 
     else:
         # One copy needs no softmax, which changes no argmax.
@@ -72,7 +72,7 @@ def probability_function(
     """
     check_scales(eval_scales)
     return tf.function(
-        _mean_probabilities(network, eval_scales, flip),
+        mean_probability_function(network, eval_scales, flip),
         input_signature=[_images(input_channels(network))],
     )
 
@@ -94,9 +94,22 @@ def check_scales(eval_scales: Sequence[float]) -> None:
         )
 
 
-def _mean_probabilities(
-    network: Network, eval_scales: Sequence[float], flip: bool
+def mean_probability_function(
+    network: Network,
+    eval_scales: Sequence[float],
+    flip: bool,
+    *,
+    logits_stride: float | None = None,
 ) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Images -> the mean of the probabilities of their copies, not compiled.
+
+    Args:
+        network: images -> logits, see the module's text.
+        eval_scales: as in `label_function`.
+        flip: as in `label_function`.
+        logits_stride: input pixels per pixel of the logits, to resize them twice for scales below
+            1, as the original does; None: once.
+    """
     copies = list(itertools.product(eval_scales, (False, True) if flip else (False,)))
     network = _at_any_resolution(network)
 
@@ -108,10 +121,14 @@ def _mean_probabilities(
             with tf.control_dependencies([total]):
                 copy = tf.identity(images)
             if scale != 1:
-                copy = resize_bilinear(copy, _scaled(height, scale), _scaled(width, scale))
+                size = scale_dimension(height, scale), scale_dimension(width, scale)
+                copy = resize_bilinear(copy, *size)
             if mirrored:
                 copy = tf.reverse(copy, [2])
             logits = network(copy)
+            if logits_stride is not None and scale < 1:
+                grid = (scale_dimension(side, 1 / logits_stride) for side in (height, width))
+                logits = resize_bilinear(logits, *grid)
             if mirrored:
                 logits = tf.reverse(logits, [2])
             total += tf.nn.softmax(resize_bilinear(logits, height, width))
@@ -131,8 +148,8 @@ def _at_any_resolution(network: Network) -> Network:
     return network
 
 
-def _scaled(size: tf.Tensor, scale: float) -> tf.Tensor:
-    """The original's scale_dimension, int((size - 1) * scale + 1), in double precision."""
+def scale_dimension(size: tf.Tensor, scale: float) -> tf.Tensor:
+    """int((size - 1) * scale + 1) in double precision, the original's rule; int32 scalar."""
     return tf.cast((tf.cast(size, tf.float64) - 1.0) * scale + 1.0, tf.int32)
 
 

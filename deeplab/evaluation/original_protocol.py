@@ -12,14 +12,14 @@ What differs from `inference.py`:
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from deeplab.evaluation.inference import check_scales
+from deeplab.evaluation.argmax import argmax
+from deeplab.evaluation.inference import check_scales, mean_probability_function
 from deeplab.models import DeepLabModel, resize_bilinear
 
 
@@ -28,11 +28,6 @@ class Prediction(NamedTuple):
 
     labels: tf.Tensor
     probabilities: tf.Tensor
-
-
-def scale_dimension(size: tf.Tensor, scale: float) -> tf.Tensor:
-    """int((size - 1) * scale + 1), the original's rule for every size; int32 scalar."""
-    return tf.cast((tf.cast(size, tf.float64) - 1.0) * scale + 1.0, tf.int32)
 
 
 def original_prediction_function(
@@ -56,45 +51,32 @@ def original_prediction_function(
     """
     check_scales(eval_scales)
     network = keras.Model(model.input, model.endpoints["logits_low_resolution"])
-    copies = list(itertools.product(eval_scales, (False, True) if flip else (False,)))
 
     def single(images: tf.Tensor) -> Prediction:
         height, width = tf.unstack(tf.shape(images)[1:3])
         logits = network(images)
         if upsample_logits:
             logits = resize_bilinear(logits, height, width)
-            return Prediction(_argmax(logits), tf.nn.softmax(logits))
+            return Prediction(argmax(logits), tf.nn.softmax(logits))
         labels = tf.raw_ops.ResizeNearestNeighbor(
-            images=_argmax(logits)[..., tf.newaxis],
+            images=argmax(logits)[..., tf.newaxis],
             size=tf.stack([height, width]),
             align_corners=True,
         )
         return Prediction(labels[..., 0], resize_bilinear(tf.nn.softmax(logits), height, width))
 
+    mean_probabilities = mean_probability_function(
+        network, eval_scales, flip, logits_stride=model.logits_stride
+    )
+
     def several(images: tf.Tensor) -> Prediction:
-        height, width = tf.unstack(tf.shape(images)[1:3])
-        total = tf.zeros([])
-        for scale, mirrored in copies:
-            # One after the other: all at once would hold every copy's activations.
-            with tf.control_dependencies([total]):
-                copy = tf.identity(images)
-            if scale != 1:
-                size = scale_dimension(height, scale), scale_dimension(width, scale)
-                copy = resize_bilinear(copy, *size)
-            if mirrored:
-                copy = tf.reverse(copy, [2])
-            logits = network(copy)
-            if scale < 1:
-                grid = (scale_dimension(side, 1 / model.logits_stride) for side in (height, width))
-                logits = resize_bilinear(logits, *grid)
-            if mirrored:
-                logits = tf.reverse(logits, [2])
-            total += tf.nn.softmax(resize_bilinear(logits, height, width))
-        mean = total / len(copies)
-        return Prediction(_argmax(mean), tf.nn.softmax(mean))
+        mean = mean_probabilities(images)
+        return Prediction(argmax(mean), tf.nn.softmax(mean))
 
     images = tf.TensorSpec([None, None, None, model.input_channels], tf.float32)
-    return tf.function(single if copies == [(1.0, False)] else several, input_signature=[images])
+    return tf.function(
+        single if tuple(eval_scales) == (1.0,) and not flip else several, input_signature=[images]
+    )
 
 
 def original_label_function(
@@ -103,7 +85,3 @@ def original_label_function(
     """The labels alone of `original_prediction_function`: images -> int32 [B,H,W]."""
     predict = original_prediction_function(model, eval_scales=eval_scales, flip=flip)
     return lambda images: predict(images).labels
-
-
-def _argmax(scores: tf.Tensor) -> tf.Tensor:
-    return tf.argmax(scores, axis=-1, output_type=tf.int32)

@@ -11,8 +11,7 @@ import numpy.typing as npt
 from deeplab.data import colors
 from deeplab.data.colors import Color
 from deeplab.evaluation.examples import ExampleCollector, Scored
-from deeplab.evaluation.metrics import class_accuracy, class_share
-from deeplab.evaluation.table import percentage, rate
+from deeplab.evaluation.table import class_cells, percentage, rate
 from deeplab.page import css, jpeg, png, render_page
 
 # Above this many classes the confusion matrix is drawn as a picture, a pixel per cell.
@@ -46,7 +45,7 @@ def render_report(
         title=title,
         facts=_facts(metrics),
         numbers=_numbers(metrics),
-        classes=_classes(metrics, matrix, class_colors, _ids_in(shown)),
+        classes=_classes(metrics, class_colors, _ids_in(shown)),
         bands=[
             {"width": width, "iou": iou, "text": rate(iou)}
             for width, iou in metrics["boundary_iou"].items()
@@ -100,29 +99,20 @@ def _numbers(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _classes(
-    metrics: Mapping[str, Any],
-    matrix: npt.NDArray[np.int64],
-    class_colors: Sequence[Color],
-    shown: set[int],
+    metrics: Mapping[str, Any], class_colors: Sequence[Color], shown: set[int]
 ) -> list[dict[str, Any]]:
-    rows = zip(
-        metrics["per_class_iou"].items(),
-        class_accuracy(matrix),
-        class_share(matrix),
-        class_colors,
-        strict=True,
-    )
+    rows = zip(class_cells(metrics), class_colors, strict=True)
     return [
         {
             "name": name,
-            "iou": iou,
-            "iou_text": rate(iou),
-            "accuracy": rate(accuracy),
-            "share": percentage(share),
+            "iou": metrics["per_class_iou"][name],
+            "iou_text": iou,
+            "accuracy": accuracy,
+            "share": share,
             "color": css(color),
             "shown": class_id in shown,
         }
-        for class_id, ((name, iou), accuracy, share, color) in enumerate(rows)
+        for class_id, ((name, iou, accuracy, share), color) in enumerate(rows)
     ]
 
 

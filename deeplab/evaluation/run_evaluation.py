@@ -87,18 +87,9 @@ def evaluate(
     description = read_description(model_dir)
     stored = find_checkpoint(model_dir, checkpoint)
     _check_place(Path(model_dir), name, output_dir)
-    if images is not None or labels is not None:
-        if images is None or labels is None:
-            raise DeepLabError(
-                "images and labels are two folders that belong together; one is missing"
-            )
-        if split is not None or data is not None:
-            raise DeepLabError(
-                "images and labels take the place of a data set: give no split of one"
-            )
+    _check_source(images, labels, classes, names_data=split is not None or data is not None)
+    if images is not None and labels is not None:
         source = from_folders(description, images, labels, classes)
-    elif classes is not None:
-        raise DeepLabError(f"classes {classes} says what masks mean: give images and labels too")
     else:
         source = from_data_set(description, data, split, data_dir=data_dir, source_dir=source_dir)
     if progress and source.mask_ignored:
@@ -118,10 +109,9 @@ def evaluate(
         progress=progress,
         on_image=examples.add,
     )
-    stride = model.model_config.output_stride
     metrics |= {
         "checkpoint_step": stored.step,
-        "output_stride": stride,
+        "output_stride": model.model_config.output_stride,
         "eval_scales": [float(scale) for scale in eval_scales],
         "flip": flip,
         "dataset": source.dataset,
@@ -148,6 +138,22 @@ def evaluate(
     if progress:
         print(f"wrote {folder / 'metrics.json'} and report.html")
     return metrics
+
+
+def _check_source(
+    images: str | Path | None,
+    labels: str | Path | None,
+    classes: str | Path | None,
+    *,
+    names_data: bool,
+) -> None:
+    """Images come from two folders or from a data set."""
+    if (images is None) != (labels is None):
+        raise DeepLabError("images and labels are two folders that belong together; one is missing")
+    if images is not None and names_data:
+        raise DeepLabError("images and labels take the place of a data set: give no split of one")
+    if images is None and classes is not None:
+        raise DeepLabError(f"classes {classes} says what masks mean: give images and labels too")
 
 
 def _check_place(model_dir: Path, name: str | None, output_dir: str | Path | None) -> None:

@@ -17,16 +17,21 @@ def render_table(metrics: Mapping[str, Any]) -> str:
     Args:
         metrics: what metrics.json holds.
     """
+    rows = [(str(class_id), *cells) for class_id, cells in enumerate(class_cells(metrics))]
+    table = class_table(("IoU", "accuracy", "pixels"), rows)
+    return "\n".join([table, "", headline(metrics), boundary_line(metrics), ""])
+
+
+def class_cells(metrics: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Name, IoU, accuracy and share of the labeled pixels of each class, as texts."""
     matrix = np.asarray(metrics["confusion_matrix"], np.int64)
     columns = zip(
         metrics["per_class_iou"].items(), class_accuracy(matrix), class_share(matrix), strict=True
     )
-    rows = [
-        (str(class_id), name, rate(iou), rate(accuracy), percentage(share))
-        for class_id, ((name, iou), accuracy, share) in enumerate(columns)
+    return [
+        (name, rate(iou), rate(accuracy), percentage(share))
+        for (name, iou), accuracy, share in columns
     ]
-    table = class_table(("IoU", "accuracy", "pixels"), rows)
-    return "\n".join([table, "", headline(metrics), boundary_line(metrics), ""])
 
 
 def headline(metrics: Mapping[str, Any]) -> str:

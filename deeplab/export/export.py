@@ -57,7 +57,8 @@ def export(
     target = Path(export_dir).absolute()
     if target.exists() and not overwrite:
         raise DeepLabError(f"{target} exists; --overwrite replaces it")
-    if target.exists() and not (target / "saved_model.pb").is_file() and any(_entries(target)):
+    is_empty = target.is_dir() and not any(target.iterdir())
+    if target.exists() and not is_empty and not (target / "saved_model.pb").is_file():
         raise DeepLabError(f"{target} is not an exported model; it is not replaced")
     description = read_description(model_dir)
     found = find_checkpoint(model_dir, checkpoint)
@@ -71,10 +72,6 @@ def export(
         logits = loaded.signatures["logits"]
         with explained("comparing the export with the model", inference_advice):
             return verify(model, lambda image: logits(images=image)["logits"], images, source)
-
-
-def _entries(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else [folder]
 
 
 def _metadata(

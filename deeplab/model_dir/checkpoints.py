@@ -8,10 +8,11 @@ Nothing in a checkpoint depends on the clock or on how often a run was restarted
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -169,15 +170,11 @@ def restore_checkpoint(checkpoint: Checkpoint, groups: Groups) -> None:
                     f"{checkpoint.prefix} is of another architecture: {path} {found}, "
                     f"this model has {list(variable.shape)}"
                 )
-    try:
+    with _reading(f"the checkpoint {checkpoint.prefix}"):
         status = _trackable(groups).read(for_reading(checkpoint.prefix))
         status.assert_existing_objects_matched()
         # What is left over (the optimizer, for a model alone) is no reason for a warning.
         status.expect_partial()
-    except (AssertionError, *READ_ERRORS) as error:
-        raise DeepLabError(
-            f"cannot read the checkpoint {checkpoint.prefix}: {brief(error)}"
-        ) from error
 
 
 def stored_shapes(checkpoint: Checkpoint) -> dict[tuple[str, str], tuple[int, ...]]:
@@ -186,12 +183,8 @@ def stored_shapes(checkpoint: Checkpoint) -> dict[tuple[str, str], tuple[int, ..
     Raises:
         DeepLabError: if the checkpoint cannot be read.
     """
-    try:
+    with _reading(f"the checkpoint {checkpoint.prefix}"):
         reader = tf.train.load_checkpoint(for_reading(checkpoint.prefix))
-    except READ_ERRORS as error:
-        raise DeepLabError(
-            f"cannot read the checkpoint {checkpoint.prefix}: {brief(error)}"
-        ) from error
     shapes = {}
     for key, shape in reader.get_variable_to_shape_map().items():
         parts = key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").split("/")
@@ -207,14 +200,19 @@ def read_variable(checkpoint: Checkpoint, group: str, path: str) -> np.ndarray:
         DeepLabError: if the checkpoint cannot be read or has no such variable.
     """
     name = path.replace("/", ".S")
-    try:
+    with _reading(f"{path} of the checkpoint {checkpoint.prefix}"):
         reader = tf.train.load_checkpoint(for_reading(checkpoint.prefix))
         value: np.ndarray = reader.get_tensor(f"{group}/{name}/.ATTRIBUTES/VARIABLE_VALUE")
-    except READ_ERRORS as error:
-        raise DeepLabError(
-            f"cannot read {path} of the checkpoint {checkpoint.prefix}: {brief(error)}"
-        ) from error
     return value
+
+
+@contextlib.contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Names what cannot be read, and why."""
+    try:
+        yield
+    except (AssertionError, *READ_ERRORS) as error:
+        raise DeepLabError(f"cannot read {what}: {brief(error)}") from error
 
 
 def brief(error: Exception) -> str:

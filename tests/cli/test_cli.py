@@ -14,7 +14,6 @@ from pathlib import Path
 
 import keras
 import pytest
-from absl import flags
 from command_line import Refused
 
 import deeplab
@@ -35,7 +34,7 @@ def fake_command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], int]
     """Adds a command "fake" without flags that does what it is given."""
 
     def add(work: Callable[[], int]) -> None:
-        command = Command("fake", "Fake.", "deeplab fake", lambda values: None, lambda _: work())
+        command = Command("fake", "Fake.", "deeplab fake", (), lambda _: work())
         monkeypatch.setitem(cli.COMMANDS, "fake", command)
 
     return add
@@ -319,9 +318,8 @@ def test_stderr_is_held_back_and_shown_after_an_error(capfd: pytest.CaptureFixtu
 
 
 def test_eval_scales_with_commas_and_repeated() -> None:
-    values = flags.FlagValues()
-    shared_flags.define_inference(values)
-    values(["x", "--eval_scales=0.5,0.75", "--eval_scales=1"])
+    words = ["--input=x", "--output_dir=y", "--eval_scales=0.5,0.75", "--eval_scales=1"]
+    values = cli.COMMANDS["predict"].parse(words)
     assert shared_flags.eval_scales(values) == (0.5, 0.75, 1.0)
 
 

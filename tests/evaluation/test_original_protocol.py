@@ -11,7 +11,8 @@ from PIL import Image
 from source_folders import make_folder
 
 import deeplab
-from deeplab.evaluation.original_protocol import original_prediction_function, scale_dimension
+from deeplab.evaluation.inference import scale_dimension
+from deeplab.evaluation.original_protocol import original_prediction_function
 from deeplab.interop.tf1 import predict_labels
 
 
