@@ -1,4 +1,4 @@
-"""Finding and reading the images that `predict` is pointed at."""
+"""Finding the images that `predict` is pointed at."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ import glob
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from deeplab.data.files.images import decode_picture
-from deeplab.data.files.opening import read_bytes
-from deeplab.data.files.problems import FileError
 from deeplab.data.sources.pairs import ARRAY_SUFFIX, visible_files
 from deeplab.errors import DeepLabError
 
@@ -133,19 +128,3 @@ def _fixed_part(pattern: Path) -> Path:
             break
         fixed /= part
     return fixed
-
-
-def read_pixels(path: str | Path, channels: int) -> npt.NDArray[np.uint8]:
-    """Reads an image for a network of so many channels, uint8 [H, W, channels].
-
-    Raises:
-        DeepLabError: if it cannot be used, see `decode_picture`; the message does not name the
-            file.
-    """
-    path = Path(path)
-    try:
-        return decode_picture(read_bytes(path), path, channels, wide=True).pixels
-    except FileError as error:
-        raise DeepLabError(error.problem.detail) from error
-    except OSError as error:
-        raise DeepLabError(str(error)) from error

@@ -20,8 +20,10 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab.data.colors import Color, color_image, color_table, overlay
+from deeplab.data.files.images import read_pixels
+from deeplab.data.files.problems import FileError
 from deeplab.errors import DeepLabError
-from deeplab.evaluation.image_files import Input, find_images, read_pixels, summary
+from deeplab.evaluation.image_files import Input, find_images, summary
 from deeplab.evaluation.inference import (
     Network,
     check_scales,
@@ -122,15 +124,15 @@ def predict(
         track("predicting", len(images), unit="images", silent=not progress) as reporter,
     ):
 
-        def fail(image: Input, what: str, error: DeepLabError) -> None:
-            failures.append((image.path, str(error)))
-            print(f"{what} the image {image.path}: {error}", file=sys.stderr)
+        def fail(image: Input, what: str, why: str) -> None:
+            failures.append((image.path, why))
+            print(f"{what} the image {image.path}: {why}", file=sys.stderr)
             reporter.advance()
 
         def results() -> Iterator[tuple[Input, _Result]]:
             for image, pixels in _ahead(pool, partial(_try_read, channels=channels), images):
-                if isinstance(pixels, DeepLabError):
-                    fail(image, "cannot read", pixels)
+                if isinstance(pixels, FileError):
+                    fail(image, "cannot read", pixels.problem.detail)
                     continue
                 batch = tf.cast(pixels[np.newaxis], tf.float32)
                 size = "x".join(map(str, pixels.shape[:2]))
@@ -140,7 +142,7 @@ def predict(
 
         for image, paths in _ahead(pool, _try_write, results()):
             if isinstance(paths, DeepLabError):
-                fail(image, "no results of", paths)
+                fail(image, "no results of", str(paths))
                 continue
             written += paths
             reporter.advance()
@@ -203,11 +205,11 @@ def _check_targets(images: Sequence[Input], output_dir: Path, overwrite: bool) -
         )
 
 
-def _try_read(image: Input, *, channels: int) -> tuple[Input, npt.NDArray[np.uint8] | DeepLabError]:
+def _try_read(image: Input, *, channels: int) -> tuple[Input, npt.NDArray[np.uint8] | FileError]:
     """The pixels, or what is wrong with the file."""
     try:
         return image, read_pixels(image.path, channels)
-    except DeepLabError as error:
+    except FileError as error:
         return image, error
 
 

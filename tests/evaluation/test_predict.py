@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -20,11 +19,10 @@ from source_folders import random_image, save
 
 import deeplab
 from deeplab.data.colors import overlay
+from deeplab.data.files.images import read_pixels
 from deeplab.errors import DeepLabError
 from deeplab.evaluation import label_function, prediction
-from deeplab.evaluation.image_files import find_images, read_pixels, summary
-
-read_rgb = functools.partial(read_pixels, channels=3)
+from deeplab.evaluation.image_files import find_images, summary
 
 COLOR_CLASSES = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
@@ -196,7 +194,7 @@ def test_whatever_pillow_decodes_is_an_image_and_the_rest_is_counted(tmp_path: P
     images, passed_over = find_images([tmp_path, f"{tmp_path}/*"])
     assert {image.path.suffix for image in images} == set(decoded)
     for image in images:
-        assert read_rgb(image.path).shape == (8, 9, 3)
+        assert read_pixels(image.path).shape == (8, 9, 3)
     assert {path.name for path in passed_over} == set(others)
     line = summary(passed_over)
     assert line.startswith("passed over 6 files: .heic 2 (no decoder), ")
@@ -425,13 +423,13 @@ def test_every_kind_of_image_becomes_rgb(tmp_path: Path, mode: str, expected: np
     path = tmp_path / "x.tiff"
     image.convert("RGB" if mode in ("RGBA", "CMYK") else "L").convert(mode).save(path)
     assert opened(path).mode == mode
-    assert np.array_equal(read_rgb(path), np.repeat(expected[..., None], 3, axis=-1))
+    assert np.array_equal(read_pixels(path), np.repeat(expected[..., None], 3, axis=-1))
 
 
 def test_16_bit_grey_keeps_its_range(tmp_path: Path):
     path = tmp_path / "x.png"
     Image.fromarray(np.array([[0, 257, 32896, 65535]], np.uint16)).save(path)
-    assert read_rgb(path)[..., 0].tolist() == [[0, 1, 128, 255]]
+    assert read_pixels(path)[..., 0].tolist() == [[0, 1, 128, 255]]
 
 
 @pytest.mark.parametrize("top", [255, 1023, 4095, 16383])
@@ -440,19 +438,19 @@ def test_fewer_bits_in_16_are_refused(tmp_path: Path, end: str, top: int):
     path = tmp_path / f"x.{end}"
     Image.fromarray(np.array([[0, 17, top]], np.uint16)).save(path)
     with pytest.raises(DeepLabError, match=f"no level above {top} of 65535.*convert it to 8 bits"):
-        read_rgb(path)
+        read_pixels(path)
     Image.fromarray(np.zeros((2, 2), np.uint16)).save(path)  # black, whatever is white
-    assert not read_rgb(path).any()
+    assert not read_pixels(path).any()
 
 
 def test_floating_point_images_are_refused(tmp_path: Path):
     path = tmp_path / "x.tiff"
     Image.fromarray(np.zeros((2, 2), np.float32)).save(path)
     with pytest.raises(DeepLabError, match="mode F"):
-        read_rgb(path)
+        read_pixels(path)
 
 
 def test_the_orientation_of_a_photo_is_applied(tmp_path: Path):
     photo = random_image(8, 12)
     Image.fromarray(photo).save(tmp_path / "x.png", exif=orientation(6))
-    assert np.array_equal(read_rgb(tmp_path / "x.png"), np.rot90(photo, -1))
+    assert np.array_equal(read_pixels(tmp_path / "x.png"), np.rot90(photo, -1))

@@ -125,13 +125,24 @@ def png(pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> bytes:
     return file.getvalue()
 
 
-def sound_picture(data: bytes, path: Path, channels: int = RGB) -> Picture:
-    """What `decode_picture` gives, of a file that `read_image` takes.
+def read_pixels(path: Path, channels: int = RGB) -> Pixels:
+    """Reads an image for a network, uint8 [H, W, channels]; 16 bits of grey may be used.
 
     Raises:
-        FileError: as `read_image`.
+        FileError: as `read_image`, but for `wide` of `decode_picture`.
     """
-    picture = decode_picture(data, path, channels)
+    with reading("the image", path):
+        data = read_bytes(path)
+    return sound_picture(data, path, channels, wide=True).pixels
+
+
+def sound_picture(data: bytes, path: Path, channels: int = RGB, *, wide: bool = False) -> Picture:
+    """What `decode_picture` gives, of a file that TensorFlow decodes too if it is PNG.
+
+    Raises:
+        FileError: as `decode_picture`, or if TensorFlow cannot decode it.
+    """
+    picture = decode_picture(data, path, channels, wide=wide)
     _check(data, path)
     return picture
 
@@ -261,6 +272,6 @@ def _check_size(height: int, width: int, channels: int) -> None:
 
 
 def _refused(path: Path, found: str, channels: int) -> FileError:
-    png = "an RGBA PNG file of 8 bits, or " if channels == 4 else ""
-    detail = f"{found}, expected {channels}: {png}a .npy file of uint8 [H, W, {channels}]"
+    rgba = "an RGBA PNG file of 8 bits, or " if channels == 4 else ""
+    detail = f"{found}, expected {channels}: {rgba}a .npy file of uint8 [H, W, {channels}]"
     return FileError(Problem("unreadable", path, detail), f"the image {path} {detail}")

@@ -67,7 +67,7 @@ def read_index_mask(path: Path, colors: ClassColors | None = None) -> Labels:
 
     Args:
         path: the file.
-        colors: what colors mean; see `class_colors` for when they count.
+        colors: what colors mean; see `mask_ids` for when they count.
 
     Returns:
         [H, W], uint8, or uint16 for 16-bit files.

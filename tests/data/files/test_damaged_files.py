@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,18 +17,16 @@ from deeplab.data import DataConfig, load_dataset
 from deeplab.data.builders.folder import encoded_pair
 from deeplab.data.checking import check_named
 from deeplab.data.files.decode import decode_image, decode_label
-from deeplab.data.files.images import decode_channels, read_image
+from deeplab.data.files.images import decode_channels, read_image, read_pixels
 from deeplab.data.files.mask_ids import IdRule
 from deeplab.data.files.masks import read_index_mask
 from deeplab.data.files.opening import PNG_SIGNATURE
 from deeplab.data.files.problems import FileError
 from deeplab.data.sources.pairs import Pair
 from deeplab.errors import DeepLabError
-from deeplab.evaluation.image_files import read_pixels
 
 HEIGHT, WIDTH = 9, 14
 RULE = IdRule(256, 65535)
-read_rgb = functools.partial(read_pixels, channels=3)
 
 
 def smooth_image() -> np.ndarray:
@@ -136,12 +133,12 @@ def refused_or_the_same(data: bytes, folder: Path) -> bool:
         stored = read_image(image).data
     except DeepLabError:
         return False
-    np.testing.assert_array_equal(decode_image(stored), read_rgb(image))
+    np.testing.assert_array_equal(decode_image(stored), read_pixels(image))
     return True
 
 
 @pytest.mark.parametrize("name", PNG_FILES)
-@pytest.mark.parametrize("read", [read_image, read_rgb])
+@pytest.mark.parametrize("read", [read_image, read_pixels])
 def test_every_bit_of_a_png_image_counts(name: str, read: object, tmp_path: Path) -> None:
     data = PNG_FILES[name]
     path = tmp_path / "a.png"
@@ -210,7 +207,7 @@ UNSOUND = {
 def test_unsound_png_files_are_refused_by_name(name: str, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(UNSOUND[name])
-    for read in (read_index_mask, read_image):
+    for read in (read_index_mask, read_image, read_pixels):
         with pytest.raises(FileError, match=f"cannot read the (mask|image) {path}: .") as caught:
             read(path)
         assert caught.value.problem.kind == "unreadable"
@@ -253,7 +250,7 @@ def test_a_jpeg_file_that_tensorflow_refuses_is_stored_as_png(tmp_path: Path) ->
         decode_image(tf.constant(bytes(data)))
     stored = read_image(tmp_path / "a.jpg").data
     assert stored.startswith(b"\x89PNG")
-    np.testing.assert_array_equal(decode_image(stored), read_rgb(tmp_path / "a.jpg"))
+    np.testing.assert_array_equal(decode_image(stored), read_pixels(tmp_path / "a.jpg"))
 
 
 @pytest.mark.parametrize("name", ["images/train/p00.png", "labels/train/p00.png"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import zlib
 from pathlib import Path
 
@@ -15,13 +14,10 @@ from PIL.PngImagePlugin import PngInfo
 from source_folders import random_image, random_mask, save
 
 from deeplab.data.files.decode import decode_image
-from deeplab.data.files.images import read_image
+from deeplab.data.files.images import read_image, read_pixels
 from deeplab.data.files.masks import read_index_mask
 from deeplab.data.files.opening import MAX_PIXELS, TooLarge, open_image
 from deeplab.errors import DeepLabError
-from deeplab.evaluation.image_files import read_pixels
-
-read_rgb = functools.partial(read_pixels, channels=3)
 
 
 def test_the_limit_is_exact() -> None:
@@ -40,7 +36,7 @@ def test_the_limit_of_other_users_of_pillow_stays() -> None:
     assert before == Image.MAX_IMAGE_PIXELS
 
 
-@pytest.mark.parametrize("read", [read_image, read_index_mask, read_rgb])
+@pytest.mark.parametrize("read", [read_image, read_index_mask, read_pixels])
 def test_every_reader_gives_the_size(read: object, tmp_path: Path) -> None:
     path = tmp_path / "huge.png"
     path.write_bytes(empty_png(60000, 50000))
@@ -53,7 +49,7 @@ def test_a_palette_with_transparency_is_read_without_a_warning(tmp_path: Path) -
     mask = random_mask(6, 7)
     Image.fromarray(mask).convert("P").save(tmp_path / "a.png", transparency=bytes(range(256)))
     decoded = decode_image(read_image(tmp_path / "a.png").data)
-    for pixels in (decoded, read_rgb(tmp_path / "a.png")):
+    for pixels in (decoded, read_pixels(tmp_path / "a.png")):
         np.testing.assert_array_equal(pixels, np.repeat(mask[..., None], 3, axis=-1))
 
 
@@ -72,11 +68,11 @@ def test_large_metadata_is_accepted_up_to_a_bound(kind: str, tmp_path: Path) -> 
 
     write(3_000_000)
     assert read_index_mask(path).tolist() == random_mask(6, 7).tolist()
-    assert read_rgb(path)[..., 0].tolist() == random_mask(6, 7).tolist()
+    assert read_pixels(path)[..., 0].tolist() == random_mask(6, 7).tolist()
     encoded = read_image(path)
     assert tf.io.decode_png(encoded.data)[..., 0].numpy().tolist() == random_mask(6, 7).tolist()
     write(65 << 20)
-    for read in (read_index_mask, read_rgb, read_image):
+    for read in (read_index_mask, read_pixels, read_image):
         with pytest.raises(DeepLabError, match="more than 64 MB of metadata"):
             read(path)
 
