@@ -71,9 +71,9 @@ def error_image(
     predictions: npt.NDArray[np.integer],
     ignore_label: int,
 ) -> Image:
-    """Where a prediction is wrong: red on the paled image, ignored pixels grey, uint8 [H, W, 3]."""
-    grey = image.astype(np.float32).mean(axis=-1, keepdims=True)
-    canvas = np.repeat(160 + grey * (80 / 255), 3, axis=-1).astype(np.uint8)
+    """Where a prediction is wrong: red on the paled image, ignored pixels gray, uint8 [H, W, 3]."""
+    gray = image.astype(np.float32).mean(axis=-1, keepdims=True)
+    canvas = np.repeat(160 + gray * (80 / 255), 3, axis=-1).astype(np.uint8)
     canvas[labels == ignore_label] = 120
     canvas[(labels != predictions) & (labels != ignore_label)] = (214, 39, 40)
     return canvas

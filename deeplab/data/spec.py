@@ -21,7 +21,7 @@ class RecordKeys:
 
     Attributes:
         image: a JPEG or PNG file of three channels, or what `images.png` makes of more.
-        label: a grey PNG file of ids.
+        label: a gray PNG file of ids.
         id: a text that is unique in its split.
     """
 

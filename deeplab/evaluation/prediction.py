@@ -79,7 +79,7 @@ def predict(
     """Segments images of any size.
 
     For each image three files are written below `output_dir`, named by the image's path below the
-    input folder: `_index.png`, grey, the class ids (16 bit for more than 256 classes);
+    input folder: `_index.png`, gray, the class ids (16 bit for more than 256 classes);
     `_color.png`, in the colors of the classes; `_overlay.png`, these laid over the image. An
     image that cannot be read, or whose name does not allow the longer ones, is named on standard
     error and passed over.

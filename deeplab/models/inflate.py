@@ -18,7 +18,7 @@ def is_inflatable(stored: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 def inflated(kernel: np.ndarray, channels: int) -> np.ndarray:
     """Gives further inputs the mean of those of R, G and B, and scales all by 3 / channels.
 
-    A grey image that has its values in every channel then gives what it gave in R, G and B alone.
+    A gray image that has its values in every channel then gives what it gave in R, G and B alone.
 
     Args:
         kernel: [H,W,3,O].

@@ -402,22 +402,22 @@ def test_a_saved_model_of_somebody_else(tmp_path: Path):
         )
 
 
-GREY = np.array([[0, 10], [100, 255]], np.uint8)
+GRAY = np.array([[0, 10], [100, 255]], np.uint8)
 
 
 @pytest.mark.parametrize(
     ("mode", "expected"),
     [
-        ("L", GREY),
-        ("LA", GREY),
-        ("RGBA", GREY),
-        ("P", GREY),
+        ("L", GRAY),
+        ("LA", GRAY),
+        ("RGBA", GRAY),
+        ("P", GRAY),
         ("1", np.array([[0, 0], [0, 255]])),
-        ("CMYK", GREY),
+        ("CMYK", GRAY),
     ],
 )
 def test_every_kind_of_image_becomes_rgb(tmp_path: Path, mode: str, expected: np.ndarray):
-    image = Image.fromarray(GREY)
+    image = Image.fromarray(GRAY)
     if mode == "1":
         image = image.point(lambda level: 255 if level > 128 else 0)
     path = tmp_path / "x.tiff"
@@ -426,7 +426,7 @@ def test_every_kind_of_image_becomes_rgb(tmp_path: Path, mode: str, expected: np
     assert np.array_equal(read_pixels(path), np.repeat(expected[..., None], 3, axis=-1))
 
 
-def test_16_bit_grey_keeps_its_range(tmp_path: Path):
+def test_16_bit_gray_keeps_its_range(tmp_path: Path):
     path = tmp_path / "x.png"
     Image.fromarray(np.array([[0, 257, 32896, 65535]], np.uint16)).save(path)
     assert read_pixels(path)[..., 0].tolist() == [[0, 1, 128, 255]]

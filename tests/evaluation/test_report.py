@@ -139,7 +139,7 @@ def test_overlay_blends_half_and_half_and_outlines_in_white():
     assert (blended[:, 3:] == 51).all()
 
 
-def test_errors_are_red_and_ignored_pixels_grey():
+def test_errors_are_red_and_ignored_pixels_gray():
     image = np.zeros((1, 3, 3), np.uint8)
     errors = error_image(image, np.array([[0, 1, 255]]), np.array([[0, 0, 0]]), 255)
     assert errors.tolist() == [[[160, 160, 160], [214, 39, 40], [120, 120, 120]]]

@@ -48,7 +48,7 @@ def test_fewer_than_three_channels_are_refused() -> None:
         ModelConfig(**SMALL, input_channels=1)
 
 
-def test_inflated_weights_see_a_grey_image_as_before() -> None:
+def test_inflated_weights_see_a_gray_image_as_before() -> None:
     rgb = deeplab.deeplab_v3_plus(**SMALL)
     more = deeplab.deeplab_v3_plus(**SMALL, input_channels=5)
     values = {path: v.numpy() for path, v in variables_by_path(rgb).items()}
@@ -58,9 +58,9 @@ def test_inflated_weights_see_a_grey_image_as_before() -> None:
     report = load(more, found, source="test")
     assert not report.missing
     assert any("5 channels" in note for note in report.notes)
-    grey = _images(1)
+    gray = _images(1)
     np.testing.assert_allclose(
-        more(np.repeat(grey, 5, axis=-1)), rgb(np.repeat(grey, 3, axis=-1)), atol=1e-4
+        more(np.repeat(gray, 5, axis=-1)), rgb(np.repeat(gray, 3, axis=-1)), atol=1e-4
     )
 
 

@@ -105,7 +105,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], list[Expected]]] = {
         written("labels/train/p05.png", empty_png(40000, 40000, 0)),
         [("unreadable", "labels/train/p05.png", True)],
     ),
-    "16-bit grey image": (
+    "16-bit gray image": (
         _saved("images/train/p06.png", random_mask(24, 32).astype(np.uint16) * 200),
         [("unreadable", "images/train/p06.png", True)],
     ),
@@ -192,7 +192,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], list[Expected]]] = {
 
 # Odd, and right nevertheless.
 HARMLESS: dict[str, Callable[[Path], None]] = {
-    "grey image": _saved("images/val/q00.png", random_mask(24, 32, range(256), 7)),
+    "gray image": _saved("images/val/q00.png", random_mask(24, 32, range(256), 7)),
     "image with alpha": _saved(
         "images/val/q01.png", np.dstack([random_image(24, 32, 8), random_mask(24, 32)])
     ),

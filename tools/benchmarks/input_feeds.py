@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
-GREY, IGNORE = 127.5, 255
+GRAY, IGNORE = 127.5, 255
 
 
 def ours(folder: Path, crop: int, batch: int, *, cache: str, end: str) -> Iterator[int]:
@@ -34,7 +34,7 @@ def ours(folder: Path, crop: int, batch: int, *, cache: str, end: str) -> Iterat
     dataset = load_dataset("folder", data_dir=str(folder / "prepared"), source_dir=str(folder))
     config = DataConfig(dataset="folder", crop_size=crop, train_split="train", cache=cache)
     batches = TrainingStream(
-        dataset, config, global_batch_size=batch, pad_value=(GREY,) * 3, seed=0
+        dataset, config, global_batch_size=batch, pad_value=(GRAY,) * 3, seed=0
     ).batches()
 
     @tf.function
@@ -74,7 +74,7 @@ def plain_tf_data(folder: Path, crop: int, batch: int) -> Iterator[int]:
         )[0]
         label = tf.compat.v1.image.resize_nearest_neighbor(label[None], size, align_corners=True)[0]
         height, width = (tf.maximum(size[axis], crop) for axis in (0, 1))
-        image = tf.image.pad_to_bounding_box(image - GREY, 0, 0, height, width) + GREY
+        image = tf.image.pad_to_bounding_box(image - GRAY, 0, 0, height, width) + GRAY
         label = tf.cast(label, tf.int32) - IGNORE
         label = tf.image.pad_to_bounding_box(label, 0, 0, height, width) + IGNORE
         top = tf.random.uniform([], maxval=height - crop + 1, dtype=tf.int32)
@@ -119,7 +119,7 @@ def torchvision(folder: Path, crop: int, batch: int, *, workers: int) -> Iterato
         label = transform.crop(label, top, left, *extent)
         missing = [0, 0, crop - extent[1], crop - extent[0]]
         if any(missing):
-            image = transform.pad(image, missing, fill=int(GREY))
+            image = transform.pad(image, missing, fill=int(GRAY))
             label = transform.pad(label, missing, fill=IGNORE)
         if random.random() < 0.5:
             image, label = (transform.horizontal_flip(tensor) for tensor in (image, label))
@@ -143,7 +143,7 @@ def albumentations(folder: Path, crop: int, batch: int, *, workers: int) -> Iter
                 p=1,
             ),
             transforms.PadIfNeeded(
-                crop, crop, position="top_left", fill=int(GREY), fill_mask=IGNORE, p=1
+                crop, crop, position="top_left", fill=int(GRAY), fill_mask=IGNORE, p=1
             ),
             transforms.RandomCrop(crop, crop, p=1),
             transforms.HorizontalFlip(p=0.5),

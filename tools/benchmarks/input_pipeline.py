@@ -127,7 +127,7 @@ def cores() -> int:
 
 
 def write_files(folder: Path, images: Path | None, labels: Path | None) -> None:
-    """Fills images/train and labels/train with JPEG files and grey PNG masks."""
+    """Fills images/train and labels/train with JPEG files and gray PNG masks."""
     import numpy as np
 
     for kind in ("images", "labels"):

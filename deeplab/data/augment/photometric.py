@@ -31,7 +31,7 @@ def adjust_contrast(image: tf.Tensor, factor: float | tf.Tensor) -> tf.Tensor:
 
 
 def adjust_saturation(image: tf.Tensor, factor: float | tf.Tensor) -> tf.Tensor:
-    """Multiplies the saturation (of HSV) by `factor`, 0 (grey) or more; RGB only."""
+    """Multiplies the saturation (of HSV) by `factor`, 0 (gray) or more; RGB only."""
     require_rgb(image, "saturation")
     return clip(tf.raw_ops.AdjustSaturation(images=image, scale=factor))
 

@@ -156,7 +156,7 @@ def smoothed(image: tf.Tensor) -> tf.Tensor:
     return tf.where(inner[..., None], smooth, image)
 
 
-def grey(image: tf.Tensor) -> tf.Tensor:
+def gray(image: tf.Tensor) -> tf.Tensor:
     """The luminance of RGB, or the mean of any other channels, [H, W, 1]."""
     if image.shape[-1] == len(_LUMINANCE):
         return tf.reduce_sum(image * _LUMINANCE, axis=-1, keepdims=True)
@@ -210,10 +210,10 @@ OPERATIONS: dict[str, Operation] = {
         _of_image(lambda image, s: posterize(image, 8 - tf.round(_MAX_LOST_BITS * s)))
     ),
     "color": Operation(
-        _of_image(lambda image, s: blend(grey(image), image, _factor(s))), signed=True
+        _of_image(lambda image, s: blend(gray(image), image, _factor(s))), signed=True
     ),
     "contrast": Operation(
-        _of_image(lambda image, s: blend(tf.reduce_mean(grey(image)), image, _factor(s))),
+        _of_image(lambda image, s: blend(tf.reduce_mean(gray(image)), image, _factor(s))),
         signed=True,
     ),
     "brightness": Operation(

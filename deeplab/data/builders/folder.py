@@ -35,7 +35,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     """Builder of `folder`; records are in the order of their ids.
 
     Features: "image" JPEG or PNG with three channels (the file's own bytes where possible), or a
-    grey PNG that holds more (`deeplab.data.files.images`), "label" grey PNG of class ids, 8 bit
+    gray PNG that holds more (`deeplab.data.files.images`), "label" gray PNG of class ids, 8 bit
     (16 with more than 255 classes), "id".
     The class list is in `info.metadata`: "class_names", "colors", "ignore_label" and
     "channels", which copies of older versions lack: 3.

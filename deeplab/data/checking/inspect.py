@@ -148,7 +148,7 @@ def _remarks(mask: Mask, file: Path, *, has_colors: bool) -> list[Problem]:
             else 'with "colors" in classes.json its colors would count'
         )
         detail = (
-            "has a palette: its indices are the class ids, and preparing stores them as grey "
+            "has a palette: its indices are the class ids, and preparing stores them as gray "
             f"levels ({colors})"
         )
     elif mask.recolored == 0:

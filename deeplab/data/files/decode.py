@@ -81,7 +81,7 @@ def _png_size(data: tf.Tensor) -> tf.Tensor:
 
 
 def decode_label(data: tf.Tensor, label_map: Sequence[int] | None = None) -> tf.Tensor:
-    """Decodes a grey index PNG, as preparation stores it.
+    """Decodes a gray index PNG, as preparation stores it.
 
     Args:
         data: string scalar, 8 or 16 bit.
@@ -101,7 +101,7 @@ def decode_label(data: tf.Tensor, label_map: Sequence[int] | None = None) -> tf.
 
 
 def decode_stored_label(data: tf.Tensor, label_type: tf.DType) -> tf.Tensor:
-    """Decodes a grey index PNG whose type is known: [H, W] of that type, ids as they are stored."""
+    """Decodes a gray index PNG whose type is known: [H, W] of that type, ids as they are stored."""
     label = tf.squeeze(tf.io.decode_png(data, channels=1, dtype=label_type), -1)
     label.set_shape([None, None])
     return label

@@ -1,7 +1,7 @@
 """Image files as people have them: their pixels, and the bytes that a record holds of them.
 
 No image format that TensorFlow decodes holds more than four channels. Of an image with more than
-three, a record holds a grey PNG file of H rows and W * C columns, in which the values of a pixel
+three, a record holds a gray PNG file of H rows and W * C columns, in which the values of a pixel
 stand side by side; reshaping to [H, W, C] undoes it, and nothing is lost.
 """
 
@@ -126,7 +126,7 @@ def png(pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> bytes:
 
 
 def read_pixels(path: Path, channels: int = RGB) -> Pixels:
-    """Reads an image for a network, uint8 [H, W, channels]; 16 bits of grey may be used.
+    """Reads an image for a network, uint8 [H, W, channels]; 16 bits of gray may be used.
 
     Raises:
         FileError: as `read_image`, but for `wide` of `decode_picture`.
@@ -150,19 +150,19 @@ def sound_picture(data: bytes, path: Path, channels: int = RGB, *, wide: bool = 
 def decode_picture(data: bytes, path: Path, channels: int = RGB, *, wide: bool = False) -> Picture:
     """Decodes an image file with Pillow, as people see it.
 
-    The orientation of EXIF is applied; grey, palette and CMYK images are converted, transparency
+    The orientation of EXIF is applied; gray, palette and CMYK images are converted, transparency
     is dropped, colors of 16 bits become 8, and of an animation the first picture counts.
 
     Args:
         data: the file's bytes.
         path: where they came from, for the message.
         channels: 3, or more, which `decode_channels` takes as they are.
-        wide: whether 16 bits of grey become 8 too, if the upper two are used; what is white in a
+        wide: whether 16 bits of gray become 8 too, if the upper two are used; what is white in a
             set of such images cannot be known.
 
     Raises:
         FileError: if it is unreadable, truncated or has more than `MAX_PIXELS` pixels, has more
-            than 8 bits of grey, or not as many channels as were asked for, if these are not 3.
+            than 8 bits of gray, or not as many channels as were asked for, if these are not 3.
     """
     if channels != RGB:
         return Picture(decode_channels(data, path, channels), is_turned=False)

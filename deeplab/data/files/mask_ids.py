@@ -162,7 +162,7 @@ class IdRule:
                 f"holds the ids {listed(unknown)}, but the classes are "
                 f"0..{self.num_classes - 1} and {listed(self.ignored)} is ignored: list the "
                 'classes, or name the id of "no class" as "ignore" in classes.json, or save the '
-                "palette's indices if these are its grey levels"
+                "palette's indices if these are its gray levels"
             )
             raise FileError(Problem("id_out_of_range", path, detail), f"the mask {path} {detail}")
         table = np.arange(max(int(mask.max(initial=0)), self.ignore, self.ignore_label) + 1)

@@ -1,8 +1,8 @@
 """Masks as people have them: read with Pillow, checked, and turned into labels.
 
 TensorFlow's decoder destroys palette masks, the form in which PASCAL VOC ships: it returns the
-grey level of the color instead of the index. So masks are read here, once, and everything later
-works on grey PNG whose levels are the class ids.
+gray level of the color instead of the index. So masks are read here, once, and everything later
+works on gray PNG whose levels are the class ids.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from deeplab.errors import DeepLabError
 
 # Offset in a PNG file, whose first chunk is IHDR.
 _PNG_COLOR_TYPE = 25
-_PNG_GREY = 0
-_PNG_GREY_ALPHA = 4
+_PNG_GRAY = 0
+_PNG_GRAY_ALPHA = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Mask:
 
 
 def read_index_mask(path: Path, colors: ClassColors | None = None) -> Labels:
-    """Reads a mask: the palette indices, the grey levels or the class colors of a PNG file.
+    """Reads a mask: the palette indices, the gray levels or the class colors of a PNG file.
 
     Args:
         path: the file.
@@ -166,13 +166,13 @@ def _of_pixels(
         return Mask(pixels.astype(np.uint8), "grey")
     if mode == "L":
         depth = png_bit_depth(data)
-        if data[_PNG_COLOR_TYPE] == _PNG_GREY and depth < 8:
-            # Pillow stretches grey levels of 2 and 4 bits to 0..255; the ids are the levels.
+        if data[_PNG_COLOR_TYPE] == _PNG_GRAY and depth < 8:
+            # Pillow stretches gray levels of 2 and 4 bits to 0..255; the ids are the levels.
             pixels = pixels // np.uint8(255 // (2**depth - 1))
         return Mask(pixels, "grey")
     if mode == "LA":
         return Mask(pixels[..., 0], "grey")
-    if mode.startswith("I"):  # 16-bit grey
+    if mode.startswith("I"):  # 16-bit gray
         return Mask(pixels.astype(np.uint16), "16-bit grey")
     # Pillow cuts 16 bits of a color down to 8, which is no exact match any more.
     if mode in ("RGB", "RGBA") and png_bit_depth(data) == 8:
@@ -181,9 +181,9 @@ def _of_pixels(
         if ids is not None:
             return Mask(ids, "colour")
         detail = f"is an image in colors ({mode}): {_way_out(pixels, colors)}"
-    elif data[_PNG_COLOR_TYPE] == _PNG_GREY_ALPHA:
+    elif data[_PNG_COLOR_TYPE] == _PNG_GRAY_ALPHA:
         detail = (
-            "is grey with alpha of 16 bits, which is not read exactly: save it without alpha, as "
+            "is gray with alpha of 16 bits, which is not read exactly: save it without alpha, as "
             f"{_INDEX_MASK}"
         )
     else:
@@ -191,7 +191,7 @@ def _of_pixels(
     raise FileError(Problem("colour_mask", path, detail), f"the mask {path} {detail}")
 
 
-_INDEX_MASK = "a grey or palette PNG whose levels are class ids"
+_INDEX_MASK = "a gray or palette PNG whose levels are class ids"
 
 
 def _of_palette(

@@ -135,7 +135,7 @@ class PreparedDataset:
                 them once, in their fixed order.
 
         Returns:
-            A data set of {"image": what `decode_image` takes, "label": grey PNG file of stored ids,
+            A data set of {"image": what `decode_image` takes, "label": gray PNG file of stored ids,
             "id": name}, string scalars.
 
         Raises:

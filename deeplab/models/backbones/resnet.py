@@ -194,7 +194,7 @@ def _classic(blocks: tuple[Block, ...], residual: Callable[..., Tensor]) -> Back
     )
 
 
-# The original pads by grey here, although this network too subtracts the mean.
+# The original pads by gray here, although this network too subtracts the mean.
 RESNET_18 = _classic(_BLOCKS_18, basic)._replace(pad_value=(127.5, 127.5, 127.5))
 RESNET_18_BETA = _beta(_BLOCKS_18, basic, stem_width=16)
 RESNET_50 = _classic(_BLOCKS_50, bottleneck)

@@ -216,7 +216,7 @@ def test_unsound_png_files_are_refused_by_name(name: str, tmp_path: Path) -> Non
 PARTS = png_chunks(PNG_FILES["grey"])
 PASSED_OVER = {
     "behind the pixels and the end": png(rows_of(MASK) + bytes(500)) + b"and more",
-    "a palette of grey": png(rows_of(MASK), extra=[(b"PLTE", b"ab")]),
+    "a palette of gray": png(rows_of(MASK), extra=[(b"PLTE", b"ab")]),
     "pixels in pieces": png_file(
         PARTS[0],
         *((b"IDAT", PARTS[1][1][start : start + 7]) for start in range(0, len(PARTS[1][1]), 7)),

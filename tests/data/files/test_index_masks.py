@@ -25,8 +25,8 @@ from deeplab.data.sources.pair_tally import PairTally, judge
 from deeplab.errors import DeepLabError
 
 
-def save_grey_png(path: Path, mask: np.ndarray, bits: int) -> Path:
-    """A grey PNG of 2 or 4 bits, which Pillow cannot write."""
+def save_gray_png(path: Path, mask: np.ndarray, bits: int) -> Path:
+    """A gray PNG of 2 or 4 bits, which Pillow cannot write."""
     height, width = mask.shape
     levels = (mask[..., None] >> np.arange(bits - 1, -1, -1)) & 1
     rows = np.packbits(levels.reshape(height, -1).astype(np.uint8), axis=1)
@@ -35,9 +35,9 @@ def save_grey_png(path: Path, mask: np.ndarray, bits: int) -> Path:
     return path
 
 
-def test_grey_and_palette_masks_give_their_indices(tmp_path: Path) -> None:
+def test_gray_and_palette_masks_give_their_indices(tmp_path: Path) -> None:
     mask = random_mask(7, 9, (0, 1, 2, 20, 255))
-    np.testing.assert_array_equal(read_index_mask(save(tmp_path / "grey.png", mask)), mask)
+    np.testing.assert_array_equal(read_index_mask(save(tmp_path / "gray.png", mask)), mask)
     palette = save_palette(tmp_path / "palette.png", mask)
     with Image.open(palette) as image:
         assert image.mode == "P"
@@ -45,9 +45,9 @@ def test_grey_and_palette_masks_give_their_indices(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
-def test_grey_masks_of_few_bits_give_their_levels(tmp_path: Path, bits: int) -> None:
+def test_gray_masks_of_few_bits_give_their_levels(tmp_path: Path, bits: int) -> None:
     mask = random_mask(5, 11, range(2**bits))
-    read = read_index_mask(save_grey_png(tmp_path / "mask.png", mask, bits))
+    read = read_index_mask(save_gray_png(tmp_path / "mask.png", mask, bits))
     np.testing.assert_array_equal(read, mask)
 
 
@@ -73,17 +73,17 @@ def test_a_mask_in_colors_is_refused(tmp_path: Path) -> None:
         read_index_mask(path)
 
 
-def test_alpha_beside_grey_levels_is_not_looked_at(tmp_path: Path) -> None:
+def test_alpha_beside_gray_levels_is_not_looked_at(tmp_path: Path) -> None:
     mask = random_mask(5, 8)
     alpha = Image.fromarray(random_mask(5, 8, range(256), 1))
     Image.merge("LA", (Image.fromarray(mask), alpha)).save(tmp_path / "mask.png")
     np.testing.assert_array_equal(read_index_mask(tmp_path / "mask.png"), mask)
 
 
-def test_16_bit_grey_with_alpha_names_the_way_out(tmp_path: Path) -> None:
+def test_16_bit_gray_with_alpha_names_the_way_out(tmp_path: Path) -> None:
     header = png_header(2, 1, bits=16, color_type=4)
     (tmp_path / "mask.png").write_bytes(png_of_rows(header, bytes(9)))
-    with pytest.raises(DeepLabError, match=r"grey with alpha of 16 bits.*save it without alpha"):
+    with pytest.raises(DeepLabError, match=r"gray with alpha of 16 bits.*save it without alpha"):
         read_index_mask(tmp_path / "mask.png")
 
 
@@ -247,9 +247,9 @@ def test_the_orientation_of_a_masks_own_exif_is_applied(
 
 
 def test_16_bit_images(tmp_path: Path) -> None:
-    save(tmp_path / "grey.png", random_mask(4, 4).astype(np.uint16) * 250)
+    save(tmp_path / "gray.png", random_mask(4, 4).astype(np.uint16) * 250)
     with pytest.raises(DeepLabError, match="convert it to 8 bits"):
-        read_image(tmp_path / "grey.png")
+        read_image(tmp_path / "gray.png")
 
 
 def test_unreadable_images_are_named(tmp_path: Path) -> None:

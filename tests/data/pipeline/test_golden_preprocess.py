@@ -19,11 +19,11 @@ from deeplab.data.pipeline.transforms import (
 )
 
 IGNORE = 255
-GREY = (127.5, 127.5, 127.5)
+GRAY = (127.5, 127.5, 127.5)
 # The pad values that the original's variants are stored with; see the backbones for ours.
 PAD_VALUES = {
-    "mobilenet_v2": GREY,
-    "resnet_v1_18": GREY,
+    "mobilenet_v2": GRAY,
+    "resnet_v1_18": GRAY,
     "resnet_v1_50": (123.15, 115.90, 103.06),
 }
 # Single precision, of values up to 255.
@@ -123,7 +123,7 @@ def test_scaling_and_flipping_in_the_augmentation_of_training(
             scale_range=(scale, scale),
             scale_step=0.25,
             flip_probability=float(flip),
-            pad_value=GREY,
+            pad_value=GRAY,
             ignore_label=IGNORE,
         )
         if flip:

@@ -216,11 +216,11 @@ def test_more_than_255_classes(tmp_path: Path) -> None:
 
 
 def test_odd_images_are_converted(source: Path, tmp_path: Path) -> None:
-    grey = random_mask(8, 9, range(256))
-    save(source / "images/val/b.png", grey)
+    gray = random_mask(8, 9, range(256))
+    save(source / "images/val/b.png", gray)
     (record,) = load(source, tmp_path / "data").records("val")
     decoded = decode_image(record["image"])
-    np.testing.assert_array_equal(decoded, np.repeat(grey[..., None], 3, axis=2))
+    np.testing.assert_array_equal(decoded, np.repeat(gray[..., None], 3, axis=2))
 
 
 def test_no_source(tmp_path: Path) -> None:
