@@ -64,10 +64,13 @@ def check_number(number: int, path: str, *, wanted: int | None, dataset: str | N
     raise DeepLabError(f"{path} has {number} classes, but {who} {wanted}; {way}")
 
 
-def classes_of(dataset: str | None, count: int) -> Classes:
-    """Names and colors of a data set, or numbers."""
+def classes_of(dataset: str | None, count: int, *, names: tuple[str, ...] | None = None) -> Classes:
+    """Names and colors of a data set, else names that the file has, else numbers."""
     spec = DATASETS[dataset] if dataset else None
-    names = spec.class_names if spec else None
+    if spec:
+        names = spec.class_names
+    if names is not None and len(names) != count:
+        names = None  # of other classes than the fresh logits'
     if dataset == ADE20K and count == ADE20K_OUTPUTS:
         # Kept, output 0 is a class that the labels, 1 to 150, never name.
         return Classes(("other", *(names or ())), default_colors(count), ignore_label=0)
@@ -79,12 +82,12 @@ def classes_of(dataset: str | None, count: int) -> Classes:
     )
 
 
-def class_lines(classes: Classes, dataset: str | None) -> Iterator[str]:
+def class_lines(classes: Classes, *, named: bool) -> Iterator[str]:
     """What the user should read of the classes."""
-    if dataset is None:
+    if not named:
         yield f"classes are called {classes.names[0]} and so on (no --dataset)"
     if len(classes.names) == ADE20K_OUTPUTS:
-        way = "" if dataset else f"; --dataset={ADE20K} drops it"
+        way = "" if named else f"; --dataset={ADE20K} drops it"
         yield (
             "151 outputs, as models for ADE20K have them: class 0 is what its masks ignore, and is "
             f"kept as a class here{way}"

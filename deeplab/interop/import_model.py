@@ -87,13 +87,14 @@ def import_model(
     found = find(source, request)
     config = found.config
     number = config.num_classes or wanted or _DEFAULT_CLASSES
+    dataset = dataset or found.dataset
     check_number(number, checkpoint, wanted=wanted, dataset=dataset)
     config = dataclasses.replace(config, num_classes=number)
     if output_stride is not None:
         config = config.at_output_stride(output_stride)
     print(f"{source} {checkpoint}")
-    classes = classes_of(dataset, number)
-    lines = (*found.lines, *class_lines(classes, dataset))
+    classes = classes_of(dataset, number, names=found.class_names)
+    lines = (*found.lines, *class_lines(classes, named=bool(dataset or found.class_names)))
     for line in lines:
         print(line)
 

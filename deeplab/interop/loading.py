@@ -86,11 +86,15 @@ class Parts(NamedTuple):
         names: our path of each variable of the model -> its name in the file.
         fresh: whether a variable of the model, by its name in the file, keeps the value it has.
         ignored: whether a variable of the file is of no network, or not asked for.
+        folded: variables of the file that have no counterpart here and go into others, such as the
+            bias of a convolution before batch norm: its name -> the name of the one that `read`
+            gives it with.
     """
 
     names: Mapping[str, str]
     fresh: Callable[[str], bool]
     ignored: Callable[[str], bool]
+    folded: Mapping[str, str] = {}
 
 
 class Found(NamedTuple):
@@ -102,6 +106,8 @@ class Found(NamedTuple):
         stored: the weights.
         parts: for a model of the network.
         batch_norm_folded: see `ImportReport`.
+        dataset: a key of `DATASETS` whose classes the file has; None: it does not say.
+        class_names: names of the classes where the file has them, in order of the ids.
     """
 
     config: ModelConfig
@@ -109,6 +115,8 @@ class Found(NamedTuple):
     stored: Stored
     parts: Callable[[DeepLabModel], Parts]
     batch_norm_folded: bool = False
+    dataset: str | None = None
+    class_names: tuple[str, ...] | None = None
 
 
 def load(model: DeepLabModel, found: Found, *, source: str) -> ImportReport:
@@ -132,10 +140,13 @@ def load(model: DeepLabModel, found: Found, *, source: str) -> ImportReport:
     stored, parts = found.stored, found.parts(model)
     variables = {parts.names[path]: value for path, value in variables_by_path(model).items()}
     wanted = {name: tuple(v.shape) for name, v in variables.items() if not parts.fresh(name)}
+    folded = {name: into for name, into in parts.folded.items() if into in wanted}
     ignored = {name: shape for name, shape in stored.shapes.items() if parts.ignored(name)}
     kept = {name: shape for name, shape in stored.shapes.items() if name not in ignored}
     missing = {name: shape for name, shape in wanted.items() if name not in kept}
-    unused = {name: s for name, s in kept.items() if name not in wanted and not parts.fresh(name)}
+    missing |= {name: wanted[into] for name, into in folded.items() if name not in kept}
+    known = {*wanted, *folded}
+    unused = {name: s for name, s in kept.items() if name not in known and not parts.fresh(name)}
     for kind, names in (("missing", missing), ("unused", unused)):
         if names:
             name, shape = next(iter(names.items()))
@@ -159,9 +170,9 @@ def load(model: DeepLabModel, found: Found, *, source: str) -> ImportReport:
     all_parts = dict.fromkeys(path.split("/")[0] for path in parts.names)
     return ImportReport(
         source=f"{source} {stored.path}",
-        loaded=wanted,
+        loaded={**wanted, **{name: kept[name] for name in folded}},
         missing={n: tuple(v.shape) for n, v in variables.items() if n not in wanted},
-        unused={name: shape for name, shape in kept.items() if name not in wanted},
+        unused={name: shape for name, shape in kept.items() if name not in known},
         ignored=ignored,
         fresh_parts=tuple(part for part in all_parts if part not in loaded_parts),
         notes=tuple(
