@@ -2,12 +2,13 @@
 
 A network is anything that maps images float32 [B, H, W, 3] (RGB, 0..255, any H and W) to logits
 float32 [B, H, W, C]: a Keras model, or a signature of an exported one. One that takes another
-number of channels says so by an attribute `input_channels`.
+number of channels says so by an attribute `input_channels`, one whose logits are resized in another
+way than the original's by an attribute `resize`, a key of `models.RESIZES`.
 
 Averaging over scales and mirrored copies follows the original (predict_labels_multi_scale in
-model.py): every copy's logits are resized to the image, softmax, mean over the copies. All resizes
-map corner to corner (align_corners), like those inside the network. One difference: for scales
-below 1 the original first resizes the logits to the grid that the full-size image would have.
+model.py): every copy's logits are resized to the image, softmax, mean over the copies. Images and
+logits are resized as inside the network. One difference: for scales below 1 the original first
+resizes the logits to the grid that the full-size image would have.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import keras
 import tensorflow as tf
 
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.argmax import argmax, resized_argmax
-from deeplab.models import DeepLabModel, resize_bilinear
+from deeplab.models import ALIGN_CORNERS, DeepLabModel, resize_bilinear
 
 Network = Callable[[tf.Tensor], tf.Tensor]
 
@@ -54,11 +56,11 @@ def label_function(
 
     else:
         # One copy needs no softmax, which changes no argmax.
-        network = _at_any_resolution(network)
+        low_resolution, method = _at_any_resolution(network), _resize(network)
 
         def labels(images: tf.Tensor) -> tf.Tensor:
             height, width = tf.unstack(tf.shape(images)[1:3])
-            return resized_argmax(network(images), height, width)
+            return resized_argmax(low_resolution(images), height, width, method=method)
 
     return tf.function(labels, input_signature=[_images(channels)])
 
@@ -80,6 +82,11 @@ def probability_function(
 def input_channels(network: Network) -> int:
     """Channels of the images that a network takes."""
     return getattr(network, "input_channels", 3)
+
+
+def _resize(network: Network) -> str:
+    """How the logits of a network are resized."""
+    return getattr(network, "resize", ALIGN_CORNERS)
 
 
 def _images(channels: int) -> tf.TensorSpec:
@@ -111,6 +118,7 @@ def mean_probability_function(
             1, as the original does; None: once.
     """
     copies = list(itertools.product(eval_scales, (False, True) if flip else (False,)))
+    resized = partial(resize_bilinear, method=_resize(network))
     network = _at_any_resolution(network)
 
     def probabilities(images: tf.Tensor) -> tf.Tensor:
@@ -122,16 +130,16 @@ def mean_probability_function(
                 copy = tf.identity(images)
             if scale != 1:
                 size = scale_dimension(height, scale), scale_dimension(width, scale)
-                copy = resize_bilinear(copy, *size)
+                copy = resized(copy, *size)
             if mirrored:
                 copy = tf.reverse(copy, [2])
             logits = network(copy)
             if logits_stride is not None and scale < 1:
                 grid = (scale_dimension(side, 1 / logits_stride) for side in (height, width))
-                logits = resize_bilinear(logits, *grid)
+                logits = resized(logits, *grid)
             if mirrored:
                 logits = tf.reverse(logits, [2])
-            total += tf.nn.softmax(resize_bilinear(logits, height, width))
+            total += tf.nn.softmax(resized(logits, height, width))
         return total / len(copies)
 
     return probabilities

@@ -18,9 +18,10 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from deeplab.errors import DeepLabError
 from deeplab.evaluation.argmax import argmax
 from deeplab.evaluation.inference import check_scales, mean_probability_function
-from deeplab.models import DeepLabModel, resize_bilinear
+from deeplab.models import ALIGN_CORNERS, DeepLabModel, resize_bilinear
 
 
 class Prediction(NamedTuple):
@@ -47,9 +48,15 @@ def original_prediction_function(
             copy only, as in the original.
 
     Raises:
-        DeepLabError: if the scales are not positive numbers.
+        DeepLabError: if the scales are not positive numbers, or the network resizes in another way
+            than the original.
     """
     check_scales(eval_scales)
+    if model.resize != ALIGN_CORNERS:
+        raise DeepLabError(
+            f"the original protocol resizes with {ALIGN_CORNERS!r}, as the original's networks do; "
+            f"this network has resize {model.resize!r}"
+        )
     network = keras.Model(model.input, model.endpoints["logits_low_resolution"])
 
     def single(images: tf.Tensor) -> Prediction:

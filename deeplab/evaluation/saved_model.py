@@ -11,6 +11,7 @@ import tensorflow as tf
 from deeplab.data.colors import Color
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.inference import Network
+from deeplab.models import ALIGN_CORNERS
 from deeplab.paths import for_reading
 
 _SIGNATURE = "logits"
@@ -62,6 +63,8 @@ def open_saved_model(path: str | Path) -> tuple[Network, Sequence[Color]]:
     network.owner = loaded  # type: ignore[attr-defined]
     images = signature.structured_input_signature[1]["images"]
     network.input_channels = images.shape[-1]  # type: ignore[attr-defined]
+    # Exports from before there was a choice do not state it.
+    network.resize = values.get("resize", ALIGN_CORNERS)  # type: ignore[attr-defined]
     return network, colors
 
 

@@ -90,6 +90,7 @@ def _metadata(
             "pad_value": list(description.pad_value),
             "inside_the_model": backbone.normalization,
         },
+        "resize": description.config.resize,
         "source": {
             "backbone": description.config.backbone,
             "output_stride": output_stride,

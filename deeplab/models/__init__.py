@@ -17,13 +17,15 @@ from deeplab.models.inflate import inflated, is_inflatable
 from deeplab.models.memory import RESERVED, TrainingMemory, training_memory
 from deeplab.models.multiply_adds import multiply_adds, parameters
 from deeplab.models.rematerialization import rematerialized
-from deeplab.models.resize import resize_bilinear
+from deeplab.models.resize import ALIGN_CORNERS, RESIZES, resize_bilinear, source_positions
 from deeplab.models.variables import decayed_variables, variables_by_path
 
 __all__ = [
+    "ALIGN_CORNERS",
     "BACKBONES",
     "OUTPUT_STRIDES",
     "RESERVED",
+    "RESIZES",
     "TrainingMemory",
     "Backbone",
     "BatchNorm",
@@ -41,6 +43,7 @@ __all__ = [
     "rematerialized",
     "resize_bilinear",
     "scale_logits",
+    "source_positions",
     "training_memory",
     "variables_by_path",
     "with_input_channels",

@@ -12,7 +12,7 @@ from deeplab.models import layers
 from deeplab.models.batch_norm import BatchNormSettings
 from deeplab.models.layers import Activation, Tensor
 from deeplab.models.pooling import WindowAverage
-from deeplab.models.resize import ResizeLike
+from deeplab.models.resize import ALIGN_CORNERS, ResizeLike
 
 # Initializers of the original's heads: core/feature_extractor.py and model.py.
 HEAD_DEPTHWISE_INITIALIZER = layers.truncated_normal(0.33)
@@ -52,6 +52,7 @@ def aspp(
     dropout_rate: float,
     activation: Activation,
     norm: BatchNormSettings,
+    resize: str = ALIGN_CORNERS,
 ) -> Tensor:
     """Image pooling, a 1x1 convolution and one atrous 3x3 a rate, joined and projected.
 
@@ -65,6 +66,7 @@ def aspp(
         dropout_rate: applied to the projection in training.
         activation: of all but the image-level branch, which has ReLU or its gate.
         norm: batch norm of all branches.
+        resize: how the averages of the image-level branch are resized, one of `RESIZES`.
 
     Returns:
         [B,h,w,channels], without projection channels times the number of branches joined.
@@ -84,7 +86,7 @@ def aspp(
         branches.append(atrous(x, channels, 3, rate=rate, name=f"aspp.conv{index}"))
     gate = None
     if image_pooling:
-        image_level = _image_level(x, image_pooling, channels=channels, norm=norm)
+        image_level = _image_level(x, image_pooling, channels=channels, norm=norm, resize=resize)
         if image_pooling.gate:
             gate = image_level
         else:
@@ -100,7 +102,7 @@ def aspp(
 
 
 def _image_level(
-    x: Tensor, pooling: ImagePooling, *, channels: int, norm: BatchNormSettings
+    x: Tensor, pooling: ImagePooling, *, channels: int, norm: BatchNormSettings, resize: str
 ) -> Tensor:
     """[B,h,w,C] -> [B,h,w,channels]."""
     name = "aspp.image_pooling"
@@ -117,4 +119,4 @@ def _image_level(
         y = GATES[pooling.gate](conv(y, channels, 1, use_bias=True), name)
     else:
         y = layers.relu(layers.batch_norm(conv(y, channels, 1), norm, name=name), name)
-    return ResizeLike(name=f"{name}.resize")(y, x)
+    return ResizeLike(method=resize, name=f"{name}.resize")(y, x)

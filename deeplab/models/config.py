@@ -11,6 +11,7 @@ from deeplab.errors import DeepLabError, unknown_name
 from deeplab.models.aspp import GATES
 from deeplab.models.backbones import BACKBONES, TAPS, Backbone
 from deeplab.models.dense_prediction_cell import CELL_OUTPUT_STRIDES, Branch, check_branches
+from deeplab.models.resize import ALIGN_CORNERS, RESIZES
 
 OUTPUT_STRIDES = (8, 16, 32)
 DECODER_MERGES = ("concat", "sum")
@@ -69,6 +70,9 @@ class ModelConfig:
         image_pyramid: scales at which the network sees the image (DeepLab, arXiv 1412.7062 and
             1511.03339), merged at the logits.
         pyramid_merge: "max" or "mean" over the scales.
+        resize: how everything behind the backbone is resized, and images in a pyramid:
+            "align_corners" as in the original, or "half_pixel" as in networks of Hugging Face and
+            keras-io. Inference over several scales and the loss follow it.
         dropout_rate: share of the ASPP output dropped in training (0.1 in the original).
         backbone_batch_norm_momentum: share of the old value that the moving statistics keep at
             each step; None: the original's of this backbone. The original's values need tens of
@@ -108,6 +112,7 @@ class ModelConfig:
     logits_kernel_size: int = 1
     image_pyramid: tuple[float, ...] = (1.0,)
     pyramid_merge: str = "max"
+    resize: str = ALIGN_CORNERS
     dropout_rate: float = 0.1
     backbone_batch_norm_momentum: float | None = None
     head_batch_norm_momentum: float | None = None
@@ -233,6 +238,7 @@ class ModelConfig:
             raise DeepLabError(f"image_pyramid has a scale twice: {list(scales)}")
         object.__setattr__(self, "image_pyramid", scales)
         checks.one_of("pyramid_merge", self.pyramid_merge, PYRAMID_MERGES)
+        checks.one_of("resize", self.resize, RESIZES)
 
     def at_output_stride(self, output_stride: int) -> Self:
         """The same variables at another output stride; explicit rates scale with it.

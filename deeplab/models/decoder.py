@@ -82,6 +82,7 @@ def concat_stage(
     channels: int,
     low_level_channels: int,
     kinds: Convolutions,
+    resize: str,
     name: str,
 ) -> Tensor:
     """Joins both tensors and smooths with two 3x3 convolutions.
@@ -95,12 +96,13 @@ def concat_stage(
         low_level_channels: the low-level feature is projected to so many channels first, so that
             it does not outweigh the few hundred of ASPP.
         kinds: the convolutions.
+        resize: how both tensors come to their size, one of `RESIZES`.
         name: path of the stage.
     """
     path = f"{name}.low_level_projection"
     low_level = kinds.projection(low_level, low_level_channels, 1, name=path)
-    x = _to_grid(x, images, stride, name)
-    low_level = _to_grid(low_level, images, stride, path)
+    to_grid = partial(_to_grid, images=images, stride=stride, resize=resize)
+    x, low_level = to_grid(x, name=name), to_grid(low_level, name=path)
     x = keras.layers.Concatenate(name=f"{name}.concat")([x, low_level])
     for index in range(2):
         x = kinds.smoothing(x, channels, 3, name=f"{name}.conv{index}")
@@ -116,6 +118,7 @@ def sum_stage(
     channels: int,
     kernel_size: int,
     kinds: Convolutions,
+    resize: str,
     name: str,
 ) -> Tensor:
     """Adds one convolution of the coarse tensor and a projection of the low-level feature.
@@ -124,11 +127,11 @@ def sum_stage(
     """
     path = f"{name}.low_level_projection"
     low_level = kinds.projection(low_level, channels, 1, name=path)
-    x = _to_grid(x, images, stride, name)
-    x = kinds.smoothing(x, channels, kernel_size, name=f"{name}.sum_conv")
-    low_level = _to_grid(low_level, images, stride, path)
+    to_grid = partial(_to_grid, images=images, stride=stride, resize=resize)
+    x = kinds.smoothing(to_grid(x, name=name), channels, kernel_size, name=f"{name}.sum_conv")
+    low_level = to_grid(low_level, name=path)
     return keras.layers.Add(name=f"{name}.sum")([x, low_level])
 
 
-def _to_grid(x: Tensor, images: Tensor, stride: int, path: str) -> Tensor:
-    return ResizeLike(1 / stride, name=f"{path}.resize")(x, images)
+def _to_grid(x: Tensor, *, images: Tensor, stride: int, resize: str, name: str) -> Tensor:
+    return ResizeLike(1 / stride, method=resize, name=f"{name}.resize")(x, images)

@@ -61,6 +61,11 @@ class DeepLabModel(keras.Model):
         return self.model_config.resolved_input_channels
 
     @property
+    def resize(self) -> str:
+        """How logits and images are resized, a key of `RESIZES`."""
+        return self.model_config.resize
+
+    @property
     def logits_stride(self) -> float:
         """Size of the image over that of "logits_low_resolution"."""
         config = self.model_config
@@ -112,9 +117,8 @@ def _build(config: ModelConfig, image_size: tuple[int | None, int | None]) -> De
         endpoints = _network(images, config)
     else:
         endpoints = _pyramid(images, config)
-    x = ResizeLike(dtype="float32", name="logits.resize")(
-        endpoints["logits_low_resolution"], images
-    )
+    resize = ResizeLike(method=config.resize, dtype="float32", name="logits.resize")
+    x = resize(endpoints["logits_low_resolution"], images)
     endpoints["logits"] = x
     return DeepLabModel(
         images, x, model_config=config, endpoints=endpoints, name=f"deeplab_{config.backbone}"
@@ -191,6 +195,7 @@ def _aspp(
         dropout_rate=config.dropout_rate,
         activation=activation,
         norm=norm,
+        resize=config.resize,
     )
 
 
@@ -204,12 +209,19 @@ def _decoder_stage(
         channels, kernel_size = config.decoder_channels, 3
         kinds = convolutions(separable=config.decoder_separable, activation=activation, norm=norm)
     if config.decoder_merge == "sum":
-        return partial(sum_stage, channels=channels, kernel_size=kernel_size, kinds=kinds)
+        return partial(
+            sum_stage,
+            channels=channels,
+            kernel_size=kernel_size,
+            kinds=kinds,
+            resize=config.resize,
+        )
     return partial(
         concat_stage,
         channels=channels,
         low_level_channels=config.low_level_channels,
         kinds=kinds,
+        resize=config.resize,
     )
 
 
@@ -239,14 +251,15 @@ def _pyramid(images: Tensor, config: ModelConfig) -> dict[str, Tensor]:
     inner = keras.Input((None, None, config.resolved_input_channels))
     network = keras.Model(inner, _network(inner, config))
     stride = min(config.resolved_decoder_strides, default=config.output_stride)
-    to_grid = partial(ResizeLike, max(1.0, *config.image_pyramid) / stride, dtype="float32")
+    resize = partial(ResizeLike, method=config.resize, dtype="float32")
+    to_grid = partial(resize, max(1.0, *config.image_pyramid) / stride)
     endpoints: dict[str, Tensor] = {}
     logits = {}
     for scale in config.image_pyramid:
         name = f"scale_logits_{scale:.2f}"
         scaled = images
         if scale != 1:
-            scaled = ResizeLike(scale, dtype="float32", name=f"{name}.images")(images, images)
+            scaled = resize(scale, name=f"{name}.images")(images, images)
         # Not network(scaled): that would hide the layers in one layer.
         outputs = network.call(scaled)
         logits[name] = to_grid(name=f"{name}.resize")(outputs["logits_low_resolution"], images)

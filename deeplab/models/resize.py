@@ -1,4 +1,8 @@
-"""Bilinear resizing with aligned corners, the only kind in the original (model.py)."""
+"""Bilinear resizing, and how the pixels of two sizes lie over each other.
+
+The original has aligned corners alone (model.py): corner pixels stay corners. Later libraries have
+half-pixel centers: the outer edges of the pixels stay where they are.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,46 @@ import tensorflow as tf
 
 Shape = tuple[int | None, ...]
 
+ALIGN_CORNERS = "align_corners"
 
-def resize_bilinear(images: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """[B,h,w,C] -> float32 [B,height,width,C]; source = target * (in - 1) / (out - 1)."""
+# Kind of resizing -> the arguments by which TensorFlow's operations know it. `source_positions` has
+# the formulas.
+RESIZES: dict[str, dict[str, bool]] = {
+    ALIGN_CORNERS: {"align_corners": True, "half_pixel_centers": False},
+    "half_pixel": {"align_corners": False, "half_pixel_centers": True},
+}
+
+
+def resize_bilinear(
+    images: tf.Tensor, height: tf.Tensor, width: tf.Tensor, *, method: str = ALIGN_CORNERS
+) -> tf.Tensor:
+    """[B,h,w,C] -> float32 [B,height,width,C], never antialiased; `method` is one of `RESIZES`."""
     return tf.raw_ops.ResizeBilinear(
-        images=images,
-        size=tf.stack([height, width]),
-        align_corners=True,
-        half_pixel_centers=False,
+        images=images, size=tf.stack([height, width]), **RESIZES[method]
     )
+
+
+def source_positions(
+    targets: tf.Tensor, size: tf.Tensor, target_size: tf.Tensor, *, method: str
+) -> tf.Tensor:
+    """Where the pixels of a resized side lie on the side before.
+
+    Args:
+        targets: int32 [N], each from 0 to target_size - 1.
+        size: pixels of the side before, int32 scalar.
+        target_size: pixels of the resized side, int32 scalar.
+        method: one of `RESIZES`.
+
+    Returns:
+        float32 [N], each from 0 to size - 1, computed as in `resize_bilinear`.
+    """
+    targets = tf.cast(targets, tf.float32)
+    if RESIZES[method]["align_corners"]:
+        intervals = tf.cast(tf.maximum(target_size - 1, 1), tf.float32)
+        return targets * (tf.cast(size - 1, tf.float32) / intervals)
+    step = tf.cast(size, tf.float32) / tf.cast(target_size, tf.float32)
+    # Outside the centers of the first and the last pixel the picture goes on as it ends there.
+    return tf.clip_by_value((targets + 0.5) * step - 0.5, 0.0, tf.cast(size - 1, tf.float32))
 
 
 def scaled_size(pixels: int, scale: float) -> int:
@@ -32,18 +67,20 @@ class ResizeLike(keras.layers.Layer):
 
     Args:
         scale: factor on height and width of the second, as in `scaled_size`.
+        method: one of `RESIZES`.
     """
 
-    def __init__(self, scale: float = 1.0, **kwargs: Any) -> None:
-        """Stores the scale."""
+    def __init__(self, scale: float = 1.0, *, method: str = ALIGN_CORNERS, **kwargs: Any) -> None:
+        """Stores the settings."""
         super().__init__(**kwargs)
         self.scale = scale
+        self.method = method
 
     def call(self, images: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
         """[B,h,w,C], [B,H,W,any] -> [B,H,W,C] (at scale 1) in the type of `images`."""
         size = tf.cast(tf.shape(like)[1:3] - 1, tf.float64) * self.scale + 1.0
         height, width = tf.unstack(tf.cast(size, tf.int32))
-        resized = resize_bilinear(images, height, width)
+        resized = resize_bilinear(images, height, width, method=self.method)
         resized.set_shape(self.compute_output_shape(tuple(images.shape), tuple(like.shape)))
         return tf.cast(resized, images.dtype)
 
@@ -57,4 +94,4 @@ class ResizeLike(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Settings, for Keras."""
-        return {**super().get_config(), "scale": self.scale}
+        return {**super().get_config(), "scale": self.scale, "method": self.method}

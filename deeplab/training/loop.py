@@ -158,6 +158,7 @@ def _train_step(run: Run) -> Callable[[Any], StepResult]:
             config.loss,
             num_classes=run.dataset.num_classes,
             ignore_label=run.dataset.ignore_label,
+            resize=run.model.resize,
         ),
         ignore_label=run.dataset.ignore_label,
         weight_decay=loss_weight_decay(config.optimizer),

@@ -12,7 +12,7 @@ import deeplab
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.argmax import argmax_in_strips, resized_argmax
 from deeplab.evaluation.inference import label_function, padded, probability_function
-from deeplab.models import resize_bilinear
+from deeplab.models import RESIZES, resize_bilinear
 
 
 def color_network(images: tf.Tensor) -> tf.Tensor:
@@ -116,15 +116,31 @@ def test_scales_must_be_positive(eval_scales: tuple[float, ...]):
         label_function(color_network, eval_scales=eval_scales)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (4, 50), (33, 47), (129, 3)])
+@pytest.mark.parametrize("method", sorted(RESIZES))
+@pytest.mark.parametrize("size", [(1, 1), (4, 50), (33, 47), (36, 48), (129, 3)])
 @pytest.mark.parametrize("rows", [1, 7, 200])
-def test_strips_give_the_same_classes(size: tuple[int, int], rows: int):
+def test_strips_give_the_same_classes(size: tuple[int, int], rows: int, method: str):
     logits = tf.random.stateless_normal([2, 9, 12, 6], [0, 1])
     height, width = map(tf.constant, size)
-    expected = tf.argmax(resize_bilinear(logits, height, width), -1, output_type=tf.int32)
-    strips = tf.function(argmax_in_strips)(logits, height, width, tf.constant(rows))
+    resized = resize_bilinear(logits, height, width, method=method)
+    expected = tf.argmax(resized, -1, output_type=tf.int32)
+    strips = tf.function(argmax_in_strips)(logits, height, width, tf.constant(rows), method=method)
     assert np.array_equal(strips, expected)
-    assert np.array_equal(resized_argmax(logits, height, width), expected)
+    assert np.array_equal(resized_argmax(logits, height, width, method=method), expected)
+
+
+@pytest.mark.parametrize("size", [(64, 48), (65, 50)])
+def test_a_network_with_half_pixels_is_resized_by_half_pixels(size: tuple[int, int]):
+    settings = {"num_classes": 5, "depth_multiplier": 0.25, **TINY, "resize": "half_pixel"}
+    model = deeplab.deeplab_v3_plus("mobilenet_v2", **settings)
+    images = random_images(1, *size)
+    assert np.array_equal(label_function(model)(images), np.argmax(model(images), axis=-1))
+    larger = [int((side - 1) * 1.5 + 1) for side in size]
+    expected = tf.nn.softmax(model(images))
+    low = deeplab.intermediates(model)(tf.image.resize(images, larger, "bilinear"))
+    expected += tf.nn.softmax(tf.image.resize(low["logits_low_resolution"], size, "bilinear"))
+    mean = probability_function(model, eval_scales=(1.0, 1.5))(images)
+    np.testing.assert_allclose(mean, expected / 2, atol=1e-5)
 
 
 def test_padding_surrounds_the_image_and_is_cropped_away():

@@ -70,6 +70,14 @@ def test_several_copies_give_the_softmax_of_their_mean() -> None:
     np.testing.assert_allclose(both.probabilities, tf.nn.softmax(mean), atol=1e-5)
 
 
+def test_a_network_that_resizes_in_another_way_is_refused(tmp_path: Path) -> None:
+    make_model_dir(tmp_path / "model", **TINY, resize="half_pixel")
+    model = deeplab.load_model(tmp_path / "model")
+    assert model.model_config.resize == "half_pixel"
+    with pytest.raises(deeplab.DeepLabError, match="this network has resize 'half_pixel'"):
+        original_prediction_function(model)
+
+
 def test_evaluate_by_the_original_protocol(tmp_path: Path) -> None:
     make_model_dir(tmp_path / "model", **TINY)
     sizes = {"a": (33, 49), "b": (40, 40)}

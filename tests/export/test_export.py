@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_dirs import make_model_dir
+from model_dirs import TINY, make_model_dir
 from PIL import Image
 
 import deeplab
+from deeplab.evaluation.saved_model import open_saved_model
 from deeplab.export import freeze
 from deeplab.model_dir import save_checkpoint
 from deeplab.models import DeepLabModel, variables_by_path
@@ -109,10 +110,19 @@ def test_metadata_and_size(model_dir: Path, export_dir: Path) -> None:
     assert metadata["classes"] == list(NAMES)
     assert metadata["source"]["step"] == 5
     assert metadata["metrics"] is None
+    assert metadata["resize"] == "align_corners"
     assert not (export_dir / "metadata.json").exists()
     weights = sum(weight.numpy().nbytes for weight in deeplab.load_model(model_dir).weights)
     stored = sum(path.stat().st_size for path in export_dir.rglob("*") if path.is_file())
     assert stored < 1.2 * weights
+
+
+def test_an_export_says_how_its_network_resizes(export_dir: Path, tmp_path: Path) -> None:
+    make_model_dir(tmp_path / "model", **TINY, resize="half_pixel")
+    # The logits of both are compared before the export gets its name.
+    deeplab.export(model_dir=tmp_path / "model", export_dir=tmp_path / "export")
+    networks = [open_saved_model(path)[0] for path in (export_dir, tmp_path / "export")]
+    assert [network.resize for network in networks] == ["align_corners", "half_pixel"]
 
 
 def test_existing_folder_is_kept(model_dir: Path, export_dir: Path, tmp_path: Path) -> None:

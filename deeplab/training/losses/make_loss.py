@@ -7,7 +7,7 @@ from functools import partial
 
 import tensorflow as tf
 
-from deeplab.models import resize_bilinear
+from deeplab.models import ALIGN_CORNERS, RESIZES, resize_bilinear
 from deeplab.training.losses.config import LossConfig
 from deeplab.training.losses.pixels import Pixels
 from deeplab.training.losses.table import LOSSES, settings_of
@@ -15,13 +15,16 @@ from deeplab.training.losses.table import LOSSES, settings_of
 Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-def make_loss(config: LossConfig, *, num_classes: int, ignore_label: int) -> Loss:
+def make_loss(
+    config: LossConfig, *, num_classes: int, ignore_label: int, resize: str = ALIGN_CORNERS
+) -> Loss:
     """The loss of a configuration.
 
     Args:
         config: terms and their settings.
         num_classes: channels of the logits.
         ignore_label: label of the pixels that do not count.
+        resize: how the network resizes its logits, one of `RESIZES`.
 
     Returns:
         (labels int32 [B,H,W], logits [B,h,w,C], steps done) -> float32 scalar, the replica's share
@@ -42,9 +45,9 @@ def make_loss(config: LossConfig, *, num_classes: int, ignore_label: int) -> Los
         size = labels.shape[1:]
         if not (size.is_fully_defined() and size == logits.shape[1:3]):
             if config.upsample_logits:
-                logits = resize_bilinear(logits, *tf.unstack(tf.shape(labels)[1:]))
+                logits = resize_bilinear(logits, *tf.unstack(tf.shape(labels)[1:]), method=resize)
             else:
-                labels = _resize_labels(labels, tf.shape(logits)[1:3])
+                labels = _resize_labels(labels, tf.shape(logits)[1:3], method=resize)
         valid = labels != ignore_label
         pixels = Pixels(tf.where(valid, labels, 0), valid, logits, step)
         return tf.add_n([factor * term(pixels) for factor, term in terms])
@@ -52,13 +55,12 @@ def make_loss(config: LossConfig, *, num_classes: int, ignore_label: int) -> Los
     return loss
 
 
-def _resize_labels(labels: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """int32 [B,H,W] -> [B,*size], nearest with aligned corners as in the original."""
+def _resize_labels(labels: tf.Tensor, size: tf.Tensor, *, method: str) -> tf.Tensor:
+    """int32 [B,H,W] -> [B,*size]: the label nearest to where the logit stands."""
     resized = tf.raw_ops.ResizeNearestNeighbor(
         # float32, which holds every id: there is no kernel for int32 on a GPU.
         images=tf.cast(labels, tf.float32)[..., tf.newaxis],
         size=size,
-        align_corners=True,
-        half_pixel_centers=False,
+        **RESIZES[method],
     )
     return tf.cast(tf.squeeze(resized, -1), tf.int32)

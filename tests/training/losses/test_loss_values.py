@@ -169,6 +169,38 @@ def test_labels_are_resized_to_the_logits() -> None:
     assert float(loss(tf.constant(labels), logits, tf.constant(0))) == pytest.approx(math.log(2))
 
 
+@pytest.mark.parametrize("upsample_logits", [True, False])
+def test_half_pixels_by_the_operations_of_tensorflow_2(upsample_logits: bool) -> None:
+    rng = np.random.default_rng(0)
+    labels = tf.constant(rng.choice([0, 1, 2, IGNORE], (2, 32, 21)), tf.int32)
+    logits = tf.constant(rng.normal(size=(2, 8, 6, 3)), tf.float32)
+    config = LossConfig(upsample_logits=upsample_logits)
+    loss = make_loss(config, num_classes=3, ignore_label=IGNORE, resize="half_pixel")
+
+    def by_hand(logits: tf.Tensor) -> tf.Tensor:
+        found = labels
+        if upsample_logits:
+            logits = tf.image.resize(logits, (32, 21), "bilinear")
+        else:
+            found = tf.image.resize(labels[..., tf.newaxis], (8, 6), "nearest")[..., 0]
+        valid = found != IGNORE
+        return tf.reduce_mean(
+            tf.keras.losses.sparse_categorical_crossentropy(
+                found[valid], tf.boolean_mask(logits, valid), from_logits=True
+            )
+        )
+
+    gradients = []
+    for function in (lambda x: loss(labels, x, tf.constant(0)), by_hand):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = function(logits)
+        gradients.append((value, tape.gradient(value, logits)))
+    (value, gradient), (expected, expected_gradient) = gradients
+    assert float(value) == pytest.approx(float(expected), rel=1e-5)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-7)
+
+
 def test_the_step_sums_over_the_scales_of_a_pyramid() -> None:
     model = deeplab.deeplab_v3_plus(
         "mobilenet_v2",
