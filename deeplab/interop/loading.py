@@ -64,6 +64,12 @@ class Request(NamedTuple):
         """How many classes fresh logits are to have; None if they are the file's."""
         return self.num_classes if self.backbone_only or "logits" in self.skip else None
 
+    def leaves_fresh(self, path: str) -> bool:
+        """Whether a variable of the model, by our path of it, is to keep its value."""
+        if self.backbone_only and not path.startswith("backbone/"):
+            return True
+        return path.startswith(tuple(PARTS[part] for part in self.skip))
+
 
 class Stored(NamedTuple):
     """The variables in a file, by the names that they have there.

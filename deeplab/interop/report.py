@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -37,6 +37,13 @@ class ImportReport:
     fresh_parts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     batch_norm_folded: bool = False
+
+
+def list_of(names: Iterable[str], most: int = 5) -> str:
+    """Names for a message, of many the first ones."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def table(report: ImportReport) -> Iterator[str]:

@@ -7,11 +7,20 @@ from collections.abc import Callable, Collection
 
 from deeplab.errors import unknown_name
 from deeplab.interop import litert, tf1
+from deeplab.interop.hub import hugging_face, timm
+from deeplab.interop.keras import applications, keras_io
 from deeplab.interop.loading import Found, Request, check_parts, load
 from deeplab.interop.report import ImportReport
 from deeplab.models import DeepLabModel
 
-READERS: dict[str, Callable[[Request], Found]] = {"litert": litert.read, "tf1": tf1.read}
+READERS: dict[str, Callable[[Request], Found]] = {
+    "hugging_face": hugging_face.read,
+    "keras_applications": applications.read,
+    "keras_io": keras_io.read,
+    "litert": litert.read,
+    "tf1": tf1.read,
+    "timm": timm.read,
+}
 
 
 def find(source: str, request: Request) -> Found:

@@ -18,7 +18,7 @@ from deeplab.errors import DeepLabError
 from deeplab.interop.litert.file import read_litert_file
 from deeplab.interop.litert.graph import Affine, Convolution, Graph, Node
 from deeplab.interop.litert.match import match_graph, not_importable
-from deeplab.interop.loading import PARTS, Found, Parts, Request, Stored
+from deeplab.interop.loading import Found, Parts, Request, Stored
 from deeplab.interop.report import Shapes
 from deeplab.models import DeepLabModel, ModelConfig, variables_by_path
 
@@ -95,15 +95,12 @@ def read(request: Request) -> Found:
         )
     if request.fresh_classes is not None:
         config = dataclasses.replace(config, num_classes=request.fresh_classes)
-    skipped = tuple(PARTS[part] for part in request.skip)
-    backbone_only = request.backbone_only or is_classifier
-
-    def is_fresh(path: str) -> bool:
-        return path.startswith(skipped) or (backbone_only and not path.startswith("backbone/"))
+    if is_classifier:
+        request = request._replace(backbone_only=True)
 
     def parts(model: DeepLabModel) -> Parts:
         paths = {path: path for path in variables_by_path(model)}
-        return Parts(paths, is_fresh, ignored=lambda name: name not in weights)
+        return Parts(paths, request.leaves_fresh, ignored=lambda name: name not in weights)
 
     shapes = {**ignored, **{path: value.shape for path, value in weights.items()}}
     stored = Stored(request.path, shapes, weights.__getitem__)
