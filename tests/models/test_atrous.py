@@ -41,7 +41,9 @@ SIZES = {
     "resnet_101": [ODD, EVEN],
     "resnet_101_beta": [ODD, EVEN],
     "xception_41": [ODD, EVEN],
+    "xception_41p": [ODD, EVEN],
     "xception_65": [ODD, EVEN],
+    "xception_65p": [ODD, EVEN],
     "xception_71": [ODD, EVEN],
 }
 QUICK = ("mobilenet_v2", "resnet_18")

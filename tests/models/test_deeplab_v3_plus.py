@@ -12,7 +12,8 @@ from deeplab.models import decayed_variables, parameters, variables_by_path, wit
 
 # All float variables, moving statistics included, with 21 classes, ASPP rates and, if the backbone
 # has features for it, a decoder. Xceptions, ResNets with 50 and 101 layers and resnet_18: the
-# original's counts; tests of the stored configurations check the other backbones.
+# original's counts; tests of the stored configurations check its other backbones, and
+# backbones/test_preactivated_xception.py the two of timm.
 PARAMETERS = {
     "hnasnet": 7_823_205,
     "mobilenet_edgetpu": 4_876_853,
@@ -27,7 +28,9 @@ PARAMETERS = {
     "resnet_50": 26_766_853,
     "resnet_50_beta": 26_891_013,
     "xception_41": 28_241_573,
+    "xception_41p": 28_117_957,
     "xception_65": 41_258_213,
+    "xception_65p": 41_064_709,
     "xception_71": 43_694_413,
 }
 QUICK = ("mobilenet_edgetpu", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small")

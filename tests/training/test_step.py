@@ -218,7 +218,15 @@ def test_rematerialized_step_equals_the_plain_one(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone",
-    ["hnasnet", "mobilenet_edgetpu", "mobilenet_v3_small", "pnasnet", "resnet_18", "xception_41"],
+    [
+        "hnasnet",
+        "mobilenet_edgetpu",
+        "mobilenet_v3_small",
+        "pnasnet",
+        "resnet_18",
+        "xception_41",
+        "xception_41p",
+    ],
 )
 def test_every_kind_of_network_can_be_rematerialized(backbone: str) -> None:
     keras.utils.set_random_seed(2)

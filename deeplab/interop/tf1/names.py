@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from deeplab.errors import DeepLabError
 from deeplab.models import DeepLabModel, variables_by_path
 
 # Pattern of the beginning of our path, and what stands there in the original; the first that
@@ -108,12 +109,20 @@ _BACKBONES: dict[str, tuple[str, Callable[[str], Rules]]] = {
     "xception_65": ("xception_65", _xception),
     "xception_71": ("xception_71", _xception),
 }
+# Of `BACKBONES` those that the original has.
+ORIGINAL_BACKBONES = tuple(_BACKBONES)
 SCOPES = tuple(dict.fromkeys(scope for scope, _ in _BACKBONES.values()))
 
 
 def original_names(model: DeepLabModel) -> dict[str, str]:
-    """Our path of each variable -> its name in a checkpoint of the original."""
+    """Our path of each variable -> its name in a checkpoint of the original.
+
+    Raises:
+        DeepLabError: if the original does not have the backbone.
+    """
     backbone = model.model_config.backbone
+    if backbone not in ORIGINAL_BACKBONES:
+        raise DeepLabError(f"no file of the original has weights for {backbone}")
     return {path: original_name(path, backbone) for path in variables_by_path(model)}
 
 
@@ -122,7 +131,7 @@ def original_name(path: str, backbone: str) -> str:
 
     Args:
         path: our path, such as "aspp/conv1/depthwise/kernel".
-        backbone: a key of `BACKBONES`.
+        backbone: one of `ORIGINAL_BACKBONES`.
     """
     scope, rules = _BACKBONES[backbone]
     name = path

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from deeplab.errors import DeepLabError, unknown_name
 from deeplab.interop.tf1.cell import read_cell
 from deeplab.interop.tf1.flags import DEFAULTS, PROTOCOL_FLAGS, parse_flags
+from deeplab.interop.tf1.names import ORIGINAL_BACKBONES
 from deeplab.models import BACKBONES, ModelConfig
 from deeplab.paths import expand_home
 
@@ -32,7 +33,7 @@ def _variant(backbone: str) -> str:
 
 
 # model_variant -> key of `BACKBONES`.
-VARIANTS: dict[str, str] = {_variant(backbone): backbone for backbone in BACKBONES}
+VARIANTS: dict[str, str] = {_variant(backbone): backbone for backbone in ORIGINAL_BACKBONES}
 
 
 class NetworkFlags(NamedTuple):

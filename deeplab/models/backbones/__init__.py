@@ -5,6 +5,7 @@ from deeplab.models.backbones import (
     mobilenet_v2,
     mobilenet_v3,
     nas,
+    preactivated_xception,
     resnet,
     xception,
 )
@@ -24,7 +25,9 @@ BACKBONES: dict[str, Backbone] = {
     "resnet_101": resnet.RESNET_101,
     "resnet_101_beta": resnet.RESNET_101_BETA,
     "xception_41": xception.XCEPTION_41,
+    "xception_41p": preactivated_xception.XCEPTION_41P,
     "xception_65": xception.XCEPTION_65,
+    "xception_65p": preactivated_xception.XCEPTION_65P,
     "xception_71": xception.XCEPTION_71,
 }
 

@@ -59,11 +59,15 @@ def _middle_flow(units: int) -> tuple[Block, ...]:
     return (Block("middle_flow.block1", (728, 728, 728), "sum", units, 1),)
 
 
+BLOCKS_41 = _ENTRY_FLOW + _middle_flow(8) + _EXIT_FLOW
+BLOCKS_65 = _ENTRY_FLOW + _middle_flow(16) + _EXIT_FLOW
+_BLOCKS_71 = _ENTRY_FLOW_71 + _middle_flow(16) + _EXIT_FLOW
+
 # Scope of a block -> stride of the decoder that reads its second separable convolution, which is
 # before the stride and not rectified.
 Taps = dict[str, int]
-_TAPS: Taps = {"entry_flow.block2": 4, "entry_flow.block3": 8, "exit_flow.block1": 16}
-_TAPS_71: Taps = {"entry_flow.block3": 4, "entry_flow.block5": 8, "exit_flow.block1": 16}
+TAPPED_BLOCKS: Taps = {"entry_flow.block2": 4, "entry_flow.block3": 8, "exit_flow.block1": 16}
+_TAPPED_BLOCKS_71: Taps = {"entry_flow.block3": 4, "entry_flow.block5": 8, "exit_flow.block1": 16}
 
 
 class Style(NamedTuple):
@@ -85,7 +89,7 @@ class Style(NamedTuple):
 _PLAIN = Style(layers.relu, None, None, "fixed")
 _BOUNDED = Style(layers.relu6, layers.clip6, layers.relu6, "same")
 
-_INITIALIZER = layers.truncated_normal(0.09)
+INITIALIZER = layers.truncated_normal(0.09)
 
 
 def xception(
@@ -120,7 +124,7 @@ def xception(
         padding="fixed",
         activation=style.relu,
         norm=norm,
-        initializer=_INITIALIZER,
+        initializer=INITIALIZER,
     )
     x = stem(x, 32, 3, stride=2, name="backbone.entry_flow.conv1_1")  # [B,H/2,W/2,32]
     x = stem(x, 64, 3, name="backbone.entry_flow.conv1_2")
@@ -171,8 +175,8 @@ def _module(
             padding=style.padding,
             activation=style.relu if block.relu_inside else style.linear,
             norm=norm,
-            depthwise_initializer=_INITIALIZER,
-            pointwise_initializer=_INITIALIZER,
+            depthwise_initializer=INITIALIZER,
+            pointwise_initializer=INITIALIZER,
             name=path,
         )
         if index == 2:
@@ -187,7 +191,7 @@ def _module(
             stride=stride,
             activation=None,
             norm=norm,
-            initializer=_INITIALIZER,
+            initializer=INITIALIZER,
             name=f"{name}.shortcut",
         )
     if style.linear:
@@ -205,6 +209,6 @@ def _backbone(blocks: tuple[Block, ...], taps: Taps) -> Backbone:
     )
 
 
-XCEPTION_41 = _backbone(_ENTRY_FLOW + _middle_flow(8) + _EXIT_FLOW, _TAPS)
-XCEPTION_65 = _backbone(_ENTRY_FLOW + _middle_flow(16) + _EXIT_FLOW, _TAPS)
-XCEPTION_71 = _backbone(_ENTRY_FLOW_71 + _middle_flow(16) + _EXIT_FLOW, _TAPS_71)
+XCEPTION_41 = _backbone(BLOCKS_41, TAPPED_BLOCKS)
+XCEPTION_65 = _backbone(BLOCKS_65, TAPPED_BLOCKS)
+XCEPTION_71 = _backbone(_BLOCKS_71, _TAPPED_BLOCKS_71)
