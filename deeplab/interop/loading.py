@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab.errors import DeepLabError, unknown_name
-from deeplab.interop.report import ImportReport, Shapes
+from deeplab.interop.report import ImportReport, Shapes, list_of
 from deeplab.models import (
     DeepLabModel,
     ModelConfig,
@@ -155,10 +155,10 @@ def load(model: DeepLabModel, found: Found, *, source: str) -> ImportReport:
     unused = {name: s for name, s in kept.items() if name not in known and not parts.fresh(name)}
     for kind, names in (("missing", missing), ("unused", unused)):
         if names:
-            name, shape = next(iter(names.items()))
+            listed = list_of(f"{name} {list(shape)}" for name, shape in names.items())
             raise DeepLabError(
-                f"{stored.path}: {len(names)} {kind} variables, the first is {name} {list(shape)}: "
-                f"this is not a file of {_summary(model.model_config)}"
+                f"{stored.path}: {len(names)} {kind} variables, {listed}: this is not a file of "
+                f"{_summary(model.model_config)}"
             )
     inflate = [name for name, shape in wanted.items() if is_inflatable(kept[name], shape)]
     for name, shape in wanted.items():

@@ -341,8 +341,8 @@ def test_nothing_is_loaded_when_something_does_not_fit(
         "type": {**values, "aspp0/weights": whole},
     }
     messages = {
-        "missing": "1 missing variables, the first is aspp0/weights",
-        "unused": "1 unused variables, the first is aspp7/weights",
+        "missing": "1 missing variables, aspp0/weights",
+        "unused": "1 unused variables, aspp7/weights",
         "shape": "logits/semantic/biases has the shape [21], the model needs [3]",
         "value": "logits/semantic/biases holds values that are no finite numbers",
         "type": "aspp0/weights holds int32 instead of float32",

@@ -1,4 +1,4 @@
-"""Weight files of the hubs, written from the reference data, and the outputs that belong to them."""
+"""Weight files of the hubs, written from the reference data, and the outputs that go with them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ class Hub:
 
     def golden(self, name: str) -> Any:
         """The stored outputs of a network, such as "timm/xception41"."""
-        return self._golden.Golden(str(self.folder / f"{name}.json"))
+        golden = self._golden.Golden(self.json(name))
+        with golden._npz as arrays:  # which it leaves open
+            golden._npz = dict(arrays)
+        return golden
 
     def json(self, name: str) -> str:
         """The list of the tensors of a network."""

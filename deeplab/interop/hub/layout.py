@@ -52,7 +52,7 @@ def stored(path: str, tensors: Tensors, *, is_depthwise: Callable[[str], bool]) 
     def read(name: str) -> np.ndarray:
         value = tensors[name].read().transpose(axes[name])
         # Numbers of another kind are no weights, and stay what they are for the message.
-        return np.ascontiguousarray(value, np.float32) if tensors[name].is_float else value
+        return np.asarray(value, np.float32, order="C") if tensors[name].is_float else value
 
     return Stored(path, shapes, read)
 
@@ -65,7 +65,7 @@ def _axes(tensor: Tensor, depthwise: bool) -> tuple[int, ...]:
 def for_torch(value: np.ndarray, *, depthwise: bool) -> np.ndarray:
     """A variable of ours as PyTorch has it; the inverse of what `stored` does."""
     order = _DEPTHWISE if depthwise and value.ndim == 4 else _DENSE.get(value.ndim)
-    return np.ascontiguousarray(value.transpose(np.argsort(order)) if order else value)
+    return np.ascontiguousarray(value.transpose(np.argsort(order))) if order else value
 
 
 def conversion_lines(tensors: Tensors) -> tuple[str, ...]:
