@@ -20,24 +20,32 @@ from deeplab.interop.loading import Found, Parts, Request
 from deeplab.interop.report import list_of
 from deeplab.models import DeepLabModel, ModelConfig, variables_by_path
 
-_CLASSIFIER = "head.fc."
+CLASSIFIER = "head.fc"
 # Before each name of a file that was saved from a model inside of another.
 _PREFIX = "module."
 
 
 class Architecture(NamedTuple):
-    """A row: which of our backbones it is, and what tells it apart in a file."""
+    """A row: which of our backbones it is, and what tells it apart in a file.
+
+    Attributes:
+        backbone: a key of `BACKBONES`.
+        blocks: how many there are in a file.
+        pre_activation: whether norms and activations stand before the convolutions.
+        epsilon: of every batch norm.
+    """
 
     backbone: str
     blocks: int
     pre_activation: bool = False
+    epsilon: float = 1e-3
 
 
 ARCHITECTURES: dict[str, Architecture] = {
     "xception41": Architecture("xception_41", 13),
     "xception65": Architecture("xception_65", 21),
     "xception71": Architecture("xception_71", 23),
-    "xception41p": Architecture("xception_41p", 13, pre_activation=True),
+    "xception41p": Architecture("xception_41p", 13, pre_activation=True, epsilon=1e-5),
     "xception65p": Architecture("xception_65p", 21, pre_activation=True),
 }
 
@@ -99,7 +107,8 @@ def read(request: Request) -> Found:
         tensors = {name.removeprefix(_PREFIX): t for name, t in files.tensors.items()}
         files = files._replace(tensors=tensors)
     architecture = _architecture(files)
-    backbone = ARCHITECTURES[architecture].backbone
+    row = ARCHITECTURES[architecture]
+    backbone = row.backbone
     config = request.config or ModelConfig(backbone, output_stride=request.output_stride or 16)
     if config.backbone != backbone:
         raise DeepLabError(f"{files.path} is an {architecture}, not a {config.backbone}")
@@ -109,7 +118,10 @@ def read(request: Request) -> Found:
         *layout.conversion_lines(files.tensors),
     )
     stored = layout.stored(
-        files.path, files.tensors, is_depthwise=lambda name: name.endswith("conv_dw.weight")
+        files.path,
+        files.tensors,
+        is_depthwise=lambda name: name.endswith("conv_dw.weight"),
+        epsilon=lambda name: row.epsilon,
     )
     return Found(config, lines, stored, _parts)
 
@@ -119,7 +131,7 @@ def _parts(model: DeepLabModel) -> Parts:
     return Parts(
         names={path: backbone.get(path, path) for path in variables_by_path(model)},
         fresh=lambda name: "/" in name,  # a path of ours
-        ignored=lambda name: name.startswith(_CLASSIFIER) or layout.is_counter(name),
+        ignored=lambda name: name.startswith(f"{CLASSIFIER}.") or layout.is_counter(name),
     )
 
 
