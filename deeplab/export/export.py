@@ -19,7 +19,6 @@ from deeplab.model_dir import (
     load_model,
     read_description,
 )
-from deeplab.models import BACKBONES
 from deeplab.out_of_memory import explained, inference_advice
 from deeplab.paths import for_reading
 
@@ -77,7 +76,6 @@ def export(
 def _metadata(
     description: ModelDescription, checkpoint: Checkpoint, output_stride: int, model_dir: Path
 ) -> dict[str, Any]:
-    backbone = BACKBONES[description.config.backbone]
     return {
         "classes": list(description.class_names),
         "colors": [list(color) for color in description.colors],
@@ -88,7 +86,7 @@ def _metadata(
             "range": [0, 255],
             "size": "any",
             "pad_value": list(description.pad_value),
-            "inside_the_model": backbone.normalization,
+            "inside_the_model": description.config.resolved_backbone.normalization,
         },
         "resize": description.config.resize,
         "source": {

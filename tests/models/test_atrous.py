@@ -28,8 +28,9 @@ def test_strides_and_rates(output_stride: int, strides: list[int], rates: list[i
 # Backbones that give the strided features at every second pixel of the dense ones, by the sizes of
 # images at which they do. TensorFlow's "same" padding of a strided convolution moves the grid at
 # even sizes, so that MobileNets do at odd ones only. Not here: MobileNetV3, as squeeze-and-excite
-# averages over another grid at another stride, and the searched backbones, whose resolutions are
-# part of the architecture.
+# averages over another grid at another stride; the searched backbones, whose resolutions are part
+# of the architecture; and the ResNets of keras.applications: a unit that loses its stride keeps its
+# rate, but there the 3x3 convolution stands behind the stride.
 ODD, EVEN = (65, 97), (64, 96)
 SIZES = {
     "mobilenet_v2": [ODD],
