@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hub_files import Hub, difference, images
 from PIL import Image
+from random_weights import randomize
 
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.classify import classify, resized_center
@@ -25,16 +26,6 @@ from deeplab.models import build_classifier, classifier_variables
 
 # What Keras meets when it saves.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
-
-def randomize(model: keras.Model) -> None:
-    """Values that show when two of them are exchanged."""
-    rng = np.random.default_rng(0)
-    for variable in model.variables:
-        if variable.path.endswith(("moving_variance", "gamma")):
-            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
-        elif variable.path.endswith(("moving_mean", "beta", "bias")):
-            variable.assign(rng.normal(0, 0.1, variable.shape))
 
 
 @pytest.fixture(scope="module")

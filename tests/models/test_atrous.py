@@ -28,9 +28,8 @@ def test_strides_and_rates(output_stride: int, strides: list[int], rates: list[i
 # Backbones that give the strided features at every second pixel of the dense ones, by the sizes of
 # images at which they do. TensorFlow's "same" padding of a strided convolution moves the grid at
 # even sizes, so that MobileNets do at odd ones only. Not here: MobileNetV3, as squeeze-and-excite
-# averages over another grid at another stride; the searched backbones, whose resolutions are part
-# of the architecture; and the ResNets of keras.applications: a unit that loses its stride keeps its
-# rate, but there the 3x3 convolution stands behind the stride.
+# averages over another grid at another stride, and the searched backbones, whose resolutions are
+# part of the architecture.
 ODD, EVEN = (65, 97), (64, 96)
 SIZES = {
     "mobilenet_v2": [ODD],
@@ -41,6 +40,8 @@ SIZES = {
     "resnet_50_beta": [ODD, EVEN],
     "resnet_101": [ODD, EVEN],
     "resnet_101_beta": [ODD, EVEN],
+    "resnet_50_keras": [ODD, EVEN],
+    "resnet_101_keras": [ODD, EVEN],
     "xception_41": [ODD, EVEN],
     "xception_41p": [ODD, EVEN],
     "xception_65": [ODD, EVEN],

@@ -4,8 +4,8 @@ They differ from the original's in where a block has its stride: in the first un
 its 1x1 convolutions and on the shortcut. What strides pads by a fixed amount, the pooling too.
 Convolutions have no biases here: before batch norm a bias is part of the moving mean.
 
-A unit that loses its stride keeps its rate, as in all backbones. Here its 3x3 convolution stands
-behind the stride, so that other output strides than 32 give other values, not only more of them.
+Where a unit loses its stride, its own 3x3 convolution has the higher rate already, since it stands
+behind the stride: the features then hold those of the strided network.
 
 Source of the rows: keras/src/applications/resnet.py; of the cut of `keras_io`: the example
 "Multiclass semantic segmentation using DeepLabV3+" of keras.io.
@@ -95,6 +95,7 @@ def resnet_keras(
     for number, block in enumerate(blocks, start=1):
         for unit in range(1, block.units + 1):
             stride, rate = next(schedule)
+            rate *= (block.stride if unit == 1 else 1) // stride  # behind a stride that is lost
             name = f"backbone.block{number}.unit_{unit}"
             y = conv(x, block.depth // 4, 1, stride=stride, name=f"{name}.conv1")
             y = conv(y, block.depth // 4, 3, rate=rate, name=f"{name}.conv2")

@@ -123,8 +123,8 @@ def test_the_network_of_keras_io_ends_inside_a_unit(
     ("output_stride", "strides", "rates"),
     [
         (32, [1, 2, 2, 2], [[1] * 3, [1] * 4, [1] * 6, [1] * 3]),
-        (16, [1, 2, 2, 1], [[1] * 3, [1] * 4, [1] * 6, [1, 2, 2]]),
-        (8, [1, 2, 1, 1], [[1] * 3, [1] * 4, [1, *[2] * 5], [2, 4, 4]]),
+        (16, [1, 2, 2, 1], [[1] * 3, [1] * 4, [1] * 6, [2] * 3]),
+        (8, [1, 2, 1, 1], [[1] * 3, [1] * 4, [2] * 6, [4] * 3]),
     ],
 )
 def test_strides_and_rates(output_stride: int, strides: list[int], rates: list[list[int]]) -> None:
