@@ -48,7 +48,6 @@ def _write_sheet(arguments: argparse.Namespace) -> None:
     from deeplab import checks
     from deeplab.configuration import read_configuration
     from deeplab.data import AugmentConfig, TrainingStream, load_dataset
-    from deeplab.models import BACKBONES
 
     checks.integer("--count", arguments.count, minimum=1)
     config = read_configuration(arguments.gin_file, arguments.gin_bindings).train
@@ -66,7 +65,7 @@ def _write_sheet(arguments: argparse.Namespace) -> None:
             dataclasses.replace(config.data, augment=augment),
             # The images do not depend on the size of the batches; mixing needs an even one.
             global_batch_size=arguments.count + arguments.count % 2,
-            pad_value=BACKBONES[config.model.backbone].pad_values(dataset.input_channels),
+            pad_value=config.model.resolved_backbone.pad_values(dataset.input_channels),
             seed=config.seed,
         ).batches()
         batch = next(batches.take(1).as_numpy_iterator())

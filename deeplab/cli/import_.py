@@ -39,6 +39,7 @@ def _run(values: flags.FlagValues) -> int:
         num_classes=values.num_classes,
         skip=skip,
         backbone_only=values.backbone_only,
+        keep_classifier=values.keep_classifier,
     )
     return 0
 
@@ -90,6 +91,11 @@ COMMAND = Command(
         shared_flags.switch(
             "backbone_only",
             "load the backbone alone, such as that of a classifier; the head stays fresh",
+        ),
+        shared_flags.switch(
+            "keep_classifier",
+            "keep the ImageNet classifier of the file beside the model, for deeplab info "
+            "--classify",
         ),
     ),
     run=_run,

@@ -24,7 +24,15 @@ _DEVICES = (8, 12, 16, 24, 40, 80)  # GB
 def _run(values: flags.FlagValues) -> int:
     if bool(values.gin_file) == bool(values.model_dir):
         raise UsageError("one of --gin_file and --model_dir is needed (deeplab info --help)")
+    if values.classify and not values.model_dir:
+        raise UsageError("--classify needs --model_dir (deeplab info --help)")
     import_tensorflow(verbose=values.v > 0)
+    if values.classify:
+        from deeplab.evaluation.classify import classify
+
+        for index, probability in classify(model_dir=values.model_dir, photo=values.classify):
+            print(f"{index:>6}  {probability:.4f}")
+        return 0
     from deeplab.models import RESERVED, build_model, multiply_adds, parameters, training_memory
     from deeplab.training.optimization.optimizers import num_slots
 
@@ -93,6 +101,11 @@ COMMAND = Command(
         shared_flags.integer("height", 513, "of the image, in pixels", minimum=1),
         shared_flags.integer("width", 513, "of the image, in pixels", minimum=1),
         shared_flags.output_stride_flag(),
+        shared_flags.path(
+            "classify",
+            "a photograph: print the five likeliest ImageNet ids and their probabilities instead, "
+            "by the classifier that an import kept (--keep_classifier)",
+        ),
     ),
     run=_run,
 )

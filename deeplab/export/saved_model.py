@@ -12,7 +12,7 @@ import tensorflow as tf
 from deeplab.export.freeze import freeze
 from deeplab.export.source import Source
 from deeplab.export.verify import Verification, sample_images, verify
-from deeplab.models import BACKBONES, DeepLabModel
+from deeplab.models import DeepLabModel
 from deeplab.out_of_memory import explained, inference_advice
 from deeplab.paths import for_reading
 
@@ -120,7 +120,7 @@ def _metadata(source: Source) -> dict[str, Any]:
             "range": [0, 255],
             "size": "any",
             "pad_value": list(description.pad_value),
-            "inside_the_model": BACKBONES[description.config.backbone].normalization,
+            "inside_the_model": description.config.resolved_backbone.normalization,
         },
         "resize": description.config.resize,
         "source": {

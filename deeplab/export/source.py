@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from deeplab.model_dir import (
+    CLASSIFIER_GROUP,
     Checkpoint,
     ModelDescription,
     find_checkpoint,
     load_model,
     read_description,
+    read_variable,
 )
 from deeplab.models import DeepLabModel
 
-# Kernel [2048,N] and bias [N] of the dense layer behind a pooled backbone.
-Classifier = tuple[np.ndarray, np.ndarray]
+# Our path of a variable behind the backbone -> its value.
+Classifier = Mapping[str, np.ndarray]
 
 
 class Source(NamedTuple):
@@ -29,14 +32,18 @@ class Source(NamedTuple):
         description: model.json.
         checkpoint: where the weights came from.
         model_dir: the folder of both.
-        classifier: the ImageNet classifier of the backbone, where the folder keeps one.
     """
 
     model: DeepLabModel
     description: ModelDescription
     checkpoint: Checkpoint
     model_dir: Path
-    classifier: Classifier | None = None
+
+    def classifier(self, paths: Iterable[str]) -> Classifier | None:
+        """The classifier that the backbone was trained as, where the folder keeps it."""
+        if self.description.classifier is None:
+            return None
+        return {path: read_variable(self.checkpoint, CLASSIFIER_GROUP, path) for path in paths}
 
     def metrics(self) -> dict[str, Any] | None:
         """Numbers of the newest plain evaluation of these weights, if there was one."""

@@ -69,11 +69,11 @@ def classes_of(dataset: str | None, count: int, *, names: tuple[str, ...] | None
     spec = DATASETS[dataset] if dataset else None
     if spec:
         names = spec.class_names
-    if names is not None and len(names) != count:
-        names = None  # of other classes than the fresh logits'
     if dataset == ADE20K and count == ADE20K_OUTPUTS:
         # Kept, output 0 is a class that the labels, 1 to 150, never name.
         return Classes(("other", *(names or ())), default_colors(count), ignore_label=0)
+    if names is not None and len(names) != count:
+        names = None  # of other classes than those of fresh logits
     digits = max(2, len(str(count - 1)))
     return Classes(
         names or tuple(f"class_{index:0{digits}d}" for index in range(count)),

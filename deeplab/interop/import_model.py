@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+
+import keras
 
 from deeplab import files
 from deeplab.errors import DeepLabError
@@ -16,11 +18,14 @@ from deeplab.interop.classes import (
     classes_of,
     wanted_number,
 )
-from deeplab.interop.loading import Request, load
+from deeplab.interop.loading import Request, load, load_classifier
 from deeplab.interop.report import ImportReport, table
 from deeplab.interop.sources import find
 from deeplab.model_dir import (
     CHECKPOINT_FOLDER,
+    CLASSIFIER_GROUP,
+    ClassifierDescription,
+    Groups,
     ModelDescription,
     save_checkpoint,
     write_description,
@@ -46,6 +51,7 @@ def import_model(
     num_classes: int | None = None,
     skip: Collection[str] = (),
     backbone_only: bool = False,
+    keep_classifier: bool = False,
 ) -> ImportReport:
     """Makes a model folder of weights that somebody else trained.
 
@@ -63,6 +69,8 @@ def import_model(
             data set "ade20k" 151 keeps output 0 of the original's models, see `tf1/ade20k.py`.
         skip: parts of the network that stay fresh, of `loading.PARTS`.
         backbone_only: whether all but the backbone stays fresh, such as for classifiers.
+        keep_classifier: whether the classifier of images that the backbone was trained as is kept
+            beside the model.
 
     Returns:
         The report that is also in import.json.
@@ -101,7 +109,13 @@ def import_model(
     model = build_model(config)
     report = load(model, found, source=source)
     report = dataclasses.replace(report, notes=(*lines, *report.notes))
-    _write(model_dir, model, report, classes)
+    groups: dict[str, Mapping[str, keras.Variable]] = {"model": variables_by_path(model)}
+    kept = found.classifier if keep_classifier else None
+    if keep_classifier:
+        groups[CLASSIFIER_GROUP] = load_classifier(found, config)
+    if kept:
+        report = report.with_loaded(kept.names.values())
+    _write(model_dir, model, report, classes, groups, kept and kept.description)
     for line in table(report):
         print(line)
     print(
@@ -111,7 +125,14 @@ def import_model(
     return report
 
 
-def _write(model_dir: Path, model: DeepLabModel, report: ImportReport, classes: Classes) -> None:
+def _write(
+    model_dir: Path,
+    model: DeepLabModel,
+    report: ImportReport,
+    classes: Classes,
+    groups: Groups,
+    classifier: ClassifierDescription | None,
+) -> None:
     config = model.model_config
     with files.new_directory(model_dir) as folder:
         write_description(
@@ -125,8 +146,9 @@ def _write(model_dir: Path, model: DeepLabModel, report: ImportReport, classes: 
                 weights_source=report.source,
                 batch_norm_folded=report.batch_norm_folded,
                 training=None,
+                classifier=classifier,
             ),
         )
         text = json.dumps(dataclasses.asdict(report), indent=2)
         files.write_text(folder / REPORT_FILE, f"{text}\n")
-        save_checkpoint(folder / CHECKPOINT_FOLDER, 0, {"model": variables_by_path(model)}, keep=1)
+        save_checkpoint(folder / CHECKPOINT_FOLDER, 0, groups, keep=1)

@@ -6,13 +6,17 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
+import keras
 import numpy as np
 
 from deeplab.errors import DeepLabError, unknown_name
 from deeplab.interop.report import ImportReport, Shapes, list_of
+from deeplab.model_dir import ClassifierDescription
 from deeplab.models import (
     DeepLabModel,
     ModelConfig,
+    build_classifier,
+    classifier_variables,
     inflated,
     is_inflatable,
     variables_by_path,
@@ -103,6 +107,18 @@ class Parts(NamedTuple):
     folded: Mapping[str, str] = {}
 
 
+class Classifier(NamedTuple):
+    """The classifier of images in a file.
+
+    Attributes:
+        description: what is known of it.
+        names: our path of each variable behind the backbone -> its name in the file.
+    """
+
+    description: ClassifierDescription
+    names: Mapping[str, str]
+
+
 class Found(NamedTuple):
     """What a source found in a file.
 
@@ -114,6 +130,7 @@ class Found(NamedTuple):
         batch_norm_folded: see `ImportReport`.
         dataset: a key of `DATASETS` whose classes the file has; None: it does not say.
         class_names: names of the classes where the file has them, in order of the ids.
+        classifier: the classifier that the backbone was trained as, if the file has it.
     """
 
     config: ModelConfig
@@ -123,6 +140,7 @@ class Found(NamedTuple):
     batch_norm_folded: bool = False
     dataset: str | None = None
     class_names: tuple[str, ...] | None = None
+    classifier: Classifier | None = None
 
 
 def load(model: DeepLabModel, found: Found, *, source: str) -> ImportReport:
@@ -187,6 +205,32 @@ def load(model: DeepLabModel, found: Found, *, source: str) -> ImportReport:
         ),
         batch_norm_folded=found.batch_norm_folded,
     )
+
+
+def load_classifier(found: Found, config: ModelConfig) -> dict[str, keras.Variable]:
+    """The variables of the classifier in a file, behind the backbone, by our paths.
+
+    Raises:
+        DeepLabError: if there is none, a shape differs or a value cannot be read.
+    """
+    if found.classifier is None:
+        raise DeepLabError(f"{found.stored.path} holds no classifier that could be kept")
+    description, names = found.classifier
+    model = build_classifier(
+        config,
+        num_classes=description.classes,
+        hidden_channels=description.hidden_channels,
+    )
+    _, variables = classifier_variables(model)
+    for path, variable in variables.items():
+        value = _finite(found.stored.read(names[path]), names[path], found.stored.path)
+        if value.shape != tuple(variable.shape):
+            raise DeepLabError(
+                f"{found.stored.path}: {names[path]} has the shape {list(value.shape)}, a "
+                f"classifier of {config.backbone} needs {list(variable.shape)}"
+            )
+        variable.assign(value)
+    return dict(variables)
 
 
 def _summary(config: ModelConfig) -> str:

@@ -38,6 +38,12 @@ class ImportReport:
     notes: tuple[str, ...] = ()
     batch_norm_folded: bool = False
 
+    def with_loaded(self, names: Iterable[str]) -> ImportReport:
+        """The same, where variables that no network has are loaded all the same."""
+        loaded = {name: self.ignored[name] for name in names}
+        ignored = {name: shape for name, shape in self.ignored.items() if name not in loaded}
+        return dataclasses.replace(self, loaded={**self.loaded, **loaded}, ignored=ignored)
+
 
 def list_of(names: Iterable[str], most: int = 5) -> str:
     """Names for a message, of many the first ones."""

@@ -4,6 +4,7 @@ from deeplab.model_dir.checkpoints import (
     BEST_FOLDER,
     CHECKPOINT_FOLDER,
     Checkpoint,
+    Groups,
     find_checkpoint,
     list_checkpoints,
     read_variable,
@@ -12,6 +13,8 @@ from deeplab.model_dir.checkpoints import (
     stored_shapes,
 )
 from deeplab.model_dir.description import (
+    CLASSIFIER_GROUP,
+    ClassifierDescription,
     ModelDescription,
     has_description,
     read_description,
@@ -24,7 +27,10 @@ from deeplab.model_dir.recovery import Recovered, recover
 __all__ = [
     "BEST_FOLDER",
     "CHECKPOINT_FOLDER",
+    "CLASSIFIER_GROUP",
     "Checkpoint",
+    "ClassifierDescription",
+    "Groups",
     "ModelDescription",
     "Recovered",
     "exclusive",

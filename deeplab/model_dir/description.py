@@ -15,8 +15,30 @@ from deeplab.models import ModelConfig
 FORMAT_VERSION = 1
 FILE_NAME = "model.json"
 WEIGHTS_GROUPS = ("model", "ema")
+CLASSIFIER_GROUP = "classifier"
 
 Color = tuple[int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierDescription:
+    """The classifier of images that a backbone was trained as, kept beside the model.
+
+    Its variables are the group `CLASSIFIER_GROUP` of the checkpoint that an import wrote.
+
+    Attributes:
+        classes: how many; their names are not kept.
+        resize: shorter side of images in pixels before the crop.
+        crop: height and width of the center that it sees.
+        interpolation: "bilinear" or "bicubic".
+        hidden_channels: see `build_classifier`.
+    """
+
+    classes: int
+    resize: int
+    crop: int
+    interpolation: str
+    hidden_channels: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +63,7 @@ class ModelDescription:
             None: `ignore_label`.
         mask_colors: the colors that stand for the classes in such masks, RGB 0..255; None: none
             do.
+        classifier: the classifier that was kept with an imported backbone; None for none.
     """
 
     config: ModelConfig
@@ -54,6 +77,7 @@ class ModelDescription:
     training: Mapping[str, Any] | None = None
     mask_ignore: int | None = None
     mask_colors: tuple[Color, ...] | None = None
+    classifier: ClassifierDescription | None = None
 
     def to_json(self) -> str:
         """Text of the file."""
@@ -94,6 +118,7 @@ def read_description(model_dir: str | Path) -> ModelDescription:
         )
     try:
         mask_colors = values.get("mask_colors")
+        classifier = values.get("classifier")
         description = ModelDescription(
             config=ModelConfig.from_dict(values["config"]),
             class_names=tuple(values["class_names"]),
@@ -106,6 +131,7 @@ def read_description(model_dir: str | Path) -> ModelDescription:
             training=values["training"],
             mask_ignore=values.get("mask_ignore"),
             mask_colors=None if mask_colors is None else _colors(mask_colors),
+            classifier=None if classifier is None else ClassifierDescription(**classifier),
         )
     except DeepLabError as error:
         raise DeepLabError(f"{path}: {error}") from error

@@ -2,6 +2,7 @@
 
 from deeplab.models.backbones import BACKBONES, Backbone
 from deeplab.models.batch_norm import BatchNorm
+from deeplab.models.classifier import build_classifier, classifier_variables
 from deeplab.models.config import OUTPUT_STRIDES, ModelConfig
 from deeplab.models.deeplab_v3_plus import (
     DeepLabModel,
@@ -32,7 +33,9 @@ __all__ = [
     "DeepLabModel",
     "ModelConfig",
     "at_output_stride",
+    "build_classifier",
     "build_model",
+    "classifier_variables",
     "decayed_variables",
     "deeplab_v3_plus",
     "inflated",

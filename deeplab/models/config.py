@@ -124,9 +124,10 @@ class ModelConfig:
             checks.integer("num_classes", self.num_classes, minimum=2)
         if self.input_channels is not None:
             checks.integer("input_channels", self.input_channels, minimum=3)
-        self._check_backbone(BACKBONES[self.backbone])
+        self._check_backbone_options(BACKBONES[self.backbone])
+        self._check_backbone(self.resolved_backbone)
         self._check_aspp()
-        self._check_decoder(BACKBONES[self.backbone])
+        self._check_decoder(self.resolved_backbone)
         self._check_logits()
         for name in ("backbone_batch_norm_momentum", "head_batch_norm_momentum"):
             if getattr(self, name) is not None:
@@ -136,7 +137,7 @@ class ModelConfig:
         checks.one_of_numbers("output_stride", self.output_stride, OUTPUT_STRIDES)
         if self.output_stride not in backbone.output_strides:
             raise DeepLabError(
-                f"{self.backbone} has no output_stride {self.output_stride}; choices: "
+                f"{self._backbone_name} has no output_stride {self.output_stride}; choices: "
                 f"{', '.join(map(str, backbone.output_strides))}"
             )
         checks.number("depth_multiplier", self.depth_multiplier, above=0)
@@ -154,6 +155,8 @@ class ModelConfig:
                 )
             object.__setattr__(self, "multi_grid", grid)
         checks.flag("bounded_activation", self.bounded_activation)
+
+    def _check_backbone_options(self, backbone: Backbone) -> None:
         if not isinstance(self.backbone_options, Mapping):
             raise DeepLabError(
                 f"backbone_options must be names with values, not {self.backbone_options!r}"
@@ -215,9 +218,10 @@ class ModelConfig:
         if missing := [
             s for s in self.resolved_decoder_strides if s not in backbone.decoder_strides
         ]:
+            choices = ", ".join(map(str, backbone.decoder_strides))
             raise DeepLabError(
-                f"{self.backbone} has no feature for a decoder at stride {missing[0]}; use "
-                "decoder=False"
+                f"{self._backbone_name} has no feature for a decoder at stride {missing[0]}; "
+                f"{f'choices: {choices}' if choices else 'use decoder=False'}"
             )
         if self.decoder_outputs_logits and not self.resolved_decoder_strides:
             raise DeepLabError("decoder_outputs_logits needs a decoder")
@@ -248,7 +252,7 @@ class ModelConfig:
                 has other variables there.
         """
         checks.one_of_numbers("output_stride", output_stride, OUTPUT_STRIDES)
-        backbone = BACKBONES[self.backbone]
+        backbone = self.resolved_backbone
         if output_stride != self.output_stride and backbone.variables_follow_output_stride:
             raise DeepLabError(
                 f"{self.backbone} has other variables at output stride {output_stride} than at "
@@ -266,6 +270,17 @@ class ModelConfig:
         return dataclasses.replace(self, output_stride=output_stride, atrous_rates=rates)
 
     @property
+    def resolved_backbone(self) -> Backbone:
+        """The row of the backbone, as its options make it."""
+        return BACKBONES[self.backbone].with_options(self.backbone_options)
+
+    @property
+    def _backbone_name(self) -> str:
+        """The backbone with its options, for messages."""
+        options = [f"{name}={value}" for name, value in self.backbone_options.items()]
+        return f"{self.backbone} with {', '.join(options)}" if options else self.backbone
+
+    @property
     def resolved_input_channels(self) -> int:
         """The channels of the images, after defaults."""
         return 3 if self.input_channels is None else self.input_channels
@@ -273,7 +288,7 @@ class ModelConfig:
     @property
     def pad_value(self) -> tuple[float, ...]:
         """What images are padded with, 0..255, one value per channel."""
-        return BACKBONES[self.backbone].pad_values(self.resolved_input_channels)
+        return self.resolved_backbone.pad_values(self.resolved_input_channels)
 
     @property
     def resolved_atrous_rates(self) -> tuple[int, ...]:
@@ -287,13 +302,13 @@ class ModelConfig:
         """The strides of the stages of the decoder; () without a decoder."""
         decoder = self.decoder
         if decoder is None:
-            decoder = bool(BACKBONES[self.backbone].decoder_strides)
+            decoder = bool(self.resolved_backbone.decoder_strides)
         return self.decoder_strides if decoder else ()
 
     @property
     def backbone_settings(self) -> dict[str, Any]:
         """The arguments that only some backbones take."""
-        settings = {name: getattr(self, name) for name in BACKBONES[self.backbone].settings}
+        settings = {name: getattr(self, name) for name in self.resolved_backbone.settings}
         return {**settings, **self.backbone_options}
 
     def to_dict(self) -> dict[str, Any]:

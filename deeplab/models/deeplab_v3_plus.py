@@ -15,7 +15,7 @@ from deeplab import checks
 from deeplab.errors import DeepLabError
 from deeplab.models import layers
 from deeplab.models.aspp import ImagePooling, aspp
-from deeplab.models.backbones import BACKBONES, TAPS
+from deeplab.models.backbones import TAPS
 from deeplab.models.batch_norm import BatchNormSettings
 from deeplab.models.config import ModelConfig
 from deeplab.models.decoder import (
@@ -133,7 +133,7 @@ def _num_classes(config: ModelConfig) -> int:
 
 def _network(images: Tensor, config: ModelConfig) -> dict[str, Tensor]:
     """The end points of the network up to its logits, which have the last decoder's resolution."""
-    backbone = BACKBONES[config.backbone]
+    backbone = config.resolved_backbone
     # One number stays one number: converters recognize the scaling of an image by it.
     several = isinstance(backbone.offset, tuple)
     offset = backbone.offsets(config.resolved_input_channels) if several else backbone.offset

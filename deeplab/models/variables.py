@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import keras
 
-from deeplab.models.backbones import BACKBONES
 from deeplab.models.deeplab_v3_plus import DeepLabModel
 
 
@@ -29,7 +28,7 @@ def decayed_variables(model: keras.Model) -> list[keras.Variable]:
     of core/xception.py, core/nas_network.py, model.py and slim's mobilenet_v2.py.
     """
     depthwise_too = (
-        isinstance(model, DeepLabModel) and BACKBONES[model.model_config.backbone].decays_depthwise
+        isinstance(model, DeepLabModel) and model.model_config.resolved_backbone.decays_depthwise
     )
     return [
         layer.kernel

@@ -40,6 +40,8 @@ SIZES = {
     "resnet_50_beta": [ODD, EVEN],
     "resnet_101": [ODD, EVEN],
     "resnet_101_beta": [ODD, EVEN],
+    "resnet_50_keras": [ODD, EVEN],
+    "resnet_101_keras": [ODD, EVEN],
     "xception_41": [ODD, EVEN],
     "xception_41p": [ODD, EVEN],
     "xception_65": [ODD, EVEN],

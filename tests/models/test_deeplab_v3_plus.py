@@ -13,7 +13,8 @@ from deeplab.models import decayed_variables, parameters, variables_by_path, wit
 # All float variables, moving statistics included, with 21 classes, ASPP rates and, if the backbone
 # has features for it, a decoder. Xceptions, ResNets with 50 and 101 layers and resnet_18: the
 # original's counts; tests of the stored configurations check its other backbones, and
-# backbones/test_preactivated_xception.py the two of timm.
+# backbones/test_preactivated_xception.py the two of timm, backbones/test_resnet_keras.py those of
+# keras.applications.
 PARAMETERS = {
     "hnasnet": 7_823_205,
     "mobilenet_edgetpu": 4_876_853,
@@ -23,10 +24,12 @@ PARAMETERS = {
     "pnasnet": 2_602_069,
     "resnet_101": 45_811_205,
     "resnet_101_beta": 45_935_365,
+    "resnet_101_keras": 45_811_205,
     "resnet_18": 12_356_613,
     "resnet_18_beta": 12_338_421,
     "resnet_50": 26_766_853,
     "resnet_50_beta": 26_891_013,
+    "resnet_50_keras": 26_766_853,
     "xception_41": 28_241_573,
     "xception_41p": 28_117_957,
     "xception_65": 41_258_213,

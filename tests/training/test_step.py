@@ -224,6 +224,7 @@ def test_rematerialized_step_equals_the_plain_one(
         "mobilenet_v3_small",
         "pnasnet",
         "resnet_18",
+        "resnet_50_keras",
         "xception_41",
         "xception_41p",
     ],

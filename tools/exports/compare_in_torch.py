@@ -1,7 +1,7 @@
-"""Loads exports with transformers and timm and compares what they give with what is stored: the half
-of tools/check_exports.sh that needs PyTorch, and nothing of this package.
+"""Loads exports with transformers and timm and compares what they give with what is stored.
 
-Prints a line a case, with the largest difference of all sizes over the largest value; ends with 1 if a difference is too large.
+The half of tools/check_exports.sh that needs PyTorch, and nothing of this package. Prints for each
+case the largest difference of all sizes over the largest value; ends with 1 if one is too large.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Exports a network of random weights, and stores what it gives: the half of tools/check_exports.sh
-that needs TensorFlow.
+"""Exports a network of random weights, and stores what it gives.
 
-Below --output_dir: `CASE/export`, as `deeplab export` writes it, and `CASE/outputs.npz`, images and
-outputs for each size.
+The half of tools/check_exports.sh that needs TensorFlow. Below --output_dir: `CASE/export`, as
+`deeplab export` writes it, and `CASE/outputs.npz`, images and outputs for each size.
 """
 
 from __future__ import annotations

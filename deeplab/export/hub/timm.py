@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab import files
+from deeplab.errors import DeepLabError
 from deeplab.export.hub import card
 from deeplab.export.hub.conditions import refused, require
 from deeplab.export.hub.state_dict import WEIGHTS, StateDict, state_dict, write_weights
@@ -20,6 +22,7 @@ from deeplab.export.source import Classifier, Source
 from deeplab.export.verify import Verification, sample_images, verify
 from deeplab.interop.hub import layout, timm
 from deeplab.interop.loading import Request, load
+from deeplab.model_dir import ClassifierDescription
 from deeplab.models import DeepLabModel, ModelConfig, build_model, intermediates
 from deeplab.out_of_memory import explained, inference_advice
 
@@ -66,44 +69,50 @@ def write(source: Source, folder: Path) -> Verification:
         DeepLabError: if they differ.
     """
     architecture = _ARCHITECTURE_OF[source.model.model_config.backbone]
-    num_classes = 0 if source.classifier is None else len(source.classifier[1])
-    write_weights(folder, tensors(source.model, source.classifier))
-    text = json.dumps(_config(architecture, num_classes), indent=2)
+    write_weights(folder, tensors(source.model, source.classifier(timm.CLASSIFIER)))
+    kept = source.description.classifier or _without(architecture)
+    text = json.dumps(_config(architecture, kept), indent=2)
     files.write_text(folder / "config.json", f"{text}\n")
-    files.write_text(folder / card.FILE_NAME, _card(source, architecture, num_classes))
+    files.write_text(folder / card.FILE_NAME, _card(source, architecture, kept.classes))
     return _verify(source, folder)
 
 
 def tensors(model: DeepLabModel, classifier: Classifier | None = None) -> StateDict:
-    """All tensors of the class there; without a classifier those of `num_classes=0`."""
+    """All tensors of the class there; without a classifier those of `num_classes=0`.
+
+    Args:
+        model: an Xception.
+        classifier: kernel [2048,N] and bias [N], by the paths of `timm.CLASSIFIER`.
+    """
     row = timm.ARCHITECTURES[_ARCHITECTURE_OF[model.model_config.backbone]]
     backbone = state_dict(model, timm.names(model), epsilon=lambda name: row.epsilon)
-    if classifier is None:
-        return backbone
-    kernel, bias = classifier
-    return {
-        **backbone,
-        f"{timm.CLASSIFIER}.weight": layout.for_torch(kernel, depthwise=False),
-        f"{timm.CLASSIFIER}.bias": bias,
+    dense = {
+        timm.CLASSIFIER[path]: layout.for_torch(value, depthwise=False)
+        for path, value in (classifier or {}).items()
     }
+    return {**backbone, **dense}
 
 
-def _config(architecture: str, num_classes: int) -> dict[str, Any]:
-    # How timm's own weights of the architecture are evaluated: the cut from the middle.
-    crop = 0.94 if timm.ARCHITECTURES[architecture].pre_activation else 0.903
+def _without(architecture: str) -> ClassifierDescription:
+    """No classes, of images as timm's own weights of the architecture are evaluated with."""
+    resize = 318 if timm.ARCHITECTURES[architecture].pre_activation else 331
+    return ClassifierDescription(classes=0, resize=resize, crop=299, interpolation="bicubic")
+
+
+def _config(architecture: str, classifier: ClassifierDescription) -> dict[str, Any]:
     return {
         "architecture": architecture,
-        "num_classes": num_classes,
+        "num_classes": classifier.classes,
         "num_features": _NUM_FEATURES,
         "pretrained_cfg": {
-            "input_size": [3, 299, 299],
-            "interpolation": "bicubic",
-            "crop_pct": crop,
+            "input_size": [3, classifier.crop, classifier.crop],
+            "interpolation": classifier.interpolation,
+            "crop_pct": round(classifier.crop / classifier.resize, 3),
             "mean": [0.5, 0.5, 0.5],
             "std": [0.5, 0.5, 0.5],
-            "num_classes": num_classes,
+            "num_classes": classifier.classes,
             "first_conv": "stem.0.conv",
-            "classifier": timm.CLASSIFIER,
+            "classifier": "head.fc",
         },
     }
 
@@ -155,7 +164,11 @@ def _verify(source: Source, folder: Path) -> Verification:
         decoder=False,
     )
     read = build_model(alone)
-    load(read, timm.read(Request(str(folder), alone)), source="timm")
+    found = timm.read(Request(str(folder), alone))
+    load(read, found, source="timm")
+    for path, value in (source.classifier(timm.CLASSIFIER) or {}).items():
+        if not np.array_equal(found.stored.read(timm.CLASSIFIER[path]), value):
+            raise DeepLabError(f"{folder / WEIGHTS} holds another {path} than the model")
     ours, theirs = intermediates(source.model), intermediates(read)
     origin, images = sample_images(source.description)
 

@@ -16,11 +16,16 @@ from typing import Any, NamedTuple
 from deeplab.errors import DeepLabError
 from deeplab.interop.hub import layout
 from deeplab.interop.hub.files import HubFiles, open_files
-from deeplab.interop.loading import Found, Parts, Request
+from deeplab.interop.loading import Classifier, Found, Parts, Request, Stored
 from deeplab.interop.report import list_of
+from deeplab.model_dir import ClassifierDescription
 from deeplab.models import DeepLabModel, ModelConfig, variables_by_path
 
-CLASSIFIER = "head.fc"
+# Our path of a variable behind the backbone -> its name there.
+CLASSIFIER = {
+    "classifier/logits/kernel": "head.fc.weight",
+    "classifier/logits/bias": "head.fc.bias",
+}
 # Before each name of a file that was saved from a model inside of another.
 _PREFIX = "module."
 
@@ -123,7 +128,22 @@ def read(request: Request) -> Found:
         is_depthwise=lambda name: name.endswith("conv_dw.weight"),
         epsilon=lambda name: row.epsilon,
     )
-    return Found(config, lines, stored, _parts)
+    classifier = None
+    if all(name in stored.shapes for name in CLASSIFIER.values()):
+        classifier = Classifier(_description(files, stored), CLASSIFIER)
+    return Found(config, lines, stored, _parts, classifier=classifier)
+
+
+def _description(files: HubFiles, stored: Stored) -> ClassifierDescription:
+    """How the classifier was tested, by config.json, else as most of the family."""
+    config: Mapping[str, Any] = (files.config or {}).get("pretrained_cfg") or {}
+    crop = int(config.get("input_size", (3, 299, 299))[-1])
+    return ClassifierDescription(
+        classes=stored.shapes[CLASSIFIER["classifier/logits/bias"]][0],
+        resize=int(crop / config.get("crop_pct", 0.903)),
+        crop=crop,
+        interpolation=str(config.get("interpolation", "bicubic")),
+    )
 
 
 def _parts(model: DeepLabModel) -> Parts:
@@ -131,7 +151,7 @@ def _parts(model: DeepLabModel) -> Parts:
     return Parts(
         names={path: backbone.get(path, path) for path in variables_by_path(model)},
         fresh=lambda name: "/" in name,  # a path of ours
-        ignored=lambda name: name.startswith(f"{CLASSIFIER}.") or layout.is_counter(name),
+        ignored=lambda name: name in CLASSIFIER.values() or layout.is_counter(name),
     )
 
 

@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from deeplab.errors import DeepLabError
 from deeplab.interop.keras import resnet
 from deeplab.interop.keras.files import Layer, folded, open_keras
-from deeplab.interop.loading import Found, Parts, Request, Stored
+from deeplab.interop.loading import Classifier, Found, Parts, Request, Stored
 from deeplab.interop.report import list_of
 from deeplab.interop.widths import depth_multiplier, nominal_widths
+from deeplab.model_dir import ClassifierDescription
 from deeplab.models import DeepLabModel, ModelConfig, variables_by_path
 
 # A layer -> the backbone that it is of. Those of deeper networks come first: they have the others'.
@@ -82,7 +83,30 @@ def read(request: Request) -> Found:
             folded=biases,
         )
 
-    return Found(config, tuple(lines), stored, parts)
+    return Found(config, tuple(lines), stored, parts, classifier=_classifier(stored))
+
+
+def _classifier(stored: Stored) -> Classifier | None:
+    """The classifier, if the file has it ("top"), to be used as the usual one of ImageNet."""
+    names = {
+        "classifier/logits/kernel": "predictions/kernel",
+        "classifier/logits/bias": "predictions/bias",
+    }
+    hidden = stored.shapes.get("Conv_1/kernel")
+    if hidden:
+        names["classifier/conv/kernel"] = "Conv_1/kernel"
+        for leaf in ("gamma", "beta", "moving_mean", "moving_variance"):
+            names[f"classifier/conv/batch_norm/{leaf}"] = f"Conv_1_bn/{leaf}"
+    if any(name not in stored.shapes for name in names.values()):
+        return None
+    description = ClassifierDescription(
+        classes=stored.shapes["predictions/bias"][0],
+        resize=256,
+        crop=224,
+        interpolation="bilinear",
+        hidden_channels=hidden[-1] if hidden else None,
+    )
+    return Classifier(description, names)
 
 
 def _recognize(stored: Stored) -> str:

@@ -113,9 +113,9 @@ def _places_keras_3(group: h5py.Group, models: Sequence[Sequence[Layer]]) -> dic
     names = {key: _text(held[key].attrs["name"]) for key in held if "name" in held[key].attrs}
     for layers in () if names else models:
         keys = _counted(layers)
-        # The classifier, if there is one, is a dense layer.
-        if keys.keys() == {key for key in held if not key.startswith("dense")}:
-            names = keys
+        # The classifier, if there is one, is the only dense layer.
+        if keys.keys() == held.keys() - {"dense"}:
+            names = {**keys, "dense": "predictions"}
     places = {}
     for key, variables in held.items():
         leaves = _VARIABLES.get(re.sub(r"_\d+$", "", key), ())

@@ -7,6 +7,7 @@ from deeplab.models.backbones import (
     nas,
     preactivated_xception,
     resnet,
+    resnet_keras,
     xception,
 )
 from deeplab.models.backbones.features import TAPS, Backbone, Features
@@ -22,8 +23,10 @@ BACKBONES: dict[str, Backbone] = {
     "resnet_18_beta": resnet.RESNET_18_BETA,
     "resnet_50": resnet.RESNET_50,
     "resnet_50_beta": resnet.RESNET_50_BETA,
+    "resnet_50_keras": resnet_keras.RESNET_50_KERAS,
     "resnet_101": resnet.RESNET_101,
     "resnet_101_beta": resnet.RESNET_101_BETA,
+    "resnet_101_keras": resnet_keras.RESNET_101_KERAS,
     "xception_41": xception.XCEPTION_41,
     "xception_41p": preactivated_xception.XCEPTION_41P,
     "xception_65": xception.XCEPTION_65,

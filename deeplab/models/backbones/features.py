@@ -34,6 +34,8 @@ class Backbone(NamedTuple):
         settings: fields of `ModelConfig` that `build` takes.
         options: what this backbone alone can be told, `ModelConfig.backbone_options`: the check of
             each value, (name, value) -> value; the defaults are those of `build`.
+        changes: option that is True or False -> the fields of this row that are others where it is
+            True.
         multi_grid_units: how many rates `ModelConfig.multi_grid` has; 0 where it means nothing.
         decays_depthwise: whether the original puts its depthwise kernels under weight decay.
         variables_follow_output_stride: whether another output stride needs other variables.
@@ -48,9 +50,17 @@ class Backbone(NamedTuple):
     output_strides: tuple[int, ...] = (8, 16, 32)
     settings: tuple[str, ...] = ()
     options: Mapping[str, Callable[[str, Any], Any]] = {}
+    changes: Mapping[str, Mapping[str, Any]] = {}
     multi_grid_units: int = 0
     decays_depthwise: bool = False
     variables_follow_output_stride: bool = False
+
+    def with_options(self, options: Mapping[str, Any]) -> Backbone:
+        """The row of this backbone with options, which have been checked."""
+        changes = [fields for option, fields in self.changes.items() if options.get(option)]
+        return self._replace(
+            **{name: value for fields in changes for name, value in fields.items()}
+        )
 
     def offsets(self, channels: int) -> tuple[float, ...]:
         """The offset of each channel; nothing is subtracted from those beside R, G and B.
