@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from absl import flags
 
-from deeplab.cli import shared_flags
+from deeplab.cli import model_folder, shared_flags
 from deeplab.cli.command import Command, UsageError, bad_choice
 from deeplab.cli.quiet import import_tensorflow
 
 # As in deeplab.interop, which `--help` cannot wait for.
-SOURCES = ["litert", "tf1"]
 PARTS = ["aspp", "concat_projection", "decoder", "image_pooling", "logits", "meta_architecture"]
 
 
@@ -22,6 +21,11 @@ def _parts(values: flags.FlagValues) -> tuple[str, ...]:
 
 
 def _run(values: flags.FlagValues) -> int:
+    if values.source == "model_zoo" and not values.checkpoint and not values.model_dir:
+        return _list_zoo(values)
+    for name in ("checkpoint", "model_dir"):
+        if not values[name].value:
+            raise UsageError(f"missing flag --{name} (deeplab import --help lists the flags)")
     skip = _parts(values)
     model_dir = values.model_dir
     shared_flags.require_writable(model_dir)
@@ -43,6 +47,15 @@ def _run(values: flags.FlagValues) -> int:
     return 0
 
 
+def _list_zoo(values: flags.FlagValues) -> int:
+    import_tensorflow(verbose=values.v > 0)
+    from deeplab.interop.model_zoo import listing
+
+    for line in listing():
+        print(line)
+    return 0
+
+
 COMMAND = Command(
     name="import",
     summary="Makes a model folder of weights of the original DeepLab, or of a .tflite file.",
@@ -54,15 +67,17 @@ COMMAND = Command(
         flags.EnumFlag(
             "source",
             None,
-            "what the file is: of the original TensorFlow 1 DeepLab, or a LiteRT (.tflite) network",
-            SOURCES,
+            "what the weights are: a LiteRT (.tflite) network, a model that the authors of the "
+            "original released, or any of the original TensorFlow 1 DeepLab",
+            model_folder.SOURCES,
         ),
-        shared_flags.path(
+        shared_flags.path_or_name(
             "checkpoint",
             "the prefix of a checkpoint (without .index) or a frozen graph (.pb) for tf1, a "
-            ".tflite file for litert",
+            ".tflite file for litert; for model_zoo a name, which is downloaded, its archive or "
+            "the folder in it (without this flag the names are listed)",
         ),
-        shared_flags.path("model_dir", "folder to make; an existing one must be empty"),
+        model_folder.new_model_folder("folder to make; an existing one must be empty"),
         shared_flags.word(
             "original_flags",
             "flags of the original programs as they were typed, for what the file cannot tell, "
@@ -93,5 +108,5 @@ COMMAND = Command(
         ),
     ),
     run=_run,
-    required=("source", "checkpoint", "model_dir"),
+    required=("source",),
 )

@@ -108,6 +108,7 @@ class Found(NamedTuple):
         batch_norm_folded: see `ImportReport`.
         dataset: a key of `DATASETS` whose classes the file has; None: it does not say.
         class_names: names of the classes where the file has them, in order of the ids.
+        files: those that it was read from; (): those of `stored.path`.
     """
 
     config: ModelConfig
@@ -117,6 +118,7 @@ class Found(NamedTuple):
     batch_norm_folded: bool = False
     dataset: str | None = None
     class_names: tuple[str, ...] | None = None
+    files: tuple[str, ...] = ()
 
 
 def load(model: DeepLabModel, found: Found, *, source: str) -> ImportReport:
