@@ -86,8 +86,9 @@ COMMAND = Command(
         shared_flags.output_stride_flag("that of the original flags, of the file, or 16"),
         shared_flags.word(
             "dataset",
-            "data set whose class names and colors the model gets; without it, class_00 and so "
-            "on. ade20k drops output 0 of the original's 151, which its masks ignore",
+            "data set whose class names and colors the model gets; without it those of the model "
+            "of the zoo, else class_00 and so on. ade20k drops output 0 of the original's 151, "
+            "which its masks ignore",
         ),
         shared_flags.integer(
             "num_classes",

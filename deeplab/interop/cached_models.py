@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -123,8 +124,9 @@ def _folder_of(spec: Spec) -> tuple[Path, tuple[str, ...]]:
         return known, (f"as it was imported before, since {error.why}",)
     folder = spec.folder / f"{_key(fetched)[:_DIGITS]}-{_FORMAT}"
     if not _is_whole(folder):
-        _build(spec, fetched, folder)
-    return folder, ()
+        # How it was fetched this time is no note on the weights.
+        _build(spec, fetched._replace(lines=()), folder)
+    return folder, fetched.lines
 
 
 def _key(fetched: Fetched) -> str:
@@ -139,7 +141,7 @@ def _newest(spec: Spec) -> Path | None:
 def _build(spec: Spec, fetched: Fetched, folder: Path) -> None:
     """Imports what was fetched into a folder of the cache, unless somebody is faster."""
     require_writable(spec.folder)
-    with _temporary_beside(folder) as built:
+    with _temporary_beside(folder) as built, _same_random_numbers():
         import_model(
             source=spec.source,
             checkpoint=spec.name,
@@ -157,6 +159,20 @@ def _build(spec: Spec, fetched: Fetched, folder: Path) -> None:
                     os.rename(built, folder)
     if not _is_whole(folder):
         raise DeepLabError(f"cannot write {folder}")
+
+
+@contextlib.contextmanager
+def _same_random_numbers() -> Iterator[None]:
+    """What an import leaves fresh is the same on every machine: workers compare their weights.
+
+    Initializers of Keras without a seed draw one from Python's generator, which is put back.
+    """
+    state = random.getstate()
+    random.seed(0)
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 @contextlib.contextmanager

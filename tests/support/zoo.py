@@ -12,11 +12,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from original_files import original_values, write_checkpoint
+from original_files import write_checkpoint
 
 from deeplab.interop.model_zoo import ROWS
+from deeplab.interop.tf1.names import original_names
 from deeplab.interop.tf1.network import network_config, read_network_flags
-from deeplab.models import ModelConfig, build_model
+from deeplab.models import ModelConfig, build_model, variables_by_path
 
 
 def row_config(name: str) -> ModelConfig:
@@ -25,7 +26,7 @@ def row_config(name: str) -> ModelConfig:
 
 
 def write_archive(folder: Path, name: str, *, inside: str | None = None) -> Path:
-    """Writes the archive of a model of the zoo, with random weights.
+    """Writes the archive of a model of the zoo, with fresh weights.
 
     Args:
         folder: where.
@@ -34,7 +35,9 @@ def write_archive(folder: Path, name: str, *, inside: str | None = None) -> Path
     """
     archive = folder / ROWS[name].archive
     with tempfile.TemporaryDirectory() as place:
-        values = original_values(build_model(row_config(name)))
+        model = build_model(row_config(name))
+        variables = variables_by_path(model)
+        values = {name: variables[path].numpy() for path, name in original_names(model).items()}
         write_checkpoint(Path(place, "model.ckpt-30000"), values)
         members = {path.name: path.read_bytes() for path in sorted(Path(place).iterdir())}
     # Never read: there is a checkpoint.

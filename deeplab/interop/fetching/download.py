@@ -15,6 +15,7 @@ from deeplab.errors import DeepLabError
 from deeplab.interop.fetching.cache import downloads, require_writable
 
 _SECONDS = 30.0  # without an answer
+_CHUNK = 1 << 18
 _SUM = ".sha256"
 
 
@@ -136,7 +137,9 @@ def _download(url: str, path: Path, name: str) -> None:
     bar = _Bar(name)
     # Not packed once more for the way, so that the length is that of the file.
     headers = {"Accept-Encoding": "identity"}
-    download = pooch.HTTPDownloader(progressbar=bar, timeout=_SECONDS, headers=headers)
+    download = pooch.HTTPDownloader(
+        progressbar=bar, chunk_size=_CHUNK, timeout=_SECONDS, headers=headers
+    )
     try:
         download(url, str(path), None)
     except requests.HTTPError as error:

@@ -12,7 +12,7 @@ import glob
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -51,10 +51,10 @@ class _Files(NamedTuple):
 
 
 _TORCH = _Files(
-    patterns=("config.json", "preprocessor_config.json", "*.index.json"),
+    patterns=("config.json", "preprocessor_config.json", "*.safetensors.index.json"),
     weights=("*.safetensors",),
     # Of those made before safetensors.
-    instead=("pytorch_model*.bin",),
+    instead=("pytorch_model*.bin", "pytorch_model*.bin.index.json"),
 )
 _KERAS = _Files(
     patterns=("config.json", "variables/*"),
@@ -109,27 +109,34 @@ def _fetch(name: str, files: _Files) -> Fetched:
             raise DeepLabError(f"{name} is no id of a repository: {_brief(error)}") from error
         except Exception as error:  # of whatever it speaks HTTP with, which has changed before
             return _from_cache(hub, repository, revision, files, error)
-        return _download(hub, repository, info, files)
+        names = [file.rfilename for file in info.siblings or ()]
+        return _download(hub, repository, revision, files, names)
 
 
-def _download(hub: ModuleType, repository: str, info: object, files: _Files) -> Fetched:
-    commit: str = info.sha  # type: ignore[attr-defined]
-    names = [file.rfilename for file in info.siblings or ()]  # type: ignore[attr-defined]
+def _download(
+    hub: ModuleType, repository: str, revision: str, files: _Files, names: Sequence[str]
+) -> Fetched:
+    """The wanted ones of the files that a repository has; the library's cache may hold them."""
     chosen = files.chosen(names)
     if not chosen:
         raise DeepLabError(
             f"{repository} on the Hub holds none of {', '.join(files.weights + files.instead)}"
         )
     try:
+        # By the name of the revision, which the library's cache remembers for times without a
+        # network; the folder is called like the commit.
         folder = hub.snapshot_download(
-            repository, revision=commit, allow_patterns=list(map(glob.escape, chosen))
+            repository,
+            revision=revision or None,
+            allow_patterns=list(map(glob.escape, chosen)),
         )
     except Exception as error:  # likewise
         raise DeepLabError(
             f"cannot download {repository} ({_brief(error)}); fetch {', '.join(chosen)} from "
-            f"{_address(hub, repository, commit)} by hand and pass their folder: "
+            f"{_address(hub, repository, revision)} by hand and pass their folder: "
             "--checkpoint=FOLDER"
         ) from error
+    commit = Path(folder).name
     return Fetched(folder, commit, (f"{repository} of the Hugging Face Hub at {commit}",))
 
 
@@ -140,11 +147,9 @@ def _from_cache(
     offline = isinstance(error, hub.errors.OfflineModeIsEnabled)
     why = "HF_HUB_OFFLINE is set" if offline else f"the Hub cannot be reached: {_brief(error)}"
     try:
+        # No pattern: the library would miss what was not wanted when it was downloaded.
         folder = hub.snapshot_download(
-            repository,
-            revision=revision or None,
-            local_files_only=True,
-            allow_patterns=[*files.patterns, *files.weights],
+            repository, revision=revision or None, local_files_only=True, allow_patterns=[]
         )
         held = files.chosen(_names_in(folder))
     except OSError:
@@ -153,7 +158,7 @@ def _from_cache(
         raise NoNetworkError(
             f"cannot download {repository} ({why}); fetch the files "
             f"{', '.join(files.weights + files.instead)} and config.json from "
-            f"{_address(hub, repository, revision or 'main')} by hand and pass their folder: "
+            f"{_address(hub, repository, revision)} by hand and pass their folder: "
             "--checkpoint=FOLDER",
             why,
         ) from error
@@ -191,7 +196,7 @@ def _quiet(hub: ModuleType) -> Iterator[None]:
 
 
 def _address(hub: ModuleType, repository: str, revision: str) -> str:
-    return f"{hub.constants.ENDPOINT}/{repository}/tree/{revision}"
+    return f"{hub.constants.ENDPOINT}/{repository}/tree/{revision or 'main'}"
 
 
 def _names_in(folder: str) -> list[str]:
