@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from deeplab.cli import shared_flags
+from deeplab.cli import model_folder, shared_flags
 from deeplab.cli.command import Command
 from deeplab.cli.quiet import import_tensorflow
 
@@ -20,7 +20,7 @@ def _run(values: flags.FlagValues) -> int:
     from deeplab.export import export
 
     verification = export(
-        model_dir=values.model_dir,
+        model_dir=model_folder.resolve(values.model_dir),
         export_dir=export_dir,
         format=values.format,
         checkpoint=values.checkpoint,
@@ -40,7 +40,7 @@ COMMAND = Command(
     summary="Writes a model for serving, compared with the original before it is called done.",
     example="deeplab export --model_dir=models/shapes --export_dir=exports/shapes",
     own_flags=(
-        shared_flags.path("model_dir", "folder of the run"),
+        model_folder.model_folder("model_dir", "folder of the run"),
         shared_flags.CHECKPOINT,
         shared_flags.path("export_dir", "folder that becomes the exported model"),
         flags.EnumFlag("format", "saved_model", "what to write", FORMATS),

@@ -119,7 +119,7 @@ def read(request: Request) -> Found:
     classifier = None
     if all(name in stored.shapes for name in _CLASSIFIER.values()):
         classifier = Classifier(_description(files, stored), _CLASSIFIER)
-    return Found(config, lines, stored, _parts, classifier=classifier)
+    return Found(config, lines, stored, _parts, classifier=classifier, files=files.read)
 
 
 def _description(files: HubFiles, stored: Stored) -> ClassifierDescription:
