@@ -20,8 +20,7 @@ _PUBLIC = {
     "deeplab.errors": ("DeepLabError",),
     "deeplab.evaluation": ("evaluate", "predict"),
     "deeplab.export": ("export",),
-    "deeplab.interop": ("import_weights",),
-    "deeplab.model_dir": ("load_model",),
+    "deeplab.interop": ("import_weights", "load_model"),
     "deeplab.models": (
         "BACKBONES",
         "ModelConfig",
@@ -60,8 +59,7 @@ if TYPE_CHECKING:
     from deeplab.errors import DeepLabError
     from deeplab.evaluation import evaluate, predict
     from deeplab.export.export import export
-    from deeplab.interop import import_weights
-    from deeplab.model_dir import load_model
+    from deeplab.interop import import_weights, load_model
     from deeplab.models import BACKBONES, ModelConfig, build_model, intermediates
     from deeplab.models.deeplab_v3_plus import deeplab_v3_plus
     from deeplab.training import LossConfig, OptimizerConfig, ScheduleConfig, TrainConfig

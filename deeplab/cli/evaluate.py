@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from absl import flags
 
-from deeplab.cli import shared_flags
+from deeplab.cli import model_folder, shared_flags
 from deeplab.cli.command import Command, UsageError
 from deeplab.cli.quiet import import_tensorflow
+from deeplab.errors import DeepLabError
 
 
 def _run(values: flags.FlagValues) -> int:
@@ -19,13 +20,17 @@ def _run(values: flags.FlagValues) -> int:
     pad_to = None if values.pad_to is None else shared_flags.size(values.pad_to, "--pad_to")
     if values.output_dir is not None:
         shared_flags.require_writable(values.output_dir)
+    elif model_folder.is_name(values.model_dir):
+        raise DeepLabError(
+            f"--model_dir={values.model_dir} is only read: the results need a folder, --output_dir"
+        )
 
     import_tensorflow(verbose=values.v > 0)
     from deeplab.configuration import read_data_config
     from deeplab.evaluation import evaluate
 
     evaluate(
-        model_dir=values.model_dir,
+        model_dir=model_folder.resolve(values.model_dir),
         checkpoint=values.checkpoint,
         split=values.split,
         output_stride=shared_flags.output_stride(values),
@@ -50,7 +55,7 @@ COMMAND = Command(
     summary="Measures a model on labeled images: a table, metrics.json and report.html.",
     example="deeplab evaluate --model_dir=models/shapes",
     own_flags=(
-        shared_flags.path("model_dir", "folder of the run"),
+        model_folder.model_folder("model_dir", "folder of the run"),
         shared_flags.CHECKPOINT,
         shared_flags.word("split", "split of the data set; without it, its evaluation split"),
         shared_flags.output_stride_flag(),

@@ -6,7 +6,7 @@ import os
 
 from absl import flags
 
-from deeplab.cli import shared_flags
+from deeplab.cli import model_folder, shared_flags
 from deeplab.cli.command import Command
 from deeplab.cli.quiet import import_tensorflow
 
@@ -22,7 +22,7 @@ def _run(values: flags.FlagValues) -> int:
     from deeplab.export.export import export_formats
 
     verifications = export_formats(
-        model_dir=values.model_dir,
+        model_dir=model_folder.resolve(values.model_dir),
         export_dir=export_dir,
         formats=values.format,
         checkpoint=values.checkpoint,
@@ -40,7 +40,7 @@ COMMAND = Command(
     summary="Writes a model for serving or for other libraries, and compares the result with it.",
     example="deeplab export --model_dir=models/shapes --export_dir=exports/shapes",
     own_flags=(
-        shared_flags.path("model_dir", "folder of the run"),
+        model_folder.model_folder("model_dir", "folder of the run"),
         shared_flags.CHECKPOINT,
         shared_flags.path("export_dir", "folder that becomes the exported model"),
         shared_flags.choices(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from absl import flags
 
-from deeplab.cli import shared_flags
+from deeplab.cli import model_folder, shared_flags
 from deeplab.cli.command import Command, UsageError, bad_choice
 from deeplab.cli.quiet import import_tensorflow
 
 # As in deeplab.interop, which `--help` cannot wait for.
-SOURCES = ["litert", "tf1"]
 PARTS = ["aspp", "concat_projection", "decoder", "image_pooling", "logits", "meta_architecture"]
 
 
@@ -22,6 +21,11 @@ def _parts(values: flags.FlagValues) -> tuple[str, ...]:
 
 
 def _run(values: flags.FlagValues) -> int:
+    if values.source == "model_zoo" and not values.checkpoint and not values.model_dir:
+        return _list_zoo(values)
+    for name in ("checkpoint", "model_dir"):
+        if not values[name].value:
+            raise UsageError(f"missing flag --{name} (deeplab import --help lists the flags)")
     skip = _parts(values)
     model_dir = values.model_dir
     shared_flags.require_writable(model_dir)
@@ -44,9 +48,18 @@ def _run(values: flags.FlagValues) -> int:
     return 0
 
 
+def _list_zoo(values: flags.FlagValues) -> int:
+    import_tensorflow(verbose=values.v > 0)
+    from deeplab.interop.model_zoo import listing
+
+    for line in listing():
+        print(line)
+    return 0
+
+
 COMMAND = Command(
     name="import",
-    summary="Makes a model folder of weights of the original DeepLab, or of a .tflite file.",
+    summary="Makes a model folder of weights that somebody else trained.",
     example=(
         "deeplab import --source=tf1 --checkpoint=deeplabv3_pascal_trainval/model.ckpt "
         "--model_dir=models/pascal"
@@ -55,15 +68,18 @@ COMMAND = Command(
         flags.EnumFlag(
             "source",
             None,
-            "what the file is: of the original TensorFlow 1 DeepLab, or a LiteRT (.tflite) network",
-            SOURCES,
+            "where the weights are from: the original's model zoo, any checkpoint of the original "
+            "(tf1), a .tflite file (litert), a hub (hugging_face, keras_io, timm), or "
+            "keras.applications",
+            model_folder.SOURCES,
         ),
-        shared_flags.path(
+        shared_flags.path_or_name(
             "checkpoint",
-            "the prefix of a checkpoint (without .index) or a frozen graph (.pb) for tf1, a "
-            ".tflite file for litert",
+            "the file or folder; for tf1 the prefix of a checkpoint (without .index) or a frozen "
+            "graph (.pb). Or what is downloaded: a name of the model_zoo (without this flag they "
+            "are listed) or of keras_applications, the id OWNER/NAME[@REVISION] of a hub",
         ),
-        shared_flags.path("model_dir", "folder to make; an existing one must be empty"),
+        model_folder.new_model_folder("folder to make; an existing one must be empty"),
         shared_flags.word(
             "original_flags",
             "flags of the original programs as they were typed, for what the file cannot tell, "
@@ -72,8 +88,9 @@ COMMAND = Command(
         shared_flags.output_stride_flag("that of the original flags, of the file, or 16"),
         shared_flags.word(
             "dataset",
-            "data set whose class names and colors the model gets; without it, class_00 and so "
-            "on. ade20k drops output 0 of the original's 151, which its masks ignore",
+            "data set whose class names and colors the model gets; without it those of the model "
+            "of the zoo, else class_00 and so on. ade20k drops output 0 of the original's 151, "
+            "which its masks ignore",
         ),
         shared_flags.integer(
             "num_classes",
@@ -99,5 +116,5 @@ COMMAND = Command(
         ),
     ),
     run=_run,
-    required=("source", "checkpoint", "model_dir"),
+    required=("source",),
 )

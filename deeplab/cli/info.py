@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from deeplab.cli import shared_flags
+from deeplab.cli import model_folder, shared_flags
 from deeplab.cli.command import Command, UsageError
 from deeplab.cli.quiet import import_tensorflow
 from deeplab.errors import DeepLabError
@@ -72,7 +72,7 @@ def _configuration(values: flags.FlagValues) -> tuple[ModelConfig, OptimizerConf
     if values.model_dir:
         from deeplab.model_dir import read_description
 
-        description = read_description(values.model_dir)
+        description = read_description(model_folder.resolve(values.model_dir))
         if description.training is None:
             return description.config, OptimizerConfig()
         return description.config, OptimizerConfig(**description.training["optimizer"])
@@ -97,7 +97,7 @@ COMMAND = Command(
     example="deeplab info --gin_file=runs/shapes_mobilenet_v2.gin --height=513 --width=513",
     own_flags=(
         *shared_flags.GIN,
-        shared_flags.path("model_dir", "folder of a model, instead of --gin_file"),
+        model_folder.model_folder("model_dir", "folder of a model, instead of --gin_file"),
         shared_flags.integer("height", 513, "of the image, in pixels", minimum=1),
         shared_flags.integer("width", 513, "of the image, in pixels", minimum=1),
         shared_flags.output_stride_flag(),

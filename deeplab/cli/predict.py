@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from deeplab.cli import shared_flags
+from deeplab.cli import model_folder, shared_flags
 from deeplab.cli.command import Command
 from deeplab.cli.quiet import import_tensorflow
 
@@ -19,7 +19,7 @@ def _run(values: flags.FlagValues) -> int:
     from deeplab.evaluation import predict
 
     summary = predict(
-        model_dir=values.model_dir,
+        model_dir=model_folder.resolve(values.model_dir),
         saved_model=values.saved_model,
         checkpoint=values.checkpoint,
         inputs=values.input,
@@ -38,7 +38,7 @@ COMMAND = Command(
     summary="Writes index masks, colored masks and overlays of images.",
     example="deeplab predict --model_dir=models/shapes --input=photos --output_dir=masks",
     own_flags=(
-        shared_flags.path("model_dir", "folder of the run, or"),
+        model_folder.model_folder("model_dir", "folder of the run"),
         shared_flags.path("saved_model", "folder of an exported model, instead"),
         shared_flags.CHECKPOINT,
         shared_flags.paths("input", "an image, a folder of images, or a glob in quotes"),

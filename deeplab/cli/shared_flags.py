@@ -34,9 +34,24 @@ class AbsolutePath(HomePath):
         return os.path.abspath(super().parse(argument))
 
 
+class LocalPathOrName(AbsolutePath):
+    """A file or folder, the prefix of a checkpoint, or a name."""
+
+    def parse(self, argument: str) -> str:
+        """Leaves what is not there as it is: it may be a name."""
+        path = super().parse(argument)
+        is_there = os.path.exists(path) or os.path.exists(f"{path}.index")
+        return path if is_there else HomePath.parse(self, argument)
+
+
 def path(name: str, text: str) -> flags.Flag[str]:
     """A flag that is a file or folder."""
     return flags.Flag(AbsolutePath(), _AS_TEXT, name, None, text)
+
+
+def path_or_name(name: str, text: str) -> flags.Flag[str]:
+    """A flag that is a file or folder, or a name that means one."""
+    return flags.Flag(LocalPathOrName(), _AS_TEXT, name, None, text)
 
 
 def paths(name: str, text: str) -> flags.Flag[list[str]]:

@@ -6,7 +6,7 @@ import os
 
 from absl import flags
 
-from deeplab.cli import shared_flags
+from deeplab.cli import model_folder, shared_flags
 from deeplab.cli.command import Command, UsageError
 from deeplab.cli.quiet import import_tensorflow
 
@@ -45,7 +45,8 @@ def _run(values: flags.FlagValues) -> int:
         source_dir=values.source_dir,
         strategy=values.strategy,
         cluster=values.cluster,
-        init_from=values.init_from,
+        # Each worker before it joins the others, who have a time limit.
+        init_from=model_folder.resolve(values.init_from),
         deterministic=values.deterministic,
         recorded_files={
             "config.gin": configuration.config_text,
@@ -72,8 +73,7 @@ COMMAND = Command(
     example="deeplab train --gin_file=runs/shapes_mobilenet_v2.gin --model_dir=models/shapes",
     own_flags=(
         *shared_flags.GIN,
-        shared_flags.path(
-            "model_dir",
+        model_folder.new_model_folder(
             "folder of the run; without --gin_file a run in it is resumed with its own config.gin",
         ),
         *shared_flags.DATA,
@@ -84,7 +84,7 @@ COMMAND = Command(
             "how the workers of a job on several machines find each other",
             CLUSTERS,
         ),
-        shared_flags.path(
+        model_folder.model_folder(
             "init_from", "model_dir of another run, whose weights are the initial ones"
         ),
         shared_flags.switch("deterministic", "repeatable to the bit on this machine; slower"),

@@ -21,11 +21,13 @@ class Classes(NamedTuple):
         names: in order of the ids.
         colors: an RGB color (0..255) per class.
         ignore_label: the id of labels that count nowhere.
+        named: whether the names are more than numbers.
     """
 
     names: tuple[str, ...]
     colors: tuple[Color, ...]
     ignore_label: int
+    named: bool
 
 
 def wanted_number(dataset: str | None, num_classes: int | None) -> int | None:
@@ -71,23 +73,24 @@ def classes_of(dataset: str | None, count: int, *, names: tuple[str, ...] | None
         names = spec.class_names
     if dataset == ADE20K and count == ADE20K_OUTPUTS:
         # Kept, output 0 is a class that the labels, 1 to 150, never name.
-        return Classes(("other", *(names or ())), default_colors(count), ignore_label=0)
+        return Classes(("other", *(names or ())), default_colors(count), 0, named=True)
     if names is not None and len(names) != count:
-        names = None  # of other classes than those of fresh logits
+        spec = names = None  # of other classes than the fresh logits'
     digits = max(2, len(str(count - 1)))
     return Classes(
         names or tuple(f"class_{index:0{digits}d}" for index in range(count)),
         (spec.colors if spec else None) or default_colors(count),
         _IGNORE_LABEL,
+        named=names is not None,
     )
 
 
-def class_lines(classes: Classes, *, named: bool) -> Iterator[str]:
+def class_lines(classes: Classes) -> Iterator[str]:
     """What the user should read of the classes."""
-    if not named:
+    if not classes.named:
         yield f"classes are called {classes.names[0]} and so on (no --dataset)"
     if len(classes.names) == ADE20K_OUTPUTS:
-        way = "" if named else f"; --dataset={ADE20K} drops it"
+        way = "" if classes.named else f"; --dataset={ADE20K} drops it"
         yield (
             "151 outputs, as models for ADE20K have them: class 0 is what its masks ignore, and is "
             f"kept as a class here{way}"

@@ -131,6 +131,7 @@ class Found(NamedTuple):
         dataset: a key of `DATASETS` whose classes the file has; None: it does not say.
         class_names: names of the classes where the file has them, in order of the ids.
         classifier: the classifier that the backbone was trained as, if the file has it.
+        files: those that it was read from; (): those of `stored.path`.
     """
 
     config: ModelConfig
@@ -141,6 +142,7 @@ class Found(NamedTuple):
     dataset: str | None = None
     class_names: tuple[str, ...] | None = None
     classifier: Classifier | None = None
+    files: tuple[str, ...] = ()
 
 
 def load(model: DeepLabModel, found: Found, *, source: str) -> ImportReport:

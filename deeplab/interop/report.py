@@ -12,6 +12,21 @@ _NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 @dataclasses.dataclass(frozen=True)
+class FileRecord:
+    """A file that weights were read from.
+
+    Attributes:
+        path: where it lay.
+        size: in bytes.
+        sha256: its SHA-256 sum in hexadecimal digits.
+    """
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
 class ImportReport:
     """The outcome of an import, by the names of the source.
 
@@ -27,6 +42,8 @@ class ImportReport:
         batch_norm_folded: whether the source had its batch norm folded into the convolutions. The
             layers then compute the same in inference, but not with the statistics of a batch: they
             are to stay frozen in fine-tuning.
+        files: those that were read.
+        revision: the commit of a repository on the Hugging Face Hub; None: of no repository.
     """
 
     source: str
@@ -37,6 +54,8 @@ class ImportReport:
     fresh_parts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     batch_norm_folded: bool = False
+    files: tuple[FileRecord, ...] = ()
+    revision: str | None = None
 
     def with_loaded(self, names: Iterable[str]) -> ImportReport:
         """The same, where variables that no network has are loaded all the same."""

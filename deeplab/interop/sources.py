@@ -4,23 +4,59 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from deeplab.errors import unknown_name
-from deeplab.interop import litert, tf1
+from deeplab.interop import litert, model_zoo, tf1
+from deeplab.interop.fetching import Fetched, hub, keras_files
+from deeplab.interop.file_records import files_at, is_local, records
 from deeplab.interop.hub import hugging_face, timm
 from deeplab.interop.keras import applications, keras_io
 from deeplab.interop.loading import Found, Request, check_parts, load
 from deeplab.interop.report import ImportReport
 from deeplab.models import DeepLabModel
 
-READERS: dict[str, Callable[[Request], Found]] = {
-    "hugging_face": hugging_face.read,
-    "keras_applications": applications.read,
-    "keras_io": keras_io.read,
-    "litert": litert.read,
-    "tf1": tf1.read,
-    "timm": timm.read,
+
+class Source(NamedTuple):
+    """A kind of weights.
+
+    Attributes:
+        read: what a file or folder holds.
+        fetch: from a name to files on this machine; None: there are files alone.
+        moves: whether the same name may mean other weights tomorrow.
+    """
+
+    read: Callable[[Request], Found]
+    fetch: Callable[[str], Fetched] | None = None
+    moves: bool = False
+
+
+SOURCES: dict[str, Source] = {
+    "hugging_face": Source(hugging_face.read, hub.fetch_torch, moves=True),
+    "keras_applications": Source(applications.read, keras_files.fetch),
+    "keras_io": Source(keras_io.read, hub.fetch_keras, moves=True),
+    "litert": Source(litert.read),
+    "model_zoo": Source(model_zoo.read, model_zoo.fetch),
+    "tf1": Source(tf1.read),
+    "timm": Source(timm.read, hub.fetch_timm, moves=True),
 }
+
+
+def find_source(source: str) -> Source:
+    """The row of a source; raises a `DeepLabError` if there is none."""
+    if source not in SOURCES:
+        raise unknown_name("source", source, SOURCES)
+    return SOURCES[source]
+
+
+def locate(source: str, name: str) -> Fetched:
+    """The files that a name means: those on this machine, else what the source fetches.
+
+    Raises:
+        DeepLabError: for an unknown source, or if the name cannot be fetched.
+    """
+    fetch = find_source(source).fetch
+    return Fetched(name) if fetch is None or is_local(name) else fetch(name)
 
 
 def find(source: str, request: Request) -> Found:
@@ -29,10 +65,25 @@ def find(source: str, request: Request) -> Found:
     Raises:
         DeepLabError: for an unknown source or part, or a file that its reader refuses.
     """
-    if source not in READERS:
-        raise unknown_name("source", source, READERS)
+    row = find_source(source)
     check_parts(request.skip)
-    return READERS[source](request)
+    return row.read(request)
+
+
+def load_fetched(
+    model: DeepLabModel, found: Found, fetched: Fetched, *, source: str
+) -> ImportReport:
+    """`load`, with the files that were read in the report.
+
+    Raises:
+        DeepLabError: as `load` does.
+    """
+    report = load(model, found, source=source)
+    return dataclasses.replace(
+        report,
+        files=records(found.files or files_at(found.stored.path)),
+        revision=fetched.revision,
+    )
 
 
 def import_weights(
@@ -49,8 +100,9 @@ def import_weights(
 
     Args:
         model: a model of the same architecture as the weights, at any output stride.
-        source: "tf1", a checkpoint or frozen graph of the original code; "litert", a .tflite file.
-        path: where the weights are; of a checkpoint its prefix.
+        source: a key of `SOURCES`.
+        path: where the weights are, of a checkpoint its prefix; or their name, by which the source
+            fetches them.
         skip: parts that keep the values that they have, of `loading.PARTS`.
         backbone_only: whether all but the backbone keeps its values, and whatever else the file
             holds is ignored.
@@ -58,6 +110,7 @@ def import_weights(
     Raises:
         DeepLabError: for an unknown source, or weights that do not fit.
     """
-    found = find(source, Request(path, model.model_config, tuple(skip), backbone_only))
-    report = load(model, found, source=source)
-    return dataclasses.replace(report, notes=(*found.lines, *report.notes))
+    fetched = locate(source, path)
+    found = find(source, Request(fetched.path, model.model_config, tuple(skip), backbone_only))
+    report = load_fetched(model, found, fetched, source=source)
+    return dataclasses.replace(report, notes=(*fetched.lines, *found.lines, *report.notes))

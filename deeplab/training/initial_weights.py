@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -130,6 +131,23 @@ def find_start(backbone: str, model_dir: str) -> tuple[ModelDescription, Checkpo
             f"this run's is {backbone}"
         )
     return other, find_checkpoint(model_dir)
+
+
+def weights_digest(model_dir: str) -> str:
+    """A sum of the weights that `initialize_from` may load, wherever the folder lies.
+
+    Raises:
+        DeepLabError: if there are none.
+    """
+    group = read_description(model_dir).weights_group
+    checkpoint = find_checkpoint(model_dir)
+    never_loaded = _left_fresh(Path(model_dir))
+    found = hashlib.sha256()
+    for of_group, path in sorted(stored_shapes(checkpoint)):
+        if of_group == group and path.split("/")[0] not in never_loaded:
+            found.update(path.encode())
+            found.update(read_variable(checkpoint, group, path).tobytes())
+    return found.hexdigest()
 
 
 def initialize_from(model: DeepLabModel, model_dir: str) -> StartingPoint:

@@ -24,7 +24,7 @@ from deeplab.models import ModelConfig
 from deeplab.training.config import TrainConfig, default_settings
 from deeplab.training.distribution.cluster import Cluster
 from deeplab.training.distribution.workers import Workers
-from deeplab.training.initial_weights import StartingPoint, find_start
+from deeplab.training.initial_weights import StartingPoint, find_start, weights_digest
 from deeplab.training.run import Run
 
 # The only settings that may differ from what was saved; the schedule follows train_steps.
@@ -116,8 +116,9 @@ def check_agreement(
     settings: Mapping[str, Any],
     dataset: PreparedDataset,
     latest: Checkpoint | None,
+    init_from: str | None,
 ) -> None:
-    """Makes sure that all workers train the same, from the same checkpoint.
+    """Makes sure that all workers train the same, from the same weights.
 
     Raises:
         DeepLabError: naming the worker and the setting that differs from the chief's.
@@ -126,6 +127,10 @@ def check_agreement(
         **{name: value for name, value in _flat(settings).items() if name not in _LOCAL},
         "the images of the splits": dataset.splits,
         "the step of the latest checkpoint in model_dir": latest.step if latest else None,
+        # Machines with disks of their own each have a copy.
+        "the sum of the weights of --init_from": (
+            weights_digest(init_from) if init_from and not latest and workers.count > 1 else None
+        ),
         "TensorFlow's version": tf.__version__,
         "the version of deeplab": deeplab.__version__,
     }

@@ -127,7 +127,7 @@ def train(
                     dataset.reader(split)
                 stream = _checked_stream(config, model_config, dataset, tf_strategy, workers)
                 settings = resolved_settings(config, model_config, dataset, threads)
-                check_agreement(workers, settings, dataset, latest)
+                check_agreement(workers, settings, dataset, latest, init_from)
                 if saved is not None and latest is not None:
                     for line in check_resumable(saved, settings, model_dir=str(model_dir)):
                         print(f"changed: {line}", flush=True)

@@ -226,6 +226,7 @@ def test_evaluate_writes_the_contract(trained: Path, capsys: pytest.CaptureFixtu
     assert output.err == ""
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("results")
 def test_results_are_named_by_the_settings_and_replaced(trained: Path):
     old = trained / "eval" / "folder-train-os8-ms-flip"
@@ -251,6 +252,7 @@ def val_masks(source: Path) -> list[npt.NDArray[np.int64]]:
     return masks
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("results")
 def test_folders_give_what_the_data_set_gives(trained: Path, capsys: pytest.CaptureFixture[str]):
     source = Path(read_description(trained).training["source_dir"])
@@ -307,6 +309,7 @@ def test_class_lists_that_do_not_fit(
         deeplab.evaluate(model_dir=trained, classes=classes)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("results")
 def test_padding_changes_what_the_network_sees_but_not_what_is_counted(trained: Path):
     plain = deeplab.evaluate(model_dir=trained, progress=False)
@@ -348,6 +351,7 @@ def test_results_that_cannot_be_written_are_refused_before_the_work(
         deeplab.evaluate(model_dir=trained, images="nowhere", labels="nowhere", name=name)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("results")
 def test_the_table_is_there_if_the_results_cannot_be_written_in_the_end(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -78,6 +78,7 @@ def test_a_network_that_resizes_in_another_way_is_refused(tmp_path: Path) -> Non
         original_prediction_function(model)
 
 
+@pytest.mark.slow
 def test_evaluate_by_the_original_protocol(tmp_path: Path) -> None:
     make_model_dir(tmp_path / "model", **TINY)
     sizes = {"a": (33, 49), "b": (40, 40)}

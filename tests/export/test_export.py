@@ -94,6 +94,7 @@ def test_jpeg_is_decoded_as_accurately_as_elsewhere(export_dir: Path) -> None:
     np.testing.assert_allclose(from_bytes["probabilities"], from_pixels["probabilities"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_loads_without_keras_or_this_package(export_dir: Path, tmp_path: Path) -> None:
     program = f"""
 import sys, tensorflow as tf
@@ -125,6 +126,7 @@ def test_an_export_says_how_its_network_resizes(export_dir: Path, tmp_path: Path
     assert [network.resize for network in networks] == ["align_corners", "half_pixel"]
 
 
+@pytest.mark.slow
 def test_existing_folder_is_kept(model_dir: Path, export_dir: Path, tmp_path: Path) -> None:
     before = (export_dir / "fingerprint.pb").read_bytes()
     with pytest.raises(deeplab.DeepLabError, match="exists; --overwrite replaces it"):
@@ -138,6 +140,7 @@ def test_existing_folder_is_kept(model_dir: Path, export_dir: Path, tmp_path: Pa
     assert metadata["source"]["output_stride"] == 8
 
 
+@pytest.mark.slow
 def test_export_that_differs_is_refused(
     model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

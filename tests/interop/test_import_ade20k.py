@@ -150,6 +150,7 @@ def test_a_decoder_that_gives_the_logits_keeps_them(tmp_path: Path) -> None:
 # Evaluation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_classes", [pytest.param(None, marks=pytest.mark.slow), 151])
 def test_evaluation_is_that_of_the_original(
     values: dict[str, np.ndarray],

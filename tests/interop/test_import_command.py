@@ -12,10 +12,10 @@ from golden import input_images, load_golden, weight_rule
 from original_files import original_values, write_checkpoint, write_frozen_graph
 
 import deeplab
-from deeplab.cli import import_
+from deeplab.cli import import_, model_folder
 from deeplab.cli import main as cli
 from deeplab.data import DATASETS
-from deeplab.interop import READERS, import_model
+from deeplab.interop import SOURCES, import_model
 from deeplab.interop.loading import PARTS
 from deeplab.model_dir import load_model, read_description
 from deeplab.models import ModelConfig, build_model, variables_by_path
@@ -38,7 +38,7 @@ def run(checkpoint: str, model_dir: Path, *flags: str) -> int:
 
 
 def test_choices_are_those_of_the_library() -> None:
-    assert sorted(import_.SOURCES) == sorted(READERS)
+    assert sorted(model_folder.SOURCES) == sorted(SOURCES)
     assert sorted(import_.PARTS) == sorted(PARTS)
 
 
@@ -142,7 +142,7 @@ def test_the_flags_of_our_own_stride(checkpoint: str, tmp_path: Path) -> None:
         (["--original_flags=--num_classes=4"], 1, "--num_classes=4 contradicts the file"),
         (["--skip=logit"], 2, "did you mean 'logits'?"),
         (["--skip=logits,"], 2, "--skip=: choices"),
-        (["--source=tf2"], 2, "choices: litert, tf1"),
+        (["--source=tf2"], 2, "choices: litert, model_zoo, tf1"),
         (["--output_stride=4"], 2, "choices: 8, 16, 32"),
         (["--num_classes=1"], 2, "--num_classes"),
     ],

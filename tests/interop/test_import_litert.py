@@ -86,6 +86,7 @@ def test_same_network_and_same_function(changes: dict, size: int, tmp_path: Path
     assert relative_difference(imported(path)(images), original(images)) < 1e-4
 
 
+@pytest.mark.slow
 def test_half_precision(small: tuple[DeepLabModel, bytes], tmp_path: Path) -> None:
     original, _ = small
     path = litert_files.write(tmp_path, litert_files.convert(original, size=65, float16=True))
@@ -184,6 +185,7 @@ def test_a_classifier_gives_its_backbone(tmp_path: Path) -> None:
     assert relative_difference(intermediates(model)(images)["high_level"], expected) < 1e-4
 
 
+@pytest.mark.slow
 def test_a_classifier_of_other_widths_and_makers(tmp_path: Path) -> None:
     # Keras' own: widths in multiples of 8 at every multiplier, padding by layers of its own.
     theirs = keras.applications.MobileNetV2(
@@ -354,6 +356,7 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
     assert "has 0 of the 17 inverted residuals of MobileNetV2" in found
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_into_another_model(
     small: tuple[DeepLabModel, bytes], tmp_path: Path
 ) -> None:
@@ -371,6 +374,7 @@ def test_nothing_is_loaded_into_another_model(
             np.testing.assert_array_equal(ours, expected)
 
 
+@pytest.mark.slow
 def test_other_atrous_rates_are_noticed(tmp_path: Path) -> None:
     config = dataclasses.replace(SMALL, atrous_rates=(2, 4))
     path = litert_files.write(tmp_path, litert_files.convert(random_model(config), size=65))

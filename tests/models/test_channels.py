@@ -138,6 +138,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return TrainedRun(root / "run", root / "source", pixels)
 
 
+@pytest.mark.slow
 def test_a_run_of_more_channels(run: TrainedRun, capsys: pytest.CaptureFixture[str]) -> None:
     channels = run.pixels["val/c"].shape[-1]
     description = read_description(run.model_dir)
@@ -170,6 +171,7 @@ def test_evaluation_of_more_channels_at_several_scales(run: TrainedRun) -> None:
         assert metrics["num_images"] == 2
 
 
+@pytest.mark.slow
 def test_prediction_and_export_of_more_channels(
     run: TrainedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

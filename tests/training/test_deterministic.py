@@ -51,7 +51,7 @@ def command(root: Path, model_dir: Path, *flags: str) -> list[str]:
 
 
 def wait_until(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not happened():
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline

@@ -67,6 +67,7 @@ def test_measuring_keeps_the_function() -> None:
     np.testing.assert_allclose(first.moving_variance, x.var((0, 1, 2)), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_frozen_unless_told_otherwise(
     imported: Path, folders: Mapping[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_fresh_head_is_not_frozen() -> None:
     assert not np.any(model.get_layer("backbone.conv.batch_norm").moving_mean.numpy())
 
 
+@pytest.mark.slow
 def test_measured_when_it_is_to_be_trained(
     imported: Path, folders: Mapping[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -93,7 +93,7 @@ def original_batch(rule: ModuleType) -> dict[str, tf.Tensor]:
 @pytest.mark.parametrize(
     "name",
     [
-        "mnv2_dec4",
+        pytest.param("mnv2_dec4", marks=pytest.mark.slow),
         "mnv2_frozenbn",
         pytest.param("r50beta", marks=pytest.mark.slow),
         pytest.param("xc41", marks=pytest.mark.slow),

@@ -12,7 +12,7 @@ from model_dirs import make_model_dir
 
 import deeplab
 from deeplab.models import ModelConfig, build_model, variables_by_path
-from deeplab.training.initial_weights import initialize_from
+from deeplab.training.initial_weights import initialize_from, weights_digest
 
 pytestmark = pytest.mark.usefixtures("shallow_backbone")
 
@@ -98,3 +98,12 @@ def test_what_an_import_left_fresh_is_not_loaded(
     (tmp_path / "source" / "import.json").write_text("[")
     with pytest.raises(deeplab.DeepLabError, match=r"import\.json cannot be read"):
         initialize_from(model, str(tmp_path / "source"))
+
+
+def test_workers_compare_what_they_would_load(other: tuple[Path, object], tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(other[0], copy)
+    assert weights_digest(str(copy)) == weights_digest(str(other[0]))
+    # What an import left fresh is not loaded.
+    (copy / "import.json").write_text(json.dumps({"fresh_parts": ["logits"]}))
+    assert weights_digest(str(copy)) != weights_digest(str(other[0]))

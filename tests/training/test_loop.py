@@ -40,6 +40,7 @@ def events(folder: Path) -> EventAccumulator:
     return accumulator
 
 
+@pytest.mark.slow
 def test_a_run_from_its_first_batch_over_a_damaged_checkpoint_to_the_end(
     folders: Mapping[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,6 +133,7 @@ def test_several_steps_a_call_are_traced_and_timed(
     assert speeds[0::2] == speeds[1::2]
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_was_cut_short_is_made_up_for(
     folders: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

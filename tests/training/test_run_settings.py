@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from model_dirs import make_model_dir
 
 import deeplab
 from deeplab.training.config import OptimizerConfig
-from deeplab.training.run_settings import check_resumable
+from deeplab.training.distribution.cluster import Cluster
+from deeplab.training.run_settings import check_agreement, check_resumable
 
 
 def test_a_setting_that_a_folder_does_not_know_had_its_default() -> None:
@@ -41,3 +47,26 @@ def test_only_three_settings_may_change_on_resume() -> None:
         check_resumable(saved, other, model_dir="m")
     for part in ("cannot resume m", "model.backbone was 'a', is 'b'", "seed was 0, is 1"):
         assert part in str(caught.value)
+
+
+def test_workers_that_start_from_other_weights_are_named(
+    tmp_path: Path, shallow_backbone: None
+) -> None:
+    make_model_dir(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "another")
+    brought: list[dict[str, object]] = []
+
+    def combine(what: str, value: dict[str, object], check: Callable[[list], None]) -> None:
+        brought.append(value)
+        check(brought)
+
+    workers = SimpleNamespace(count=2, cluster=Cluster(("a:1", "b:1"), 0), combine=combine)
+    dataset = SimpleNamespace(splits={})
+    for folder in ("one", "another"):
+        check_agreement(workers, {}, dataset, None, str(tmp_path / folder))
+    # Its logits are fresh, and so are not compared.
+    report = json.dumps({"fresh_parts": ["logits"]})
+    (tmp_path / "another" / "import.json").write_text(report)
+    del brought[1]
+    with pytest.raises(deeplab.DeepLabError, match=r"worker 1 \(b:1\): the sum of the weights of"):
+        check_agreement(workers, {}, dataset, None, str(tmp_path / "another"))

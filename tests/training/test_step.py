@@ -202,6 +202,7 @@ def test_moving_average(strategy: Callable[[], tf.distribute.Strategy]) -> None:
     assert distance(trainer.weights(), expected) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [one_device, mirrored])
 def test_rematerialized_step_equals_the_plain_one(
     strategy: Callable[[], tf.distribute.Strategy],

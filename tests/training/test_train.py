@@ -78,6 +78,7 @@ def test_resumed_run_equals_an_uninterrupted_one(
     assert [row["step"] for row in history["train"]] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_what_a_run_leaves(folders: Mapping[str, str], tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, train_steps=5, eval_steps=2, keep_checkpoints=2)
     texts = {"config.gin": "bound", "operative_config.gin": "used"}
@@ -176,6 +177,7 @@ def test_another_run_is_not_resumed(
     assert (trained / "model.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_average_of_the_weights_is_what_is_used(
     folders: Mapping[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deeplab.errors import DeepLabError
-from deeplab.interop.hub.safetensors_file import open_safetensors, open_shards
+from deeplab.interop.hub.safetensors_file import open_safetensors, open_shards, shard_files
 from deeplab.interop.hub.tensors import Tensors
 from deeplab.interop.hub.torch_file import open_torch
 
@@ -24,12 +24,14 @@ class HubFiles(NamedTuple):
         tensors: by name.
         config: config.json; None if there is none.
         preprocessor: preprocessor_config.json; None if there is none.
+        read: paths of all files that this is from.
     """
 
     path: str
     tensors: Tensors
     config: Mapping[str, Any] | None
     preprocessor: Mapping[str, Any] | None
+    read: tuple[str, ...]
 
 
 def open_files(path: str) -> HubFiles:
@@ -44,8 +46,10 @@ def open_files(path: str) -> HubFiles:
     weights = _weights(place) if place.is_dir() else place
     if not weights.is_file():
         raise DeepLabError(f"{weights} does not exist")
+    read = [weights]
     if weights.name.endswith(_INDEX):
         tensors = open_shards(weights)
+        read += shard_files(weights)
     elif weights.suffix == ".safetensors":
         tensors = open_safetensors(weights)
     elif weights.suffix in _TORCH:
@@ -54,13 +58,10 @@ def open_files(path: str) -> HubFiles:
         raise DeepLabError(
             f"{weights} is no file of tensors; read are .safetensors, {_INDEX}, {', '.join(_TORCH)}"
         )
-    folder = weights.parent
-    return HubFiles(
-        str(weights),
-        tensors,
-        _read_json(folder / "config.json"),
-        _read_json(folder / "preprocessor_config.json"),
-    )
+    described = [weights.with_name(name) for name in ("config.json", "preprocessor_config.json")]
+    config, preprocessor = map(_read_json, described)
+    read += [file for file in described if file.exists()]
+    return HubFiles(str(weights), tensors, config, preprocessor, tuple(map(str, read)))
 
 
 def _weights(folder: Path) -> Path:

@@ -118,7 +118,14 @@ def read(request: Request) -> Found:
             ),
         )
 
-    return Found(config, lines, stored, parts, class_names=_class_names(values, config))
+    return Found(
+        config,
+        lines,
+        stored,
+        parts,
+        class_names=_class_names(values, config),
+        files=files.read,
+    )
 
 
 def _check(files: HubFiles, values: Mapping[str, Any]) -> None:

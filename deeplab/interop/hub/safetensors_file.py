@@ -77,6 +77,11 @@ def open_shards(index: Path) -> Tensors:
     return tensors
 
 
+def shard_files(index: Path) -> list[Path]:
+    """The files that an index names."""
+    return [index.parent / file for file in sorted(set(_weight_map(index).values()))]
+
+
 def _weight_map(index: Path) -> dict[str, Any]:
     try:
         weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]

@@ -131,7 +131,7 @@ def read(request: Request) -> Found:
     classifier = None
     if all(name in stored.shapes for name in CLASSIFIER.values()):
         classifier = Classifier(_description(files, stored), CLASSIFIER)
-    return Found(config, lines, stored, _parts, classifier=classifier)
+    return Found(config, lines, stored, _parts, classifier=classifier, files=files.read)
 
 
 def _description(files: HubFiles, stored: Stored) -> ClassifierDescription:

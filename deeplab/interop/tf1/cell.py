@@ -7,8 +7,10 @@ from pathlib import Path
 
 from deeplab import checks
 from deeplab.errors import DeepLabError
-from deeplab.models.dense_prediction_cell import Branch, check_branches
+from deeplab.models.dense_prediction_cell import CITYSCAPES_CELL, Branch, check_branches
 
+# Files that lie beside the code of the original (its folder core/), and so need not be there.
+_OF_THE_ORIGINAL = {"dense_prediction_cell_branch5_top1_cityscapes.json": CITYSCAPES_CELL}
 _KEYS = ("op", "kernel", "rate", "input")
 
 
@@ -17,12 +19,16 @@ def read_cell(path: str) -> tuple[Branch, ...]:
 
     Args:
         path: a JSON list of rows such as {"op": "conv", "kernel": 3, "rate": [1, 6], "input": -1};
-            the rate may be absent where the kernel is 1.
+            the rate may be absent where the kernel is 1. A file that is not there and has the name
+            of the original's own is that one.
 
     Raises:
         DeepLabError: if the file cannot be read or holds something else; "pyramid_pooling", an
             operation of the original that its released cell does not use, is such a thing.
     """
+    name = Path(path).name
+    if name in _OF_THE_ORIGINAL and not Path(path).exists():
+        return _OF_THE_ORIGINAL[name]
     try:
         rows = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

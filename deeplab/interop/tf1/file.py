@@ -49,7 +49,10 @@ def open_variables(path: str | Path) -> Stored:
         found = f"such as {prefixes[-1]}" if prefixes else "of which there is none in it"
         raise DeepLabError(f"{name} is a folder; expected the prefix of a checkpoint, {found}")
     if name.endswith((".tar.gz", ".tgz", ".tar", ".zip")):
-        raise DeepLabError(f"{name} is an archive: unpack it first")
+        raise DeepLabError(
+            f"{name} is an archive: unpack it first, or use --source=model_zoo if its name is one "
+            "of the original's model zoo"
+        )
     return _open_graph(name) if name.endswith(".pb") else _open_checkpoint(name)
 
 

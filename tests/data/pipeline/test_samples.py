@@ -82,6 +82,7 @@ def batches_of(
     return training_batches(dataset, DataConfig(**CONFIG, **(config or {})), count, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shard", ["position", "file"])
 def test_a_cache_changes_no_batch(dataset: PreparedDataset, tmp_path: Path, shard: str) -> None:
     records = records_of(dataset)
@@ -188,6 +189,7 @@ def test_a_stream_does_not_copy_what_is_kept() -> None:
     assert psutil.Process().memory_info().rss - before < size // 4
 
 
+@pytest.mark.slow
 def test_what_is_kept_serves_every_strategy(dataset: PreparedDataset) -> None:
     plain = batches_of(dataset, 4, config={"cache": "none"})
     with tf.distribute.OneDeviceStrategy("CPU:0").scope():
@@ -195,6 +197,7 @@ def test_what_is_kept_serves_every_strategy(dataset: PreparedDataset) -> None:
             assert_equal(batches_of(dataset, 4, config={"cache": cache}), plain)
 
 
+@pytest.mark.slow
 def test_wide_labels_are_cached(tmp_path: Path) -> None:
     source = make_folder(
         tmp_path / "source",
@@ -214,6 +217,7 @@ def test_wide_labels_are_cached(tmp_path: Path) -> None:
     assert 65535 in found and 250 < max(found - {65535}) < 300
 
 
+@pytest.mark.slow
 def test_workers_may_share_files(dataset: PreparedDataset, tmp_path: Path) -> None:
     records = records_of(dataset)
     files = {f"{tmp_path}/{k}": records[k::5] for k in range(5)}
@@ -241,6 +245,7 @@ def test_more_workers_than_files(dataset: PreparedDataset) -> None:
         batches_of(dataset, 1, config={"shard": "file"}, num_workers=2)
 
 
+@pytest.mark.slow
 def test_records_lie_on_any_file_system(dataset: PreparedDataset) -> None:
     # In memory, as no disk: what TensorFlow reads there it reads from gs:// too.
     folder = "ram://deeplab/records"

@@ -190,6 +190,7 @@ def test_a_distortion_sees_the_window_before_it_is_padded() -> None:
     assert seen[0] == seen[1] != seen[2], "its seed follows the element's"
 
 
+@pytest.mark.slow
 def test_every_window_and_both_directions_occur() -> None:
     rows = tf.range(6 * 5)
     label = tf.reshape(rows, (6, 5))

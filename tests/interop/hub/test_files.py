@@ -199,6 +199,8 @@ def test_shards(tmp_path: Path) -> None:
     places = {"a": "1.safetensors", "b": "2.safetensors"}
     write_shards(tmp_path, places, {"1.safetensors": ["a"], "2.safetensors": ["b"]})
     found = read_all(tmp_path)
+    names = [Path(file).name for file in open_files(str(tmp_path)).read]
+    assert names == ["model.safetensors.index.json", "1.safetensors", "2.safetensors"]
     np.testing.assert_array_equal(found["a"], VALUES["a"].T)
     np.testing.assert_array_equal(found["b"], VALUES["b"])
 

@@ -24,6 +24,7 @@ def test_hnasnet_names_its_output_stride() -> None:
         nas.hnasnet(keras.Input((None, None, 3)), output_stride=16, norm=NORM)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remove_stride_32", [False, True])
 def test_hnasnet_sizes(remove_stride_32: bool) -> None:
     image = keras.Input((None, None, 3))
@@ -40,6 +41,7 @@ def test_hnasnet_sizes(remove_stride_32: bool) -> None:
     assert _sizes(features, image, 64, 96)["low_level_8"] == (7, 11, 20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("output_stride", "eighth_cell", "last_cell"),
     [

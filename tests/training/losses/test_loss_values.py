@@ -201,6 +201,7 @@ def test_half_pixels_by_the_operations_of_tensorflow_2(upsample_logits: bool) ->
     np.testing.assert_allclose(gradient, expected_gradient, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_the_step_sums_over_the_scales_of_a_pyramid() -> None:
     model = deeplab.deeplab_v3_plus(
         "mobilenet_v2",
