@@ -110,7 +110,7 @@ def _description(flag: flags.Flag) -> str:
     # absl puts the choices before the text and an advice behind it.
     text = re.sub(r"^<.*?>: |;\s+repeat this option to specify a list of values$", "", flag.help)
     remarks = []
-    if isinstance(flag, flags.EnumFlag):
+    if isinstance(flag.parser, flags.EnumParser):
         remarks.append(f"one of {', '.join(flag.parser.enum_values)}")
     if isinstance(flag, flags.MultiFlag):
         remarks.append("repeatable")
@@ -134,7 +134,7 @@ def _bad_value(message: str, values: flags.FlagValues) -> str:
         return " ".join(message.split())
     name, value = match.groups()
     flag = values[name]
-    if isinstance(flag, flags.EnumFlag):
+    if isinstance(flag.parser, flags.EnumParser):
         return bad_choice(name, value, flag.parser.enum_values)
     if not isinstance(flag.parser, flags.IntegerParser | flags.BooleanParser):
         return " ".join(message.split())

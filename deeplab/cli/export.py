@@ -1,6 +1,8 @@
-"""`deeplab export`: writes a model for serving."""
+"""`deeplab export`: writes a model for serving, or for other libraries."""
 
 from __future__ import annotations
+
+import os
 
 from absl import flags
 
@@ -9,7 +11,7 @@ from deeplab.cli.command import Command
 from deeplab.cli.quiet import import_tensorflow
 
 # As in deeplab.export, which `--help` cannot wait for.
-FORMATS = ["saved_model"]
+FORMATS = ["hugging_face", "saved_model", "timm"]
 
 
 def _run(values: flags.FlagValues) -> int:
@@ -17,33 +19,36 @@ def _run(values: flags.FlagValues) -> int:
     shared_flags.require_writable(export_dir)
 
     import_tensorflow(verbose=values.v > 0)
-    from deeplab.export import export
+    from deeplab.export.export import export_formats
 
-    verification = export(
+    verifications = export_formats(
         model_dir=model_folder.resolve(values.model_dir),
         export_dir=export_dir,
-        format=values.format,
+        formats=values.format,
         checkpoint=values.checkpoint,
         output_stride=shared_flags.output_stride(values),
         overwrite=values.overwrite,
     )
-    print(
-        f"wrote {export_dir}, compared with the model on {verification.num_images} images of "
-        f"{verification.images}: logits differ by {verification.logits_difference:.1e} of their "
-        f"standard deviation, {verification.changed_pixels:.3%} of the pixels change class"
-    )
+    for name, verification in verifications.items():
+        place = os.path.join(export_dir, name) if len(verifications) > 1 else export_dir
+        print(f"wrote {place}, {verification}")
     return 0
 
 
 COMMAND = Command(
     name="export",
-    summary="Writes a model for serving, compared with the original before it is called done.",
+    summary="Writes a model for serving or for other libraries, and compares the result with it.",
     example="deeplab export --model_dir=models/shapes --export_dir=exports/shapes",
     own_flags=(
         model_folder.model_folder("model_dir", "folder of the run"),
         shared_flags.CHECKPOINT,
         shared_flags.path("export_dir", "folder that becomes the exported model"),
-        flags.EnumFlag("format", "saved_model", "what to write", FORMATS),
+        shared_flags.choices(
+            "format",
+            ["saved_model"],
+            "what to write; several stand in folders of their names below --export_dir",
+            FORMATS,
+        ),
         shared_flags.output_stride_flag(),
         shared_flags.switch("overwrite", "replace a folder that exists"),
     ),

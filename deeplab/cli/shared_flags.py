@@ -69,6 +69,11 @@ def words(name: str, default: list[str], text: str) -> flags.Flag[list[str]]:
     return flags.MultiFlag(flags.ArgumentParser(), _AS_TEXT, name, default, text)
 
 
+def choices(name: str, default: list[str], text: str, names: list[str]) -> flags.Flag[list[str]]:
+    """A repeatable flag of some of the names."""
+    return flags.MultiFlag(flags.EnumParser(names), _AS_TEXT, name, default, text)
+
+
 def integer(name: str, default: int | None, text: str, minimum: int) -> flags.Flag[int]:
     """A flag that is a whole number, `minimum` or more."""
     return flags.Flag(flags.IntegerParser(minimum), _AS_TEXT, name, default, text)

@@ -11,12 +11,11 @@ import tensorflow as tf
 from deeplab.data import evaluation_batches, load_dataset
 from deeplab.errors import DeepLabError
 from deeplab.model_dir import ModelDescription
-from deeplab.models import DeepLabModel
 
 _NUM_IMAGES = 4
-# Folding reorders float arithmetic: the largest difference of a logit over the standard deviation
-# of the logits, and the share of pixels that may change class at near ties.
-_LOGITS_TOLERANCE = 2e-3
+# Folding reorders float arithmetic: the largest difference over the standard deviation, and the
+# share of pixels that may change class at near ties.
+_TOLERANCE = 2e-3
 _CHANGED_PIXELS = 1e-3
 
 
@@ -26,14 +25,26 @@ class Verification(NamedTuple):
     Attributes:
         images: where the images came from.
         num_images: how many.
-        logits_difference: largest difference over the standard deviation of the logits.
-        changed_pixels: share of pixels with another class.
+        difference: largest difference over the standard deviation of what was compared.
+        changed_pixels: share of pixels with another class; None where there are no classes.
+        compared: "logits" or "features".
     """
 
     images: str
     num_images: int
-    logits_difference: float
-    changed_pixels: float
+    difference: float
+    changed_pixels: float | None
+    compared: str = "logits"
+
+    def __str__(self) -> str:
+        """For the user."""
+        line = (
+            f"compared with the model on {self.num_images} images of {self.images}: "
+            f"{self.compared} differ by {self.difference:.1e} of their standard deviation"
+        )
+        if self.changed_pixels is None:
+            return line
+        return f"{line}, {self.changed_pixels:.3%} of the pixels change class"
 
 
 def sample_images(description: ModelDescription) -> tuple[str, list[np.ndarray]]:
@@ -71,29 +82,38 @@ def sample_images(description: ModelDescription) -> tuple[str, list[np.ndarray]]
 
 
 def verify(
-    model: DeepLabModel,
+    model: Callable[[tf.Tensor], tf.Tensor],
     exported: Callable[[tf.Tensor], tf.Tensor],
     images: list[np.ndarray],
     source: str,
+    *,
+    compared: str = "logits",
+    tolerance: float = _TOLERANCE,
 ) -> Verification:
-    """Compares an exported function from images to logits with the Keras model.
+    """Compares an exported function of images with the one of the Keras model.
+
+    Args:
+        model: images float32 [1,H,W,C], 0..255, to logits or features.
+        exported: the same of the export.
+        images: what they are compared on.
+        source: where the images came from.
+        compared: "logits" or "features", of which no classes are compared.
+        tolerance: the largest difference over the standard deviation.
 
     Raises:
         DeepLabError: if they differ by more than rounding.
     """
     differences, changed = [], []
     for image in images:
-        expected = model(image, training=False).numpy()
-        logits = exported(tf.constant(image)).numpy()
-        differences.append(float(np.abs(logits - expected).max() / max(expected.std(), 1e-12)))
-        changed.append(float((logits.argmax(-1) != expected.argmax(-1)).mean()))
-    result = Verification(source, len(images), max(differences), max(changed))
-    if not (
-        result.logits_difference <= _LOGITS_TOLERANCE and result.changed_pixels <= _CHANGED_PIXELS
-    ):
+        expected = np.asarray(model(tf.constant(image)))
+        found = np.asarray(exported(tf.constant(image)))
+        differences.append(float(np.abs(found - expected).max() / max(expected.std(), 1e-12)))
+        changed.append(float((found.argmax(-1) != expected.argmax(-1)).mean()))
+    changed_pixels = max(changed) if compared == "logits" else None
+    result = Verification(source, len(images), max(differences), changed_pixels, compared)
+    # Written so that a NaN is a difference.
+    if not (result.difference <= tolerance and (changed_pixels or 0) <= _CHANGED_PIXELS):
         raise DeepLabError(
-            f"the exported model is not the Keras model: on {source} its logits differ by "
-            f"{result.logits_difference:.2g} of their standard deviation and "
-            f"{result.changed_pixels:.2%} of the pixels change class; nothing was exported"
+            f"the exported model is not the Keras model, nothing was exported: {result}"
         )
     return result

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+# What lower epsilons act as, in the fused operation of the original and so here.
+MINIMUM_EPSILON = 1.001e-5
+
 
 class BatchNormSettings(NamedTuple):
     """Epsilon and momentum (decay) that all batch norms of one part of a network share."""
@@ -25,8 +28,7 @@ class BatchNorm(keras.layers.Layer):
     whatever the type of the inputs.
 
     Args:
-        epsilon: added to the variance. Values below 1.001e-5 act as 1.001e-5, in the fused
-            operation of the original and so here.
+        epsilon: added to the variance, `MINIMUM_EPSILON` or more.
         momentum: share of the old moving value kept at each training step.
 
     Attributes:
@@ -39,7 +41,7 @@ class BatchNorm(keras.layers.Layer):
     def __init__(self, epsilon: float, momentum: float, **kwargs: Any) -> None:
         """Stores the settings; the variables follow in `build`."""
         super().__init__(**kwargs)
-        self.epsilon = max(epsilon, 1.001e-5)
+        self.epsilon = max(epsilon, MINIMUM_EPSILON)
         self.momentum = momentum
         self.frozen = False
         self.synchronized = True

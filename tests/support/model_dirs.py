@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ def make_model_dir(
     The settings are further ones of `ModelConfig`, such as `TINY`.
     """
     keras.utils.set_random_seed(3)
-    settings = {"num_classes": len(class_names), "depth_multiplier": 0.25, **settings}
-    config = ModelConfig("mobilenet_v2", **settings)
+    defaults = {"backbone": "mobilenet_v2", "depth_multiplier": 0.25}
+    config = ModelConfig(**{**defaults, "num_classes": len(class_names), **settings})
     model = build_model(config)
     # Fresh weights give every pixel nearly the same class.
     logits = variables_by_path(model)["logits/kernel"]
@@ -40,7 +41,7 @@ def make_model_dir(
         ModelDescription(
             config=config,
             class_names=class_names,
-            colors=COLORS,
+            colors=tuple(itertools.islice(itertools.cycle(COLORS), len(class_names))),
             ignore_label=255,
             pad_value=(127.5, 127.5, 127.5),
             weights_source="random initial values",

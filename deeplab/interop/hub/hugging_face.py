@@ -26,7 +26,8 @@ ARCHITECTURES = ("MobileNetV2ForSemanticSegmentation",)
 _HEAD = "segmentation_head"
 _BACKBONE = "mobilenet_v2"
 # Behind the backbone, in the file, and used by no segmentation.
-_UNUSED = f"{_BACKBONE}.conv_1x1."
+UNUSED = f"{_BACKBONE}.conv_1x1"
+_HEAD_EPSILON = 1e-5
 
 # Our path of a layer -> its name there.
 _RULES = (
@@ -52,7 +53,7 @@ FIXED: Mapping[str, Any] = {
     "tf_padding": True,
 }
 # The same of preprocessor_config.json, but for sizes.
-_FIXED_PREPROCESSING: Mapping[str, Any] = {
+FIXED_PREPROCESSING: Mapping[str, Any] = {
     "do_normalize": True,
     "do_rescale": True,
     "image_mean": [0.5, 0.5, 0.5],
@@ -75,6 +76,11 @@ def original_name(path: str) -> str:
     raise AssertionError(f"{path} has no name in transformers")
 
 
+def epsilon(name: str) -> float:
+    """The epsilon of the batch norm that a tensor belongs to."""
+    return _HEAD_EPSILON if name.startswith(f"{_HEAD}.") else float(FIXED["layer_norm_eps"])
+
+
 def read(request: Request) -> Found:
     """The network in a folder or a file of Hugging Face.
 
@@ -88,7 +94,10 @@ def read(request: Request) -> Found:
     values = files.config or {}
     _check(files, values)
     stored = layout.stored(
-        files.path, files.tensors, is_depthwise=lambda name: ".conv_3x3.convolution." in name
+        files.path,
+        files.tensors,
+        is_depthwise=lambda name: ".conv_3x3.convolution." in name,
+        epsilon=epsilon,
     )
     lines = (*_preprocessing(files), *layout.conversion_lines(files.tensors))
     config = request.config
@@ -103,7 +112,7 @@ def read(request: Request) -> Found:
             names=names,
             fresh=fresh.__contains__,
             ignored=lambda name: (
-                name.startswith(_UNUSED)
+                name.startswith(f"{UNUSED}.")
                 or layout.is_counter(name)
                 or (request.backbone_only and name.startswith(f"{_HEAD}."))
             ),
@@ -129,7 +138,7 @@ def _check(files: HubFiles, values: Mapping[str, Any]) -> None:
         )
     for file, fields, fixed in (
         ("config.json", values, FIXED),
-        ("preprocessor_config.json", files.preprocessor or {}, _FIXED_PREPROCESSING),
+        ("preprocessor_config.json", files.preprocessor or {}, FIXED_PREPROCESSING),
     ):
         for field, value in fixed.items():
             if fields.get(field, value) != value:

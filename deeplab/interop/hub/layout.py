@@ -14,6 +14,7 @@ import numpy as np
 
 from deeplab.interop.hub.tensors import Tensor, Tensors
 from deeplab.interop.loading import Stored
+from deeplab.models.batch_norm import MINIMUM_EPSILON
 
 # The last part of our path of a variable -> that of a name there.
 LEAVES = {
@@ -25,7 +26,9 @@ LEAVES = {
     "moving_variance": "running_var",
 }
 # Counts training steps.
-_COUNTER = re.compile(r"(^|\.)num_batches_tracked$")
+COUNTER = "num_batches_tracked"
+_COUNTER = re.compile(rf"(^|\.){COUNTER}$")
+_VARIANCE = f".{LEAVES['moving_variance']}"
 _DEPTHWISE = (2, 3, 0, 1)
 # Axes here by those there, by how many there are.
 _DENSE = {4: (2, 3, 1, 0), 2: (1, 0)}
@@ -36,13 +39,22 @@ def is_counter(name: str) -> bool:
     return bool(_COUNTER.search(name))
 
 
-def stored(path: str, tensors: Tensors, *, is_depthwise: Callable[[str], bool]) -> Stored:
+def stored(
+    path: str,
+    tensors: Tensors,
+    *,
+    is_depthwise: Callable[[str], bool],
+    epsilon: Callable[[str], float] = lambda name: MINIMUM_EPSILON,
+) -> Stored:
     """The tensors of a file as our variables have them, in float32.
+
+    An epsilon below those that act here is made up for in the variance that it is added to.
 
     Args:
         path: the file, for messages.
         tensors: those of the file.
         is_depthwise: whether a name is that of the kernel of a depthwise convolution.
+        epsilon: that of the batch norm which a tensor of the name belongs to.
     """
     axes = {name: _axes(tensor, is_depthwise(name)) for name, tensor in tensors.items()}
     shapes = {
@@ -51,8 +63,12 @@ def stored(path: str, tensors: Tensors, *, is_depthwise: Callable[[str], bool]) 
 
     def read(name: str) -> np.ndarray:
         value = tensors[name].read().transpose(axes[name])
-        # Numbers of another kind are no weights, and stay what they are for the message.
-        return np.asarray(value, np.float32, order="C") if tensors[name].is_float else value
+        if not tensors[name].is_float:
+            return value  # no weight; it stays what it is for the message
+        value = np.asarray(value, np.float32, order="C")
+        if name.endswith(_VARIANCE) and epsilon(name) < MINIMUM_EPSILON:
+            value = value + np.float32(epsilon(name) - MINIMUM_EPSILON)
+        return value
 
     return Stored(path, shapes, read)
 

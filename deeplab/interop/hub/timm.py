@@ -22,7 +22,7 @@ from deeplab.model_dir import ClassifierDescription
 from deeplab.models import DeepLabModel, ModelConfig, variables_by_path
 
 # Our path of a variable behind the backbone -> its name there.
-_CLASSIFIER = {
+CLASSIFIER = {
     "classifier/logits/kernel": "head.fc.weight",
     "classifier/logits/bias": "head.fc.bias",
 }
@@ -31,18 +31,26 @@ _PREFIX = "module."
 
 
 class Architecture(NamedTuple):
-    """A row: which of our backbones it is, and what tells it apart in a file."""
+    """A row: which of our backbones it is, and what tells it apart in a file.
+
+    Attributes:
+        backbone: a key of `BACKBONES`.
+        blocks: how many there are in a file.
+        pre_activation: whether norms and activations stand before the convolutions.
+        epsilon: of every batch norm.
+    """
 
     backbone: str
     blocks: int
     pre_activation: bool = False
+    epsilon: float = 1e-3
 
 
 ARCHITECTURES: dict[str, Architecture] = {
     "xception41": Architecture("xception_41", 13),
     "xception65": Architecture("xception_65", 21),
     "xception71": Architecture("xception_71", 23),
-    "xception41p": Architecture("xception_41p", 13, pre_activation=True),
+    "xception41p": Architecture("xception_41p", 13, pre_activation=True, epsilon=1e-5),
     "xception65p": Architecture("xception_65p", 21, pre_activation=True),
 }
 
@@ -104,7 +112,8 @@ def read(request: Request) -> Found:
         tensors = {name.removeprefix(_PREFIX): t for name, t in files.tensors.items()}
         files = files._replace(tensors=tensors)
     architecture = _architecture(files)
-    backbone = ARCHITECTURES[architecture].backbone
+    row = ARCHITECTURES[architecture]
+    backbone = row.backbone
     config = request.config or ModelConfig(backbone, output_stride=request.output_stride or 16)
     if config.backbone != backbone:
         raise DeepLabError(f"{files.path} is an {architecture}, not a {config.backbone}")
@@ -114,11 +123,14 @@ def read(request: Request) -> Found:
         *layout.conversion_lines(files.tensors),
     )
     stored = layout.stored(
-        files.path, files.tensors, is_depthwise=lambda name: name.endswith("conv_dw.weight")
+        files.path,
+        files.tensors,
+        is_depthwise=lambda name: name.endswith("conv_dw.weight"),
+        epsilon=lambda name: row.epsilon,
     )
     classifier = None
-    if all(name in stored.shapes for name in _CLASSIFIER.values()):
-        classifier = Classifier(_description(files, stored), _CLASSIFIER)
+    if all(name in stored.shapes for name in CLASSIFIER.values()):
+        classifier = Classifier(_description(files, stored), CLASSIFIER)
     return Found(config, lines, stored, _parts, classifier=classifier, files=files.read)
 
 
@@ -127,7 +139,7 @@ def _description(files: HubFiles, stored: Stored) -> ClassifierDescription:
     config: Mapping[str, Any] = (files.config or {}).get("pretrained_cfg") or {}
     crop = int(config.get("input_size", (3, 299, 299))[-1])
     return ClassifierDescription(
-        classes=stored.shapes[_CLASSIFIER["classifier/logits/bias"]][0],
+        classes=stored.shapes[CLASSIFIER["classifier/logits/bias"]][0],
         resize=int(crop / config.get("crop_pct", 0.903)),
         crop=crop,
         interpolation=str(config.get("interpolation", "bicubic")),
@@ -139,7 +151,7 @@ def _parts(model: DeepLabModel) -> Parts:
     return Parts(
         names={path: backbone.get(path, path) for path in variables_by_path(model)},
         fresh=lambda name: "/" in name,  # a path of ours
-        ignored=lambda name: name in _CLASSIFIER.values() or layout.is_counter(name),
+        ignored=lambda name: name in CLASSIFIER.values() or layout.is_counter(name),
     )
 
 
