@@ -173,7 +173,7 @@ def test_training_does_not_write_there(run_command: Command, cache: Path) -> Non
 def test_names_that_mean_nothing(cache: Path, run_command: Command) -> None:
     for spec, message in (
         ("model_zoo:mobilenetv3", "unknown model of the zoo 'mobilenetv3'"),
-        ("model_zoo:", "SOURCE:NAME is for the sources model_zoo"),
+        ("model_zoo:", "SOURCE:NAME is for the sources hugging_face, keras_applications"),
         ("tf1:model.ckpt", "become a model folder by `deeplab import`"),
     ):
         code, output, errors = run_command("info", f"--model_dir={spec}")
@@ -298,7 +298,8 @@ def test_a_name_whose_weights_may_move(
     monkeypatch.setitem(SOURCES, "model_zoo", row)
     names = [Path(model_folder(SPEC)).name for _ in range(2)]
     assert names == [f"{'a' * 16}-1", f"{'b' * 16}-1"]
-    report = json.loads((Path(folders(full_cache)[-1]) / "import.json").read_text())
+    newest = full_cache / "models" / "model_zoo" / NAME / names[1]
+    report = json.loads((newest / "import.json").read_text())
     assert report["revision"] == "b" * 40
     capsys.readouterr()
     assert Path(model_folder(SPEC)).name == f"{'b' * 16}-1"

@@ -142,7 +142,7 @@ def test_the_flags_of_our_own_stride(checkpoint: str, tmp_path: Path) -> None:
         (["--original_flags=--num_classes=4"], 1, "--num_classes=4 contradicts the file"),
         (["--skip=logit"], 2, "did you mean 'logits'?"),
         (["--skip=logits,"], 2, "--skip=: choices"),
-        (["--source=tf2"], 2, "choices: litert, model_zoo, tf1"),
+        (["--source=tf2"], 2, "litert, model_zoo, tf1, timm"),
         (["--output_stride=4"], 2, "choices: 8, 16, 32"),
         (["--num_classes=1"], 2, "--num_classes"),
     ],
