@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from deeplab.errors import unknown_name
+from deeplab.errors import DeepLabError, unknown_name
 from deeplab.interop import litert, model_zoo, tf1
 from deeplab.interop.fetching import Fetched, hub, keras_files
 from deeplab.interop.file_records import files_at, is_local, records
@@ -24,11 +24,13 @@ class Source(NamedTuple):
         read: what a file or folder holds.
         fetch: from a name to files on this machine; None: there are files alone.
         moves: whether the same name may mean other weights tomorrow.
+        takes_flags: whether flags of the original say what its files cannot.
     """
 
     read: Callable[[Request], Found]
     fetch: Callable[[str], Fetched] | None = None
     moves: bool = False
+    takes_flags: bool = False
 
 
 SOURCES: dict[str, Source] = {
@@ -36,8 +38,8 @@ SOURCES: dict[str, Source] = {
     "keras_applications": Source(applications.read, keras_files.fetch),
     "keras_io": Source(keras_io.read, hub.fetch_keras, moves=True),
     "litert": Source(litert.read),
-    "model_zoo": Source(model_zoo.read, model_zoo.fetch),
-    "tf1": Source(tf1.read),
+    "model_zoo": Source(model_zoo.read, model_zoo.fetch, takes_flags=True),
+    "tf1": Source(tf1.read, takes_flags=True),
     "timm": Source(timm.read, hub.fetch_timm, moves=True),
 }
 
@@ -67,6 +69,12 @@ def find(source: str, request: Request) -> Found:
     """
     row = find_source(source)
     check_parts(request.skip)
+    if request.original_flags and not row.takes_flags:
+        names = " and ".join(name for name, other in SOURCES.items() if other.takes_flags)
+        raise DeepLabError(
+            f"--original_flags={request.original_flags} is for the sources {names}: files of "
+            f"{source} say it all"
+        )
     return row.read(request)
 
 

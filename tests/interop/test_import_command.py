@@ -138,6 +138,7 @@ def test_the_flags_of_our_own_stride(checkpoint: str, tmp_path: Path) -> None:
         (["--dataset=folder"], 1, "--dataset=folder has no class names"),
         (["--dataset=camvid", "--num_classes=5"], 1, "but --dataset=camvid has 11 classes"),
         (["--original_flags=--outputstride=8"], 1, "did you mean --output_stride?"),
+        (["--source=timm", "--original_flags=--x"], 1, "for the sources model_zoo and tf1"),
         (["--original_flags=--model_variant=xception_65"], 1, "which says mobilenet_v2"),
         (["--original_flags=--num_classes=4"], 1, "--num_classes=4 contradicts the file"),
         (["--skip=logit"], 2, "did you mean 'logits'?"),

@@ -82,8 +82,6 @@ def read(request: Request) -> Found:
         DeepLabError: see `read_litert`; if it is a classifier of which more than the backbone is
             asked for, or has other atrous rates than the network that its weights are for.
     """
-    if request.original_flags:
-        raise DeepLabError("--original_flags are for --source=tf1: a .tflite file says it all")
     config, weights, notes, ignored = read_litert(request.path)
     is_classifier = config.num_classes is None
     has_rates = not (is_classifier or request.backbone_only or "aspp" in request.skip)
