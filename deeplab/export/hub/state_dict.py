@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from deeplab.errors import DeepLabError
+from deeplab import files
 from deeplab.interop.extras import needs_extra
 from deeplab.interop.hub import layout
 from deeplab.models import DeepLabModel
@@ -66,10 +66,7 @@ def write_weights(folder: Path, tensors: StateDict) -> None:
     """
     path = folder / WEIGHTS
     with needs_extra("hub", path.name):
-        from safetensors import SafetensorError
-        from safetensors.numpy import save_file
-    try:
-        # By this word libraries know that the layout is that of PyTorch.
-        save_file(tensors, path, metadata={"format": "pt"})
-    except (OSError, SafetensorError) as error:
-        raise DeepLabError(f"cannot write {path}: {error}") from error
+        from safetensors.numpy import save
+    # By this word libraries know that the layout is that of PyTorch. Not `save_file`, whose files
+    # nobody but their owner may read.
+    files.write_bytes(path, save(tensors, metadata={"format": "pt"}))

@@ -104,6 +104,10 @@ def test_an_export_imported_again_is_the_same_function(model_dir: Path, export_d
     np.testing.assert_allclose(read(image), expected, atol=1e-6 * np.abs(expected).max())
 
 
+def test_all_files_may_be_read_by_the_same_people(export_dir: Path) -> None:
+    assert len({path.stat().st_mode for path in export_dir.iterdir()}) == 1
+
+
 def test_the_smaller_epsilon_of_the_head_is_in_the_variances(export_dir: Path) -> None:
     tensors = load_file(export_dir / "model.safetensors")
     stored = tensors["segmentation_head.conv_pool.normalization.running_var"]
