@@ -11,7 +11,7 @@ from deeplab.cli.command import Command
 from deeplab.cli.quiet import import_tensorflow
 
 # As in deeplab.export, which `--help` cannot wait for.
-FORMATS = ["hugging_face", "saved_model", "timm"]
+FORMATS = ["hugging_face", "keras", "saved_model", "timm"]
 
 
 def _run(values: flags.FlagValues) -> int:

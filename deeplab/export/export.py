@@ -27,8 +27,8 @@ def export(
     Args:
         model_dir: folder of the model.
         export_dir: the folder to make.
-        format: a key of `FORMATS`: "saved_model", "hugging_face" (a MobileNetV2 without decoder) or
-            "timm" (the backbone of an Xception).
+        format: a key of `FORMATS`: "saved_model", "keras", "hugging_face" (a MobileNetV2 without
+            decoder) or "timm" (the backbone of an Xception).
         checkpoint: "latest", "best", or the prefix of a checkpoint.
         output_stride: 8, 16 or 32; None: as trained.
         overwrite: whether an existing export_dir is replaced.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from deeplab.export import saved_model
+from deeplab.export import keras_file, saved_model
 from deeplab.export.hub import hugging_face, timm
 from deeplab.export.source import Source
 from deeplab.export.verify import Verification
@@ -31,6 +31,7 @@ class Format(NamedTuple):
 
 FORMATS: dict[str, Format] = {
     "hugging_face": Format(hugging_face.write, hugging_face.CONTENTS, hugging_face.check),
+    "keras": Format(keras_file.write, keras_file.CONTENTS),
     "saved_model": Format(saved_model.write, saved_model.CONTENTS),
     "timm": Format(timm.write, timm.CONTENTS, timm.check),
 }
