@@ -9,6 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from deeplab.data.files.decode import decode_image
+from deeplab.export.exif import orientation, upright
 from deeplab.export.freeze import freeze
 from deeplab.export.metadata import metadata
 from deeplab.export.source import Source
@@ -27,7 +29,7 @@ CONTENTS = (
     "assets.extra",
     "keras_metadata.pb",
 )
-_PNG_CHANNELS = 4
+_RGB, _PNG_CHANNELS = 3, 4
 _BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
 
 Outputs = dict[str, tf.Tensor]
@@ -36,9 +38,10 @@ Outputs = dict[str, tf.Tensor]
 class ServedModel(tf.Module):
     """The signatures; needs neither Keras nor this package once it is saved."""
 
-    def __init__(self, model: DeepLabModel) -> None:
-        """Freezes the model."""
+    def __init__(self, model: DeepLabModel, *, ignore_label: int = 255) -> None:
+        """Freezes the model; `ignore_label` is the class of what lies outside an image."""
         super().__init__()
+        self._ignore_label = ignore_label
         channels = model.input_channels
         self._images = tf.TensorSpec([None, None, None, channels], tf.float32, name="images")
         self._pixels = tf.TensorSpec([None, None, None, channels], tf.uint8, name="images")
@@ -73,11 +76,47 @@ class ServedModel(tf.Module):
         return {"logits": self.core(images)}
 
     def _image_bytes(self, image_bytes: tf.Tensor) -> Outputs:
-        """JPEG or PNG files, string [B], all of one size -> classes and probabilities."""
-        channels = self._pixels.shape[-1]
-        pixel = tf.TensorSpec([None, None, channels], tf.uint8)
-        decode = _decode_rgb if channels == 3 else partial(tf.io.decode_png, channels=channels)
-        return self._probabilities(tf.map_fn(decode, image_bytes, fn_output_signature=pixel))
+        """JPEG or PNG files, string [B], at least one -> classes, probabilities and sizes int32 [B,2].
+
+        Each goes through the network alone and unpadded, so that no result depends on its batch
+        mates; the results are padded to the largest at the bottom and the right.
+        """
+        decode = _decode_rgb if self._pixels.shape[-1] == _RGB else _decode_rgba
+        images = tf.TensorArray(
+            tf.uint8,
+            tf.size(image_bytes),
+            clear_after_read=False,
+            infer_shape=False,
+            element_shape=self._pixels.shape[1:],
+        )
+        _, images = tf.while_loop(
+            lambda index, _: index < tf.size(image_bytes),
+            lambda index, images: (index + 1, images.write(index, decode(image_bytes[index]))),
+            (0, images),
+        )
+        each = partial(tf.map_fn, elems=tf.range(tf.size(image_bytes)), parallel_iterations=1)
+        size = tf.TensorSpec([2], tf.int32)
+        sizes = each(lambda index: tf.shape(images.read(index))[:2], fn_output_signature=size)
+        largest = tf.reduce_max(sizes, 0)
+
+        def segment(index: tf.Tensor) -> Outputs:
+            outputs = self._probabilities(images.read(index)[tf.newaxis])
+            classes, probabilities = outputs["classes"][0], outputs["probabilities"][0]
+            missing = tf.pad((largest - sizes[index])[:, tf.newaxis], [[0, 0], [1, 0]])
+            return {
+                "classes": tf.pad(classes, missing, constant_values=self._ignore_label),
+                "probabilities": tf.pad(probabilities, tf.pad(missing, [[0, 1], [0, 0]])),
+            }
+
+        probabilities = self.core.structured_outputs.shape[1:]
+        outputs = each(
+            segment,
+            fn_output_signature={
+                "classes": tf.TensorSpec(probabilities[:-1], tf.int32),
+                "probabilities": tf.TensorSpec(probabilities, tf.float32),
+            },
+        )
+        return {**outputs, "sizes": sizes}
 
 
 def write(source: Source, folder: Path) -> Verification:
@@ -86,7 +125,8 @@ def write(source: Source, folder: Path) -> Verification:
     Raises:
         DeepLabError: if they differ.
     """
-    save(ServedModel(source.model), folder, metadata(source))
+    served = ServedModel(source.model, ignore_label=source.description.ignore_label)
+    save(served, folder, metadata(source))
     # What is compared is what lies on the disk, loaded as a server would.
     loaded = tf.saved_model.load(for_reading(folder))
     logits = loaded.signatures["logits"]
@@ -114,9 +154,9 @@ def _classes(logits: tf.Tensor) -> tf.Tensor:
 
 
 def _decode_rgb(data: tf.Tensor) -> tf.Tensor:
-    # The accurate method, as in training and evaluation: the default is up to 19 levels off.
-    return tf.cond(
-        tf.io.is_jpeg(data),
-        lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_png(data, channels=3),
-    )
+    return upright(decode_image(data), orientation(data))
+
+
+def _decode_rgba(data: tf.Tensor) -> tf.Tensor:
+    # As in training, where the fourth channel is data and the file is taken as it is.
+    return tf.io.decode_png(data, channels=_PNG_CHANNELS)
