@@ -76,7 +76,7 @@ class ServedModel(tf.Module):
         return {"logits": self.core(images)}
 
     def _image_bytes(self, image_bytes: tf.Tensor) -> Outputs:
-        """JPEG or PNG files, string [B], at least one -> classes, probabilities and sizes int32 [B,2].
+        """JPEG or PNG files, string [B], B > 0 -> classes, probabilities and sizes int32 [B,2].
 
         Each goes through the network alone and unpadded, so that no result depends on its batch
         mates; the results are padded to the largest at the bottom and the right.
