@@ -22,10 +22,11 @@ def metadata(source: Source) -> dict[str, Any]:
             "channels": description.config.resolved_input_channels,
             "color_order": "RGB",  # of the first three
             "range": [0, 255],
-            "size": "any",
+            "size": "any" if source.size is None else list(source.size),
             "pad_value": list(description.pad_value),
             "inside_the_model": description.config.resolved_backbone.normalization,
         },
+        "inference": {"eval_scales": list(source.eval_scales), "flip": source.flip},
         "resize": description.config.resize,
         "source": {
             "backbone": description.config.backbone,
