@@ -11,11 +11,15 @@ from deeplab.cli.command import Command
 from deeplab.cli.quiet import import_tensorflow
 
 # As in deeplab.export, which `--help` cannot wait for.
-FORMATS = ["hugging_face", "saved_model", "timm"]
+FORMATS = ["hugging_face", "keras", "saved_model", "timm"]
 
 
 def _run(values: flags.FlagValues) -> int:
     export_dir = values.export_dir
+    fixed_size = None
+    if values.fixed_size is not None:
+        fixed_size = shared_flags.size(values.fixed_size, "--fixed_size")
+    eval_scales = shared_flags.eval_scales(values)
     shared_flags.require_writable(export_dir)
 
     import_tensorflow(verbose=values.v > 0)
@@ -27,6 +31,9 @@ def _run(values: flags.FlagValues) -> int:
         formats=values.format,
         checkpoint=values.checkpoint,
         output_stride=shared_flags.output_stride(values),
+        fixed_size=fixed_size,
+        eval_scales=eval_scales,
+        flip=values.flip,
         overwrite=values.overwrite,
     )
     for name, verification in verifications.items():
@@ -50,6 +57,11 @@ COMMAND = Command(
             FORMATS,
         ),
         shared_flags.output_stride_flag(),
+        shared_flags.word(
+            "fixed_size",
+            "N or H,W: the only size of images that the result takes, in pixels; without it, any",
+        ),
+        *shared_flags.INFERENCE,
         shared_flags.switch("overwrite", "replace a folder that exists"),
     ),
     run=_run,

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 import deeplab
-from deeplab.cli import dataset, evaluate, export, import_, info, predict, train
+from deeplab.cli import dataset, doctor, evaluate, export, import_, info, predict, train
 from deeplab.cli.command import Command, UsageError
 from deeplab.errors import DeepLabError, Terminated
 
@@ -35,6 +35,7 @@ COMMANDS: dict[str, Command] = {
         dataset.CHECK,
         dataset.STATS,
         info.COMMAND,
+        doctor.COMMAND,
     )
 }
 

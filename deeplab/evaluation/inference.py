@@ -48,7 +48,7 @@ def label_function(
     """
     check_scales(eval_scales)
     channels = input_channels(network)
-    if tuple(eval_scales) != (1.0,) or flip:
+    if not is_plain(eval_scales, flip):
         mean_probabilities = mean_probability_function(network, eval_scales, flip)
 
         def labels(images: tf.Tensor) -> tf.Tensor:
@@ -91,6 +91,11 @@ def _resize(network: Network) -> str:
 
 def _images(channels: int) -> tf.TensorSpec:
     return tf.TensorSpec([None, None, None, channels], tf.float32)
+
+
+def is_plain(eval_scales: Sequence[float], flip: bool) -> bool:
+    """Whether an image is seen once, as it is."""
+    return tuple(eval_scales) == (1.0,) and not flip
 
 
 def check_scales(eval_scales: Sequence[float]) -> None:

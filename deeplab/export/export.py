@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deeplab import files
 from deeplab.errors import DeepLabError, unknown_name
-from deeplab.export.formats import FORMATS, is_export
+from deeplab.evaluation.inference import check_scales, is_plain
+from deeplab.export.formats import FORMATS, Format, is_export
 from deeplab.export.source import open_source
 from deeplab.export.verify import Verification
 from deeplab.model_dir import read_description
@@ -20,6 +21,9 @@ def export(
     format: str = "saved_model",
     checkpoint: str = "latest",
     output_stride: int | None = None,
+    fixed_size: tuple[int, int] | None = None,
+    eval_scales: Sequence[float] = (1.0,),
+    flip: bool = False,
     overwrite: bool = False,
 ) -> Verification:
     """Exports a model and compares the result with it on images before it gets its name.
@@ -27,10 +31,13 @@ def export(
     Args:
         model_dir: folder of the model.
         export_dir: the folder to make.
-        format: a key of `FORMATS`: "saved_model", "hugging_face" (a MobileNetV2 without decoder) or
-            "timm" (the backbone of an Xception).
+        format: a key of `FORMATS`: "saved_model", "keras", "hugging_face" (a MobileNetV2 without
+            decoder) or "timm" (the backbone of an Xception).
         checkpoint: "latest", "best", or the prefix of a checkpoint.
         output_stride: 8, 16 or 32; None: as trained.
+        fixed_size: height and width in pixels of the only size that the result takes; None: any.
+        eval_scales: scales of the image whose probabilities the result averages.
+        flip: whether it averages with the mirrored image.
         overwrite: whether an existing export_dir is replaced.
 
     Returns:
@@ -46,6 +53,9 @@ def export(
         formats=(format,),
         checkpoint=checkpoint,
         output_stride=output_stride,
+        fixed_size=fixed_size,
+        eval_scales=eval_scales,
+        flip=flip,
         overwrite=overwrite,
     )[format]
 
@@ -57,6 +67,9 @@ def export_formats(
     formats: Sequence[str],
     checkpoint: str = "latest",
     output_stride: int | None = None,
+    fixed_size: tuple[int, int] | None = None,
+    eval_scales: Sequence[float] = (1.0,),
+    flip: bool = False,
     overwrite: bool = False,
 ) -> dict[str, Verification]:
     """Exports a model in several formats: all of them, or nothing.
@@ -68,6 +81,9 @@ def export_formats(
         formats: keys of `FORMATS`.
         checkpoint: as of `export`.
         output_stride: as of `export`.
+        fixed_size: as of `export`.
+        eval_scales: as of `export`.
+        flip: as of `export`.
         overwrite: as of `export`.
 
     Returns:
@@ -80,6 +96,10 @@ def export_formats(
     for name in formats:
         if name not in FORMATS:
             raise unknown_name("format", name, FORMATS)
+    check_scales(eval_scales)
+    averages = not is_plain(eval_scales, flip)
+    _refuse(formats, "fixed_size", asked=fixed_size is not None, has=lambda row: row.has_sizes)
+    _refuse(formats, "eval_scales or flip", asked=averages, has=lambda row: row.has_averages)
     target = Path(export_dir).absolute()
     _check_free(target, overwrite=overwrite)
     config = read_description(model_dir).config
@@ -88,12 +108,24 @@ def export_formats(
     for name in formats:
         if check := FORMATS[name].check:
             check(config)
-    source = open_source(model_dir, checkpoint, output_stride)
+    source = open_source(model_dir, checkpoint, output_stride)._replace(
+        size=fixed_size, eval_scales=tuple(eval_scales), flip=flip
+    )
     with files.new_directory(target) as folder:
         places = {name: folder / name if len(formats) > 1 else folder for name in formats}
         for place in places.values():
             place.mkdir(exist_ok=True)
         return {name: FORMATS[name].write(source, place) for name, place in places.items()}
+
+
+def _refuse(
+    formats: Sequence[str], setting: str, *, asked: bool, has: Callable[[Format], bool]
+) -> None:
+    """Raises a DeepLabError for a format that cannot be what was asked for."""
+    for name in formats if asked else ():
+        if not has(FORMATS[name]):
+            choices = ", ".join(key for key, row in FORMATS.items() if has(row))
+            raise DeepLabError(f"format {name} has no {setting}; formats that do: {choices}")
 
 
 def _check_free(target: Path, *, overwrite: bool) -> None:

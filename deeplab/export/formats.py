@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from deeplab.export import saved_model
+from deeplab.export import keras_file, saved_model
 from deeplab.export.hub import hugging_face, timm
 from deeplab.export.source import Source
 from deeplab.export.verify import Verification
@@ -22,16 +22,23 @@ class Format(NamedTuple):
         contents: names of what may lie in such a folder. The first always does.
         check: raises a `DeepLabError` for a network that the format does not have; None: it has
             all. Asked before anything slow begins.
+        has_sizes: whether it may be for images of one size.
+        has_averages: whether it may average over scales and mirrored images.
     """
 
     write: Callable[[Source, Path], Verification]
     contents: tuple[str, ...]
     check: Callable[[ModelConfig], None] | None = None
+    has_sizes: bool = False
+    has_averages: bool = False
 
 
 FORMATS: dict[str, Format] = {
     "hugging_face": Format(hugging_face.write, hugging_face.CONTENTS, hugging_face.check),
-    "saved_model": Format(saved_model.write, saved_model.CONTENTS),
+    "keras": Format(keras_file.write, keras_file.CONTENTS),
+    "saved_model": Format(
+        saved_model.write, saved_model.CONTENTS, has_sizes=True, has_averages=True
+    ),
     "timm": Format(timm.write, timm.CONTENTS, timm.check),
 }
 

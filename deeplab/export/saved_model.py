@@ -1,16 +1,23 @@
-"""SavedModel for serving: four signatures on one frozen core, any image size and batch size."""
+"""SavedModel for serving: four signatures on one frozen core, of any number of images."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
 import tensorflow as tf
 
+from deeplab.data.files.decode import decode_image
+from deeplab.evaluation.argmax import argmax
+from deeplab.evaluation.inference import Network, is_plain, mean_probability_function
+from deeplab.export.exif import orientation, upright
 from deeplab.export.freeze import freeze
-from deeplab.export.source import Source
+from deeplab.export.metadata import metadata
+from deeplab.export.source import ANY_SIZE, Size, Source
 from deeplab.export.verify import Verification, sample_images, verify
 from deeplab.models import DeepLabModel
 from deeplab.out_of_memory import explained, inference_advice
@@ -26,7 +33,8 @@ CONTENTS = (
     "assets.extra",
     "keras_metadata.pb",
 )
-_PNG_CHANNELS = 4
+_RGB, _PNG_CHANNELS = 3, 4
+_LEAST = 1e-37  # of a probability; its logarithm is a number
 _BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
 
 Outputs = dict[str, tf.Tensor]
@@ -35,14 +43,43 @@ Outputs = dict[str, tf.Tensor]
 class ServedModel(tf.Module):
     """The signatures; needs neither Keras nor this package once it is saved."""
 
-    def __init__(self, model: DeepLabModel) -> None:
-        """Freezes the model."""
+    def __init__(
+        self,
+        model: DeepLabModel,
+        *,
+        ignore_label: int = 255,
+        size: Size = ANY_SIZE,
+        eval_scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+    ) -> None:
+        """Freezes the model.
+
+        Args:
+            model: the network.
+            ignore_label: class of what lies outside an image of a request of several sizes.
+            size: height and width of all images.
+            eval_scales: as of `probability_function`, for every signature.
+            flip: as of `probability_function`.
+        """
         super().__init__()
-        channels = model.input_channels
-        self._images = tf.TensorSpec([None, None, None, channels], tf.float32, name="images")
-        self._pixels = tf.TensorSpec([None, None, None, channels], tf.uint8, name="images")
+        self._ignore_label = ignore_label
+        self._pad_value = model.model_config.pad_value
+        self._images = tf.TensorSpec([None, *size, model.input_channels], tf.float32, name="images")
+        self._pixels = tf.TensorSpec(self._images.shape, tf.uint8, name="images")
         # The signatures call this one function, so that the weights are stored once.
-        self.core = freeze(lambda images: model(images, training=False), self._images)
+        if is_plain(eval_scales, flip):
+            self.core = freeze(lambda images: model(images, training=False), self._images)
+            self._network: Network = self.core
+        else:
+            low_resolution = keras.Model(model.input, model.endpoints["logits_low_resolution"])
+            any_size = tf.TensorSpec([None, None, None, model.input_channels], name="images")
+            self.core = freeze(lambda images: low_resolution(images, training=False), any_size)
+
+            def core(images: tf.Tensor) -> tf.Tensor:
+                return self.core(images)
+
+            core.resize = model.resize  # type: ignore[attr-defined]
+            self._network = averaged(core, eval_scales, flip)
 
     def signatures(self) -> dict[str, Any]:
         """Signature name -> function.
@@ -60,23 +97,86 @@ class ServedModel(tf.Module):
 
     def _classes(self, images: tf.Tensor) -> Outputs:
         """uint8 [B,H,W,channels] -> classes int32 [B,H,W]."""
-        return {"classes": _classes(self.core(tf.cast(images, tf.float32)))}
+        return {"classes": argmax(self._network(tf.cast(images, tf.float32)))}
 
     def _probabilities(self, images: tf.Tensor) -> Outputs:
         """uint8 [B,H,W,channels] -> probabilities float32 [B,H,W,C] and classes."""
-        logits = self.core(tf.cast(images, tf.float32))
-        return {"probabilities": tf.nn.softmax(logits), "classes": _classes(logits)}
+        logits = self._network(tf.cast(images, tf.float32))
+        return {"probabilities": tf.nn.softmax(logits), "classes": argmax(logits)}
 
     def _logits(self, images: tf.Tensor) -> Outputs:
         """float32 [B,H,W,channels], 0..255 -> logits float32 [B,H,W,C]."""
-        return {"logits": self.core(images)}
+        return {"logits": self._network(images)}
 
     def _image_bytes(self, image_bytes: tf.Tensor) -> Outputs:
-        """JPEG or PNG files, string [B], all of one size -> classes and probabilities."""
-        channels = self._pixels.shape[-1]
-        pixel = tf.TensorSpec([None, None, channels], tf.uint8)
-        decode = _decode_rgb if channels == 3 else partial(tf.io.decode_png, channels=channels)
-        return self._probabilities(tf.map_fn(decode, image_bytes, fn_output_signature=pixel))
+        """JPEG or PNG files, string [B], B > 0 -> classes, probabilities and sizes int32 [B,2].
+
+        Each goes through the network alone, and unpadded unless that has a fixed size, so that no
+        result depends on its batch mates; the results are padded to the largest at the bottom and
+        the right.
+        """
+        decode = _decode_rgb if self._pixels.shape[-1] == _RGB else _decode_rgba
+        count = tf.size(image_bytes)
+        images = tf.TensorArray(
+            tf.uint8,
+            count,
+            clear_after_read=False,
+            infer_shape=False,
+            element_shape=[None, None, self._pixels.shape[-1]],
+        )
+        _, images = tf.while_loop(
+            lambda index, _: index < count,
+            lambda index, images: (index + 1, images.write(index, decode(image_bytes[index]))),
+            (0, images),
+        )
+        each = partial(tf.map_fn, elems=tf.range(count), parallel_iterations=1)
+        size = tf.TensorSpec([2], tf.int32)
+        sizes = each(lambda index: tf.shape(images.read(index))[:2], fn_output_signature=size)
+        largest = tf.reduce_max(sizes, 0)
+
+        def segment(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            logits = self._logits_of_any(images.read(index))
+            missing = tf.pad((largest - sizes[index])[:, tf.newaxis], [[0, 0], [1, 0]])
+            classes = tf.pad(argmax(logits), missing, constant_values=self._ignore_label)
+            return classes, tf.pad(tf.nn.softmax(logits), tf.pad(missing, [[0, 1], [0, 0]]))
+
+        num_classes = self.core.outputs[0].shape[-1]
+        classes, probabilities = each(
+            segment,
+            fn_output_signature=(
+                tf.TensorSpec([None, None], tf.int32),
+                tf.TensorSpec([None, None, num_classes], tf.float32),
+            ),
+        )
+        return {"classes": classes, "probabilities": probabilities, "sizes": sizes}
+
+    def _logits_of_any(self, image: tf.Tensor) -> tf.Tensor:
+        """uint8 [H,W,channels], no larger than a fixed size -> logits float32 [H,W,C]."""
+        image = tf.cast(image, tf.float32)
+        fixed = self._pixels.shape[1:3]
+        if None in fixed:
+            return self._network(image[tf.newaxis])[0]
+        height, width = tf.unstack(tf.shape(image)[:2])
+        missing = tf.stack([fixed[0] - height, fixed[1] - width])
+        fits = tf.debugging.assert_non_negative(
+            missing, f"an image is larger than {fixed[0]}x{fixed[1]} (height x width)"
+        )
+        with tf.control_dependencies([fits]):
+            paddings = tf.pad(missing[:, tf.newaxis], [[0, 1], [1, 0]])
+        # Padding by a color is padding its difference from that color by zeros.
+        padded = tf.pad(image - self._pad_value, paddings) + self._pad_value
+        padded.set_shape(self._pixels.shape[1:])
+        return self._network(padded[tf.newaxis])[0, :height, :width]
+
+
+def averaged(network: Network, eval_scales: Sequence[float], flip: bool) -> Network:
+    """Images -> the logarithm of the mean of the probabilities of their copies.
+
+    As logits these have the mean probabilities, and so the right classes too. The arguments are
+    those of `probability_function`.
+    """
+    probabilities = mean_probability_function(network, eval_scales, flip)
+    return lambda images: tf.math.log(tf.maximum(probabilities(images), _LEAST))
 
 
 def write(source: Source, folder: Path) -> Verification:
@@ -85,14 +185,29 @@ def write(source: Source, folder: Path) -> Verification:
     Raises:
         DeepLabError: if they differ.
     """
-    save(ServedModel(source.model), folder, _metadata(source))
+    model, scales, flip = source.model, source.eval_scales, source.flip
+    size, plain = source.size or ANY_SIZE, is_plain(scales, flip)
+    served = ServedModel(
+        model,
+        ignore_label=source.description.ignore_label,
+        size=size,
+        eval_scales=scales,
+        flip=flip,
+    )
+    save(served, folder, metadata(source))
     # What is compared is what lies on the disk, loaded as a server would.
     loaded = tf.saved_model.load(for_reading(folder))
     logits = loaded.signatures["logits"]
     origin, images = sample_images(source.description)
+    if size != ANY_SIZE:
+        images = [tf.image.resize(image, size).numpy() for image in images]
+
+    def network(images: tf.Tensor) -> tf.Tensor:
+        return (model if plain else averaged(model, scales, flip))(images)
+
     with explained("comparing the export with the model", inference_advice):
         return verify(
-            lambda image: source.model(image, training=False),
+            network,
             lambda image: logits(images=image)["logits"],
             images,
             origin,
@@ -108,40 +223,10 @@ def save(served: ServedModel, folder: Path, metadata: dict[str, Any]) -> None:
     source.unlink()  # It lies in assets/ now.
 
 
-def _metadata(source: Source) -> dict[str, Any]:
-    description = source.description
-    return {
-        "classes": list(description.class_names),
-        "colors": [list(color) for color in description.colors],
-        "ignore_label": description.ignore_label,
-        "preprocessing": {
-            "channels": description.config.resolved_input_channels,
-            "color_order": "RGB",  # of the first three
-            "range": [0, 255],
-            "size": "any",
-            "pad_value": list(description.pad_value),
-            "inside_the_model": description.config.resolved_backbone.normalization,
-        },
-        "resize": description.config.resize,
-        "source": {
-            "backbone": description.config.backbone,
-            "output_stride": source.model.model_config.output_stride,
-            "checkpoint": Path(source.checkpoint.prefix).name,
-            "step": source.checkpoint.step,
-            "weights": description.weights_source,
-        },
-        "metrics": source.metrics(),
-    }
-
-
-def _classes(logits: tf.Tensor) -> tf.Tensor:
-    return tf.argmax(logits, axis=-1, output_type=tf.int32)
-
-
 def _decode_rgb(data: tf.Tensor) -> tf.Tensor:
-    # The accurate method, as in training and evaluation: the default is up to 19 levels off.
-    return tf.cond(
-        tf.io.is_jpeg(data),
-        lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_png(data, channels=3),
-    )
+    return upright(decode_image(data), orientation(data))
+
+
+def _decode_rgba(data: tf.Tensor) -> tf.Tensor:
+    # As in training, where the fourth channel is data and the file is taken as it is.
+    return tf.io.decode_png(data, channels=_PNG_CHANNELS)

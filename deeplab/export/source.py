@@ -20,6 +20,10 @@ from deeplab.model_dir import (
 )
 from deeplab.models import DeepLabModel
 
+# Height and width of images in pixels.
+Size = tuple[int | None, int | None]
+ANY_SIZE: Size = (None, None)
+
 # Our path of a variable behind the backbone -> its value.
 Classifier = Mapping[str, np.ndarray]
 
@@ -32,12 +36,19 @@ class Source(NamedTuple):
         description: model.json.
         checkpoint: where the weights came from.
         model_dir: the folder of both.
+        size: of the images, for formats that may have one size; None: as the format has it by
+            itself.
+        eval_scales: scales at which each image is seen, for formats that have that built in.
+        flip: whether each is seen mirrored as well.
     """
 
     model: DeepLabModel
     description: ModelDescription
     checkpoint: Checkpoint
     model_dir: Path
+    size: Size | None = None
+    eval_scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
 
     def classifier(self, paths: Iterable[str]) -> Classifier | None:
         """The classifier that the backbone was trained as, where the folder keeps it."""

@@ -93,8 +93,8 @@ def load_model(
     Where training kept a moving average of the weights, the model has the average.
 
     Args:
-        model_dir: folder that training or an import made; or SOURCE:NAME, such as
-            "model_zoo:mobilenetv2_coco_voc_trainaug", which is imported into the cache.
+        model_dir: folder that training or an import made, or a `.keras` file; or SOURCE:NAME, such
+            as "model_zoo:mobilenetv2_coco_voc_trainaug", which is imported into the cache.
         output_stride: 8, 16 or 32; None: as trained. The weights are the same at each.
         checkpoint: "latest", "best", or the prefix of a checkpoint.
 

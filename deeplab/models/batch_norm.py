@@ -19,6 +19,7 @@ class BatchNormSettings(NamedTuple):
     momentum: float
 
 
+@keras.saving.register_keras_serializable("deeplab")
 class BatchNorm(keras.layers.Layer):
     """Batch normalization over the last axis of [B,H,W,C].
 

@@ -32,8 +32,12 @@ from deeplab.models.resize import ResizeLike, scaled_size
 _HEAD_NORM = BatchNormSettings(epsilon=1e-5, momentum=0.9997)
 
 
+@keras.saving.register_keras_serializable("deeplab")
 class DeepLabModel(keras.Model):
     """A functional Keras model that knows its configuration and its intermediate tensors.
+
+    In a file that `save` writes the configuration stands for the layers: `from_config` builds the
+    network anew, and so with all that this class knows.
 
     Attributes:
         model_config: what it was built from, with `num_classes` filled in.
@@ -71,6 +75,31 @@ class DeepLabModel(keras.Model):
         config = self.model_config
         stride = min(config.resolved_decoder_strides, default=config.output_stride)
         return stride / max(1.0, *config.image_pyramid)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs, for Keras."""
+        return {
+            "model_config": self.model_config.to_dict(),
+            "image_size": self.input.shape[1:3],
+            "dtype_policy": self.dtype_policy.name,
+            "fixed_layers": [layer.name for layer in self.layers if not layer.trainable],
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> DeepLabModel:
+        """The network with fresh weights.
+
+        Raises:
+            DeepLabError: for a configuration that this version does not know.
+        """
+        model = build_model(
+            ModelConfig.from_dict(config["model_config"]),
+            image_size=tuple(config["image_size"]),
+            dtype_policy=config["dtype_policy"],
+        )
+        for name in config["fixed_layers"]:
+            model.get_layer(name).trainable = False
+        return model
 
 
 def build_model(

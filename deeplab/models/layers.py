@@ -52,6 +52,7 @@ def hard_sigmoid(x: Tensor, name: str) -> Tensor:
     return keras.layers.Activation(_hard_sigmoid, name=f"{name}.hard_sigmoid")(x)
 
 
+@keras.saving.register_keras_serializable("deeplab")
 def _hard_sigmoid(x: Tensor) -> Tensor:
     return keras.ops.relu6(x + 3.0) * 0.16667
 
@@ -61,6 +62,7 @@ def clip6(x: Tensor, name: str) -> Tensor:
     return keras.layers.Activation(_clip6, name=f"{name}.clip6")(x)
 
 
+@keras.saving.register_keras_serializable("deeplab")
 def _clip6(x: Tensor) -> Tensor:
     return keras.ops.clip(x, -6.0, 6.0)
 

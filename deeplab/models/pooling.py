@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 
+@keras.saving.register_keras_serializable("deeplab")
 class WindowAverage(keras.layers.Layer):
     """Averages over windows that lie wholly inside, each side of which the map may clip.
 

@@ -60,6 +60,7 @@ def scaled_size(pixels: int, scale: float) -> int:
     return int((pixels - 1) * scale + 1)
 
 
+@keras.saving.register_keras_serializable("deeplab")
 class ResizeLike(keras.layers.Layer):
     """Resizes the first tensor to the height and width of the second, also at run time.
 

@@ -151,7 +151,7 @@ def test_help_imports_nothing_slow() -> None:
         ("export --model_dir=x", "missing flag --export_dir"),
         (
             "export --model_dir=x --export_dir=y --format=onyx",
-            "choices: hugging_face, saved_model, timm",
+            "choices: hugging_face, keras, saved_model, timm",
         ),
     ],
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from image_bytes import encoded, orientation
 from model_dirs import TINY, make_model_dir
 from PIL import Image
 
@@ -74,24 +75,39 @@ def test_signatures_equal_the_model(
     assert both.keys() == {"classes", "probabilities"}
     np.testing.assert_allclose(both["probabilities"], tf.nn.softmax(logits), atol=1e-5)
 
-    files = []
-    for image in images:
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, format="PNG")
-        files.append(buffer.getvalue())
+    files = [encoded(image) for image in images]
     from_bytes = signatures["serving_bytes"](image_bytes=tf.constant(files))
     np.testing.assert_array_equal(from_bytes["classes"], both["classes"])
+    np.testing.assert_array_equal(from_bytes["sizes"], [images.shape[1:3]] * len(files))
 
 
 def test_jpeg_is_decoded_as_accurately_as_elsewhere(export_dir: Path) -> None:
     image = np.random.default_rng(4).integers(0, 256, (40, 56, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="JPEG")
-    pixels = np.asarray(Image.open(buffer).convert("RGB"))
+    file = encoded(image, "JPEG")
+    pixels = np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
     signatures = tf.saved_model.load(str(export_dir)).signatures
-    from_bytes = signatures["serving_bytes"](image_bytes=tf.constant([buffer.getvalue()]))
+    from_bytes = signatures["serving_bytes"](image_bytes=tf.constant([file]))
     from_pixels = signatures["probabilities"](images=tf.constant(pixels[None]))
     np.testing.assert_allclose(from_bytes["probabilities"], from_pixels["probabilities"], atol=1e-6)
+
+
+def test_no_result_depends_on_the_batch_mates(export_dir: Path) -> None:
+    generator = np.random.default_rng(5)
+    sizes = [(33, 64), (65, 40), (48, 48)]
+    photos = [generator.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+    files = [encoded(photo, exif=orientation(6)) for photo in photos]  # clockwise
+    loaded = tf.saved_model.load(str(export_dir))
+    outputs = loaded.signatures["serving_bytes"](image_bytes=tf.constant(files))
+    np.testing.assert_array_equal(outputs["sizes"], [size[::-1] for size in sizes])
+    assert outputs["classes"].shape == (3, 64, 65)
+    for index, (width, height) in enumerate(sizes):
+        image = np.rot90(photos[index], -1)[None]
+        alone = loaded.signatures["probabilities"](images=tf.constant(image))
+        for name, padding in (("classes", 255), ("probabilities", 0)):
+            result = outputs[name][index].numpy()
+            np.testing.assert_array_equal(result[:height, :width], alone[name][0])
+            result[:height, :width] = padding
+            np.testing.assert_array_equal(result, padding)
 
 
 @pytest.mark.slow
