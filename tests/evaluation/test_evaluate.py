@@ -402,6 +402,7 @@ def test_another_number_of_classes_is_refused(imported: Path, tmp_path: Path):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("results")
 def test_other_class_names_are_a_warning(
     imported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -105,6 +105,7 @@ def test_the_first_command(
     assert snapshot(cache) == before
 
 
+@pytest.mark.slow
 def test_the_other_commands_read_it(
     full_cache: Path, tmp_path: Path, run_command: Command, server: zoo.Server
 ) -> None:

@@ -102,6 +102,7 @@ def test_other_classes_with_fresh_logits(checkpoint: str, tmp_path: Path) -> Non
     assert read_description(tmp_path / "b").config.num_classes == 9
 
 
+@pytest.mark.slow
 def test_151_classes_are_those_of_ade20k(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,6 +113,7 @@ def test_151_classes_are_those_of_ade20k(
     assert read_description(tmp_path / "d").class_names[150] == "class_150"
 
 
+@pytest.mark.slow
 def test_the_flags_of_our_own_stride(checkpoint: str, tmp_path: Path) -> None:
     flags = "--output_stride=16 --atrous_rates=4 --atrous_rates=8 --atrous_rates=12"
     report = import_model(

@@ -69,6 +69,7 @@ def small() -> tuple[DeepLabModel, bytes]:
     return model, litert_files.convert(model, size=65)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "size"),
     [
@@ -95,6 +96,7 @@ def test_half_precision(small: tuple[DeepLabModel, bytes], tmp_path: Path) -> No
     assert any("stored as FLOAT16" in note for note in read_litert(path).notes)
 
 
+@pytest.mark.slow
 def test_8_bit_weights_are_within_half_a_step(
     small: tuple[DeepLabModel, bytes], tmp_path: Path
 ) -> None:
@@ -167,6 +169,7 @@ def classifier(features: DeepLabModel) -> keras.Model:
     return keras.Model(features.input, keras.layers.Dense(5, activation="softmax")(x))
 
 
+@pytest.mark.slow
 def test_a_classifier_gives_its_backbone(tmp_path: Path) -> None:
     original = random_model(dataclasses.replace(SMALL, output_stride=32))
     path = litert_files.write(tmp_path, litert_files.convert(classifier(original), size=64))
@@ -426,6 +429,7 @@ def interpreter(path: Path) -> tf.lite.Interpreter:
     return made
 
 
+@pytest.mark.slow
 def test_imagenet_file_against_its_interpreter(reference_data: Path) -> None:
     path = released(reference_data, IMAGENET)
     config, weights, *_ = read_litert(path)

@@ -272,6 +272,7 @@ def test_a_part_can_be_skipped(values: dict[str, np.ndarray], tmp_path: Path) ->
         import_weights(model, source="tf1", path=prefix, skip=["logit"])
 
 
+@pytest.mark.slow
 def test_skipping_logits_that_a_decoder_gives(tmp_path: Path) -> None:
     settings = {**deeplab.models.backbones.mobilenet_v3.LITE_HEAD, "output_stride": 32}
     lite = ModelConfig("mobilenet_v3_small", num_classes=3, depth_multiplier=0.25, **settings)

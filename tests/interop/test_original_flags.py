@@ -207,6 +207,7 @@ def test_model_from_flags_has_the_crop_for_input() -> None:
     assert model.output.shape == (None, 65, 97, 3)
 
 
+@pytest.mark.slow
 def test_a_network_of_a_fixed_size_sees_all_scales(reference_data: Path, tmp_path: Path) -> None:
     golden = load_golden(reference_data, "mnv2_ms_os16_129")
     flags, prefix = golden.facts["flags"], str(tmp_path / "model.ckpt")

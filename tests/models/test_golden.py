@@ -21,8 +21,6 @@ FAST = (
     "mnv2_dm05_os8_129",
     "mnv2_os16_129",
     "mnv2_os16_even_128x160",
-    "mnv2_pyramid_max_os16_129",
-    "mnv3small_os16_257x385",
     "r18_os16_129",
 )
 SLOW = (
@@ -39,8 +37,10 @@ SLOW = (
     "mnv2_os16_513_chelsea",
     "mnv2_os16_dynamic_97x145",
     "mnv2_os32_129",
+    "mnv2_pyramid_max_os16_129",
     "mnv3large_os32_257x385",
     "mnv3large_os32_769",
+    "mnv3small_os16_257x385",
     "mnv3small_os32_1025x2049",
     "mnv3small_os32_257x385",
     "pnasnet_os16_129",

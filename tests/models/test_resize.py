@@ -78,6 +78,7 @@ def test_a_network_resizes_in_one_way_behind_its_backbone(settings: dict[str, ob
         assert set(methods) == {method}
 
 
+@pytest.mark.slow
 def test_resizes_inside_a_backbone_are_its_own() -> None:
     head = {"decoder": False, "image_pooling": False, "atrous_rates": ()}
     model = deeplab.deeplab_v3_plus(

@@ -75,6 +75,7 @@ def test_plain_elements_are_those_of_a_run_without_augmentation(dataset: Prepare
     assert 2 < sum(b"+" in element[0] for element in after) < 15
 
 
+@pytest.mark.slow
 def test_batches_stay_what_they_are(dataset: PreparedDataset) -> None:
     config = DataConfig(dataset="folder", crop_size=(9, 12), augment=EVERYTHING)
     for batch in training_batches(dataset, config, 2, global_batch_size=8):
@@ -127,6 +128,7 @@ def test_images_and_labels_are_resized_at_evaluation(
     assert seen == {b"val/wide": (17, 25), b"val/wide2": (17, 25), b"val/high": (33, 17)}
 
 
+@pytest.mark.slow
 def test_images_are_resized_before_they_are_scaled(dataset: PreparedDataset) -> None:
     # Every image is 40 pixels high or wide at least, so that nothing of the crop is padding.
     config = DataConfig(

@@ -96,6 +96,7 @@ def test_a_cache_changes_no_batch(dataset: PreparedDataset, tmp_path: Path, shar
         assert_equal(batches, plain)
 
 
+@pytest.mark.slow
 def test_a_cached_set_is_read_once(dataset: PreparedDataset, tmp_path: Path) -> None:
     path = tmp_path / "only"
     for cache in ("encoded", "decoded"):
@@ -343,6 +344,7 @@ def test_a_part_is_what_the_whole_image_has_there(kind: str, options: dict[str, 
             np.testing.assert_array_equal(part, whole[top:bottom, left:right])
 
 
+@pytest.mark.slow
 def test_a_mix_sees_batches_with_their_positions(
     dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,10 @@ PREPROCESS = {
 NETWORKS = [
     ("mobilenet_v2", apps.MobileNetV2, {"alpha": 1.4, "include_top": False}, "block_16_project_BN"),
     ("mobilenet_v2", apps.MobileNetV2, {"alpha": 0.35, "classes": 7}, "block_16_project_BN"),
-    ("resnet_50_keras", apps.ResNet50, {"classes": 7}, "conv5_block3_out"),
+    pytest.param(
+        *("resnet_50_keras", apps.ResNet50, {"classes": 7}, "conv5_block3_out"),
+        marks=pytest.mark.slow,
+    ),
     pytest.param(
         *("resnet_101_keras", apps.ResNet101, {"include_top": False}, "conv5_block3_out"),
         marks=pytest.mark.slow,
