@@ -19,6 +19,7 @@ from deeplab.export.freeze import freeze
 from deeplab.export.metadata import metadata
 from deeplab.export.source import ANY_SIZE, Size, Source
 from deeplab.export.verify import Verification, sample_images, verify
+from deeplab.export.weights import with_variables
 from deeplab.models import DeepLabModel
 from deeplab.out_of_memory import explained, inference_advice
 from deeplab.paths import for_reading
@@ -68,18 +69,26 @@ class ServedModel(tf.Module):
         self._pixels = tf.TensorSpec(self._images.shape, tf.uint8, name="images")
         # The signatures call this one function, so that the weights are stored once.
         if is_plain(eval_scales, flip):
-            self.core = freeze(lambda images: model(images, training=False), self._images)
+            self.core = self._frozen(lambda images: model(images, training=False), self._images)
             self._network: Network = self.core
         else:
             low_resolution = keras.Model(model.input, model.endpoints["logits_low_resolution"])
             any_size = tf.TensorSpec([None, None, None, model.input_channels], name="images")
-            self.core = freeze(lambda images: low_resolution(images, training=False), any_size)
+            self.core = self._frozen(
+                lambda images: low_resolution(images, training=False), any_size
+            )
 
             def core(images: tf.Tensor) -> tf.Tensor:
                 return self.core(images)
 
             core.resize = model.resize  # type: ignore[attr-defined]
             self._network = averaged(core, eval_scales, flip)
+
+    def _frozen(
+        self, network: Network, images: tf.TensorSpec
+    ) -> tf.types.experimental.ConcreteFunction:
+        core, self.weights = with_variables(freeze(network, images), images)
+        return core
 
     def signatures(self) -> dict[str, Any]:
         """Signature name -> function.

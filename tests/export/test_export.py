@@ -190,6 +190,24 @@ def test_every_batch_norm_is_folded(model_dir: Path) -> None:
     assert not operations & {"FusedBatchNormV3", "ReadVariableOp"}
 
 
+def test_weights_lie_beside_the_graph(model_dir: Path, export_dir: Path) -> None:
+    # Constants are copied with every graph that holds them.
+    weights = sum(weight.numpy().nbytes for weight in deeplab.load_model(model_dir).weights)
+    loaded = tf.saved_model.load(str(export_dir))
+    graph = loaded.core.graph.as_graph_def()
+    constants = sum(n.attr["value"].tensor.ByteSize() for n in graph.node if n.op == "Const")
+    assert constants < 0.2 * weights
+    assert {op.type for op in loaded.core.graph.get_operations()} >= {"ReadVariableOp", "BiasAdd"}
+
+    model = deeplab.load_model(model_dir)
+    images = tf.random.stateless_uniform([1, 65, 81, 3], [1, 2], 0, 255)
+    frozen = freeze.freeze(model, tf.TensorSpec([None, None, None, 3]))
+    np.testing.assert_array_equal(
+        tf.argmax(loaded.signatures["logits"](images=images)["logits"], -1),
+        tf.argmax(frozen(images), -1),
+    )
+
+
 def test_unknown_format(model_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(deeplab.DeepLabError, match="unknown format 'onxx'"):
         deeplab.export(model_dir=model_dir, export_dir=tmp_path / "x", format="onxx")

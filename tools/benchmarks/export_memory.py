@@ -56,9 +56,12 @@ def main() -> None:
 
 def _write(arguments: argparse.Namespace, folder: Path) -> dict[str, str]:
     """Exports the network in both ways: name -> folder."""
+    import keras
+
     import deeplab
     from deeplab.export.saved_model import ServedModel, save
 
+    keras.utils.set_random_seed(0)
     model = deeplab.deeplab_v3_plus(
         arguments.backbone,
         num_classes=arguments.num_classes,
