@@ -8,7 +8,7 @@ from pathlib import Path
 from deeplab import files
 from deeplab.errors import DeepLabError, unknown_name
 from deeplab.export.formats import FORMATS, is_export
-from deeplab.export.source import open_source
+from deeplab.export.source import ANY_SIZE, open_source
 from deeplab.export.verify import Verification
 from deeplab.model_dir import read_description
 
@@ -20,6 +20,8 @@ def export(
     format: str = "saved_model",
     checkpoint: str = "latest",
     output_stride: int | None = None,
+    fixed_size: tuple[int, int] | None = None,
+    dynamic_size: bool = False,
     overwrite: bool = False,
 ) -> Verification:
     """Exports a model and compares the result with it on images before it gets its name.
@@ -27,10 +29,14 @@ def export(
     Args:
         model_dir: folder of the model.
         export_dir: the folder to make.
-        format: a key of `FORMATS`: "saved_model", "hugging_face" (a MobileNetV2 without decoder) or
+        format: a key of `FORMATS`: "saved_model", "onnx", "litert", "litert_float16",
+            "litert_dynamic" (8-bit weights), "hugging_face" (a MobileNetV2 without decoder) or
             "timm" (the backbone of an Xception).
         checkpoint: "latest", "best", or the prefix of a checkpoint.
         output_stride: 8, 16 or 32; None: as trained.
+        fixed_size: height and width in pixels of the only size that a LiteRT file takes; None: the
+            crop size of training, 513x513 for weights that were imported.
+        dynamic_size: whether it takes images of any size and number instead.
         overwrite: whether an existing export_dir is replaced.
 
     Returns:
@@ -46,6 +52,8 @@ def export(
         formats=(format,),
         checkpoint=checkpoint,
         output_stride=output_stride,
+        fixed_size=fixed_size,
+        dynamic_size=dynamic_size,
         overwrite=overwrite,
     )[format]
 
@@ -57,6 +65,8 @@ def export_formats(
     formats: Sequence[str],
     checkpoint: str = "latest",
     output_stride: int | None = None,
+    fixed_size: tuple[int, int] | None = None,
+    dynamic_size: bool = False,
     overwrite: bool = False,
 ) -> dict[str, Verification]:
     """Exports a model in several formats: all of them, or nothing.
@@ -68,6 +78,8 @@ def export_formats(
         formats: keys of `FORMATS`.
         checkpoint: as of `export`.
         output_stride: as of `export`.
+        fixed_size: as of `export`.
+        dynamic_size: as of `export`.
         overwrite: as of `export`.
 
     Returns:
@@ -80,6 +92,7 @@ def export_formats(
     for name in formats:
         if name not in FORMATS:
             raise unknown_name("format", name, FORMATS)
+    size = _size(fixed_size, dynamic_size, formats)
     target = Path(export_dir).absolute()
     _check_free(target, overwrite=overwrite)
     config = read_description(model_dir).config
@@ -88,12 +101,28 @@ def export_formats(
     for name in formats:
         if check := FORMATS[name].check:
             check(config)
-    source = open_source(model_dir, checkpoint, output_stride)
+    source = open_source(model_dir, checkpoint, output_stride)._replace(size=size)
     with files.new_directory(target) as folder:
         places = {name: folder / name if len(formats) > 1 else folder for name in formats}
         for place in places.values():
             place.mkdir(exist_ok=True)
         return {name: FORMATS[name].write(source, place) for name, place in places.items()}
+
+
+def _size(
+    fixed_size: tuple[int, int] | None, dynamic_size: bool, formats: Sequence[str]
+) -> tuple[int | None, int | None] | None:
+    """The size that was asked for, None if none was."""
+    if fixed_size is None and not dynamic_size:
+        return None
+    if fixed_size is not None and dynamic_size:
+        raise DeepLabError("fixed_size and dynamic_size exclude each other")
+    if not any(FORMATS[name].has_sizes for name in formats):
+        names = ", ".join(name for name, row in FORMATS.items() if row.has_sizes)
+        raise DeepLabError(
+            f"{', '.join(formats)}: only these formats know fixed_size and dynamic_size: {names}"
+        )
+    return fixed_size or ANY_SIZE
 
 
 def _check_free(target: Path, *, overwrite: bool) -> None:

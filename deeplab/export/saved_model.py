@@ -10,11 +10,11 @@ from typing import Any
 import tensorflow as tf
 
 from deeplab.export.freeze import freeze
+from deeplab.export.metadata import metadata
 from deeplab.export.source import Source
-from deeplab.export.verify import Verification, sample_images, verify
+from deeplab.export.verify import Verification, verify_runtime
 from deeplab.models import DeepLabModel
-from deeplab.out_of_memory import explained, inference_advice
-from deeplab.paths import for_reading
+from deeplab.runtimes.runtime import open_runtime
 
 METADATA = "metadata.json"
 # What a SavedModel consists of; the last two are of older and of later versions of TensorFlow.
@@ -85,53 +85,17 @@ def write(source: Source, folder: Path) -> Verification:
     Raises:
         DeepLabError: if they differ.
     """
-    save(ServedModel(source.model), folder, _metadata(source))
-    # What is compared is what lies on the disk, loaded as a server would.
-    loaded = tf.saved_model.load(for_reading(folder))
-    logits = loaded.signatures["logits"]
-    origin, images = sample_images(source.description)
-    with explained("comparing the export with the model", inference_advice):
-        return verify(
-            lambda image: source.model(image, training=False),
-            lambda image: logits(images=image)["logits"],
-            images,
-            origin,
-        )
+    save(ServedModel(source.model), folder, metadata(source))
+    return verify_runtime(source, open_runtime("saved_model", folder))
 
 
-def save(served: ServedModel, folder: Path, metadata: dict[str, Any]) -> None:
+def save(served: ServedModel, folder: Path, stated: dict[str, Any]) -> None:
     """Writes the SavedModel into a folder, with the metadata as an asset."""
     source = folder / METADATA
-    source.write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+    source.write_text(json.dumps(stated, indent=2) + "\n", encoding="utf-8")
     served.metadata = tf.saved_model.Asset(str(source))
     tf.saved_model.save(served, str(folder), signatures=served.signatures())
     source.unlink()  # It lies in assets/ now.
-
-
-def _metadata(source: Source) -> dict[str, Any]:
-    description = source.description
-    return {
-        "classes": list(description.class_names),
-        "colors": [list(color) for color in description.colors],
-        "ignore_label": description.ignore_label,
-        "preprocessing": {
-            "channels": description.config.resolved_input_channels,
-            "color_order": "RGB",  # of the first three
-            "range": [0, 255],
-            "size": "any",
-            "pad_value": list(description.pad_value),
-            "inside_the_model": description.config.resolved_backbone.normalization,
-        },
-        "resize": description.config.resize,
-        "source": {
-            "backbone": description.config.backbone,
-            "output_stride": source.model.model_config.output_stride,
-            "checkpoint": Path(source.checkpoint.prefix).name,
-            "step": source.checkpoint.step,
-            "weights": description.weights_source,
-        },
-        "metrics": source.metrics(),
-    }
 
 
 def _classes(logits: tf.Tensor) -> tf.Tensor:

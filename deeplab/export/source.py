@@ -24,6 +24,10 @@ from deeplab.models import DeepLabModel
 Classifier = Mapping[str, np.ndarray]
 
 
+# Height and width of images of any size.
+ANY_SIZE = (None, None)
+
+
 class Source(NamedTuple):
     """A model, ready to be written in any format.
 
@@ -32,12 +36,15 @@ class Source(NamedTuple):
         description: model.json.
         checkpoint: where the weights came from.
         model_dir: the folder of both.
+        size: height and width of the images, for formats that may have one size; `ANY_SIZE`; or
+            None: as the format has it by itself.
     """
 
     model: DeepLabModel
     description: ModelDescription
     checkpoint: Checkpoint
     model_dir: Path
+    size: tuple[int | None, int | None] | None = None
 
     def classifier(self, paths: Iterable[str]) -> Classifier | None:
         """The classifier that the backbone was trained as, where the folder keeps it."""
