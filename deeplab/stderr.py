@@ -10,8 +10,12 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def stderr_held_back() -> Iterator[None]:
-    """Keeps what is written to file descriptor 2, also by C++, and shows it only after an error."""
+def stderr_held_back(*, shown_after_error: bool = True) -> Iterator[None]:
+    """Keeps what is written to file descriptor 2, also by C++, from the terminal.
+
+    Args:
+        shown_after_error: whether it appears after all if there is an error that nobody foresaw.
+    """
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as held_back:
@@ -22,7 +26,8 @@ def stderr_held_back() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(terminal, 2)
             held_back.seek(0)
-            os.write(2, held_back.read())
+            if shown_after_error:
+                os.write(2, held_back.read())
             raise
         finally:
             sys.stderr.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import functools
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,7 +85,7 @@ def write(source: Source, folder: Path, *, format: str) -> Verification:
     stated = metadata(source)
     stated["preprocessing"]["size"] = "any" if size == ANY_SIZE else list(size)
     content, operations = _with_metadata(
-        _converted(source.model, size, weights.types, format), json.dumps(stated)
+        _converted(source.model, size, weights.types), json.dumps(stated)
     )
     path = folder / FILE
     path.write_bytes(content)
@@ -116,7 +117,6 @@ def _converted(
     model: DeepLabModel,
     size: tuple[int | None, int | None],
     types: tuple[tf.DType, ...] | None,
-    format: str,
 ) -> bytes:
     batch = None if size == ANY_SIZE else 1
     images = tf.TensorSpec([batch, *size, model.input_channels], tf.float32, name="images")
@@ -138,7 +138,7 @@ def _converted(
         "serving_default": tf.function(classes, input_signature=[pixels]),
         "logits": tf.function(logits, input_signature=[pixels]),
     }
-    with tempfile.TemporaryDirectory() as folder, stderr_held_back():
+    with tempfile.TemporaryDirectory() as folder, stderr_held_back(shown_after_error=False):
         tf.saved_model.save(module, folder, signatures=signatures)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[*signatures])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -148,12 +148,11 @@ def _converted(
         try:
             return converter.convert()
         except Exception as error:  # its errors have no common class
-            raise DeepLabError(f"the network has no {format} form: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__
+            operations = sorted(set(re.findall(r"'tf\.(\w+)' op", str(error))))
+            advice = "; --fixed_size may do" if size == ANY_SIZE else ""
+            raise DeepLabError(
+                f"LiteRT has no {', '.join(operations) or 'form'} as this network needs it{advice}"
+            ) from error
 
 
 def _with_metadata(content: bytes, text: str) -> tuple[bytes, Mapping[str, int]]:

@@ -34,7 +34,7 @@ def open_file(path: Path) -> Runtime:
     with needs_extra("litert", f"running {path}"):
         from ai_edge_litert.interpreter import Interpreter
     try:
-        with stderr_held_back():  # it tells of its parts
+        with stderr_held_back(shown_after_error=False):  # it tells of its parts
             interpreter = Interpreter(model_path=str(path), num_threads=os.cpu_count())
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:

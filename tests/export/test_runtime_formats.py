@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from model_dirs import TINY, make_model_dir
+from shallow_backbone import shallow_mobilenet_v2
 
 import deeplab
 from deeplab.errors import DeepLabError
@@ -216,6 +217,22 @@ def test_a_missing_package_is_said_before_anything_slow(
         f"deeplab: export --format={name} needs the package {package}, which is not installed: "
         f"pip install 'deeplab[{name}]'\n"
     )
+
+
+def test_operations_that_a_format_lacks_are_named(
+    tmp_path: Path, run_command: Callable[..., tuple[int, str, str]]
+) -> None:
+    words = ("export", "--model_dir", tmp_path / "model", "--export_dir", tmp_path / "x")
+    with shallow_mobilenet_v2():
+        make_model_dir(tmp_path / "model", **TINY, image_pyramid=(0.7, 1.0))
+        code, _, errors = run_command(*words, "--format=litert", "--dynamic_size")
+        # The sizes of the pyramid need float64.
+        assert (code, errors) == (
+            1,
+            "deeplab: LiteRT has no AddV2, Mul as this network needs it; --fixed_size may do\n",
+        )
+        assert not (tmp_path / "x").exists()
+        assert run_command(*words, "--format=litert", "--fixed_size=33")[::2] == (0, "")
 
 
 @pytest.mark.parametrize("name", ["onnx", "litert_dynamic"])
