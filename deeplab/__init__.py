@@ -69,7 +69,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'deeplab' has no attribute {name!r}")
-    if name != "DeepLabError":
+    # Predicting from an exported file does without TensorFlow.
+    if name not in ("DeepLabError", "predict"):
         require_tensorflow()
         require_channels_last()
     value = getattr(importlib.import_module(_MODULE_OF[name]), name)

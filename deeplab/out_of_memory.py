@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-import tensorflow as tf
-
 from deeplab.errors import DeepLabError
+
+_TENSORFLOWS = "ResourceExhaustedError"
 
 
 def inference_advice() -> str:
@@ -31,7 +31,10 @@ def explained(what: str, advice: Callable[[], str]) -> Iterator[None]:
     """
     try:
         yield
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+    except Exception as error:
+        # By its name: not everything that runs a network needs TensorFlow.
+        if not (isinstance(error, MemoryError) or type(error).__name__ == _TENSORFLOWS):
+            raise
         # TensorFlow has the same error for a full disk.
         if "No space left" in str(error):
             raise DeepLabError(f"the disk is full, while {what}") from error

@@ -11,11 +11,15 @@ from deeplab.errors import DeepLabError
 
 
 def _run(values: flags.FlagValues) -> int:
+    shared_flags.require_one_of(values, shared_flags.MODELS)
     shared_flags.require_together(values, "images", "labels")
     if values.name and values.output_dir:
         raise UsageError("flag --name does not go with --output_dir")
     if values.classes and not values.images:
         raise UsageError("flag --classes needs --images")
+    if not values.model_dir:
+        shared_flags.require_for_export(values, "output_dir")
+        shared_flags.require_for_export(values, "gin_file", "images")
     eval_scales = shared_flags.eval_scales(values)
     pad_to = None if values.pad_to is None else shared_flags.size(values.pad_to, "--pad_to")
     if values.output_dir is not None:
@@ -31,6 +35,9 @@ def _run(values: flags.FlagValues) -> int:
 
     evaluate(
         model_dir=model_folder.resolve(values.model_dir),
+        saved_model=values.saved_model,
+        litert=values.litert,
+        onnx=values.onnx,
         checkpoint=values.checkpoint,
         split=values.split,
         output_stride=shared_flags.output_stride(values),
@@ -56,6 +63,7 @@ COMMAND = Command(
     example="deeplab evaluate --model_dir=models/shapes",
     own_flags=(
         model_folder.model_folder("model_dir", "folder of the run"),
+        *shared_flags.EXPORTED,
         shared_flags.CHECKPOINT,
         shared_flags.word("split", "split of the data set; without it, its evaluation split"),
         shared_flags.output_stride_flag(),
@@ -85,5 +93,4 @@ COMMAND = Command(
         *shared_flags.DATA,
     ),
     run=_run,
-    required=("model_dir",),
 )

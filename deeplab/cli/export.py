@@ -7,23 +7,35 @@ import os
 from absl import flags
 
 from deeplab.cli import model_folder, shared_flags
-from deeplab.cli.command import Command
+from deeplab.cli.command import Command, UsageError
 from deeplab.cli.quiet import import_tensorflow
 
 # As in deeplab.export, which `--help` cannot wait for.
-FORMATS = ["hugging_face", "keras", "saved_model", "timm"]
+FORMATS = [
+    "hugging_face",
+    "keras",
+    "litert",
+    "litert_float16",
+    "litert_dynamic",
+    "onnx",
+    "saved_model",
+    "timm",
+]
 
 
 def _run(values: flags.FlagValues) -> int:
     export_dir = values.export_dir
     fixed_size = None
     if values.fixed_size is not None:
+        if values.dynamic_size:
+            raise UsageError("flag --fixed_size does not go with --dynamic_size")
         fixed_size = shared_flags.size(values.fixed_size, "--fixed_size")
     eval_scales = shared_flags.eval_scales(values)
     shared_flags.require_writable(export_dir)
 
     import_tensorflow(verbose=values.v > 0)
     from deeplab.export.export import export_formats
+    from deeplab.export.record import table
 
     verifications = export_formats(
         model_dir=model_folder.resolve(values.model_dir),
@@ -32,13 +44,18 @@ def _run(values: flags.FlagValues) -> int:
         checkpoint=values.checkpoint,
         output_stride=shared_flags.output_stride(values),
         fixed_size=fixed_size,
+        dynamic_size=values.dynamic_size,
         eval_scales=eval_scales,
         flip=values.flip,
         overwrite=values.overwrite,
     )
+    places = {
+        name: os.path.join(export_dir, name) if len(verifications) > 1 else export_dir
+        for name in verifications
+    }
     for name, verification in verifications.items():
-        place = os.path.join(export_dir, name) if len(verifications) > 1 else export_dir
-        print(f"wrote {place}, {verification}")
+        print(f"wrote {places[name]}, {verification}")
+    print(table(places, verifications))
     return 0
 
 
@@ -59,8 +76,10 @@ COMMAND = Command(
         shared_flags.output_stride_flag(),
         shared_flags.word(
             "fixed_size",
-            "N or H,W: the only size of images that the result takes, in pixels; without it, any",
+            "N or H,W: the only size of images that the result takes, in pixels; without it, any; "
+            "for LiteRT the crop size of training, or 513",
         ),
+        shared_flags.switch("dynamic_size", "a LiteRT file for images of any size instead"),
         *shared_flags.INFERENCE,
         shared_flags.switch("overwrite", "replace a folder that exists"),
     ),

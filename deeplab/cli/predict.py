@@ -10,17 +10,21 @@ from deeplab.cli.quiet import import_tensorflow
 
 
 def _run(values: flags.FlagValues) -> int:
-    shared_flags.require_one_of(values, ("model_dir", "saved_model"))
+    shared_flags.require_one_of(values, shared_flags.MODELS)
     eval_scales = shared_flags.eval_scales(values)
     output_dir = values.output_dir
     shared_flags.require_writable(output_dir)
 
-    import_tensorflow(verbose=values.v > 0)
-    from deeplab.evaluation import predict
+    # Nothing else needs it: a LiteRT or ONNX file is segmented without.
+    if values.model_dir or values.saved_model:
+        import_tensorflow(verbose=values.v > 0)
+    from deeplab.evaluation.prediction import predict
 
     summary = predict(
         model_dir=model_folder.resolve(values.model_dir),
         saved_model=values.saved_model,
+        litert=values.litert,
+        onnx=values.onnx,
         checkpoint=values.checkpoint,
         inputs=values.input,
         output_dir=output_dir,
@@ -39,7 +43,7 @@ COMMAND = Command(
     example="deeplab predict --model_dir=models/shapes --input=photos --output_dir=masks",
     own_flags=(
         model_folder.model_folder("model_dir", "folder of the run"),
-        shared_flags.path("saved_model", "folder of an exported model, instead"),
+        *shared_flags.EXPORTED,
         shared_flags.CHECKPOINT,
         shared_flags.paths("input", "an image, a folder of images, or a glob in quotes"),
         shared_flags.path(

@@ -115,6 +115,16 @@ DATA = (
     ),
 )
 
+# What `deeplab export` made, instead of the folder of a run.
+EXPORTED = (
+    path("saved_model", "folder of an exported SavedModel, instead"),
+    path("litert", "an exported .tflite file, instead"),
+    path("onnx", "an exported .onnx file, instead"),
+)
+
+# The flags that say which network is used; one of them is given.
+MODELS = ("model_dir", *(flag.name for flag in EXPORTED))
+
 # Which of a run's weights.
 CHECKPOINT: flags.Flag[str] = flags.Flag(
     HomePath(), _AS_TEXT, "checkpoint", "latest", "latest, best, or a checkpoint's prefix"
@@ -191,6 +201,17 @@ def require_one_of(values: flags.FlagValues, names: Sequence[str]) -> None:
         raise UsageError(f"missing flag {choices}")
     if len(given) > 1:
         raise UsageError(f"flags {' and '.join(f'--{name}' for name in given)}: give only one")
+
+
+def require_for_export(values: flags.FlagValues, *names: str) -> None:
+    """Flags of which one must be given with an exported file, which remembers no run.
+
+    Raises:
+        UsageError: if none is.
+    """
+    if not any(values[name].value for name in names):
+        given = next(flag.name for flag in EXPORTED if values[flag.name].value)
+        raise UsageError(f"flag --{given} needs {' or '.join(f'--{name}' for name in names)}")
 
 
 def require_writable(path: str) -> None:

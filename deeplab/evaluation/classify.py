@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from deeplab.data.files.images import read_pixels
+from deeplab.data.files.pixels import read_pixels
 from deeplab.errors import DeepLabError
 from deeplab.model_dir import (
     CLASSIFIER_GROUP,

@@ -1,9 +1,9 @@
-"""From images to probabilities and class ids: several scales, mirrored copies, padding.
+"""From images to probabilities and class ids: several scales and mirrored copies.
 
 A network is anything that maps images float32 [B, H, W, 3] (RGB, 0..255, any H and W) to logits
-float32 [B, H, W, C]: a Keras model, or a signature of an exported one. One that takes another
-number of channels says so by an attribute `input_channels`, one whose logits are resized in another
-way than the original's by an attribute `resize`, a key of `models.RESIZES`.
+float32 [B, H, W, C], such as a Keras model. One that takes another number of channels says so by an
+attribute `input_channels`, one whose logits are resized in another way than the original's by an
+attribute `resize`, a key of `models.RESIZES`. Exported files are run by `runtimes/`.
 
 Averaging over scales and mirrored copies follows the original (predict_labels_multi_scale in
 model.py): every copy's logits are resized to the image, softmax, mean over the copies. Images and
@@ -14,16 +14,15 @@ resizes the logits to the grid that the full-size image would have.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import keras
 import tensorflow as tf
 
-from deeplab.errors import DeepLabError
 from deeplab.evaluation.argmax import argmax, resized_argmax
 from deeplab.models import ALIGN_CORNERS, DeepLabModel, resize_bilinear
+from deeplab.runtimes.inference import check_scales
 
 Network = Callable[[tf.Tensor], tf.Tensor]
 
@@ -98,14 +97,6 @@ def is_plain(eval_scales: Sequence[float], flip: bool) -> bool:
     return tuple(eval_scales) == (1.0,) and not flip
 
 
-def check_scales(eval_scales: Sequence[float]) -> None:
-    """Raises a DeepLabError unless the scales are one or more positive numbers."""
-    if not eval_scales or not all(math.isfinite(scale) and scale > 0 for scale in eval_scales):
-        raise DeepLabError(
-            f"eval_scales must be one or more numbers above 0, got {list(eval_scales)}"
-        )
-
-
 def mean_probability_function(
     network: Network,
     eval_scales: Sequence[float],
@@ -164,35 +155,3 @@ def _at_any_resolution(network: Network) -> Network:
 def scale_dimension(size: tf.Tensor, scale: float) -> tf.Tensor:
     """int((size - 1) * scale + 1) in double precision, the original's rule; int32 scalar."""
     return tf.cast((tf.cast(size, tf.float64) - 1.0) * scale + 1.0, tf.int32)
-
-
-def padded(
-    predict_labels: Callable[[tf.Tensor], tf.Tensor],
-    size: tuple[int, int],
-    pad_value: Sequence[float],
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Makes a label function see every image in one size, as the original's evaluation does.
-
-    Args:
-        predict_labels: float32 [B, H, W, 3] -> int32 [B, H, W].
-        size: height and width that images are padded to, at the bottom and the right; pixels.
-        pad_value: what is padded with, 0..255, one value per channel (the backbone's).
-
-    Returns:
-        A function of the same kind: what it predicts is cropped back to the image. It raises a
-        DeepLabError if an image is larger than `size`.
-    """
-    color = tf.constant(pad_value, tf.float32)
-
-    def predict_padded(images: tf.Tensor) -> tf.Tensor:
-        height, width = images.shape[1:3]
-        if height > size[0] or width > size[1]:
-            raise DeepLabError(
-                f"an image of {height}x{width} pixels (height x width) is larger than pad_to "
-                f"{size[0]}x{size[1]}"
-            )
-        paddings = [[0, 0], [0, size[0] - height], [0, size[1] - width], [0, 0]]
-        # Padding by a color is padding its difference from that color by zeros.
-        return predict_labels(tf.pad(images - color, paddings) + color)[:, :height, :width]
-
-    return predict_padded

@@ -21,7 +21,7 @@ from deeplab.data import (
 )
 from deeplab.data.sources.classes import read_class_file
 from deeplab.errors import DeepLabError
-from deeplab.model_dir import ModelDescription
+from deeplab.evaluation.subject import Description
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class LabeledImages:
 
 
 def from_folders(
-    description: ModelDescription,
+    description: Description,
     images: str | Path,
     labels: str | Path,
     classes: str | Path | None = None,
@@ -76,13 +76,13 @@ def from_folders(
         ignore_label=description.ignore_label,
         mask_ignore=mask_ignore,
         mask_colors=mask_colors,
-        channels=description.config.resolved_input_channels,
+        channels=description.input_channels,
     )
     return LabeledImages(pairs, len(pairs), description.ignore_label, mask_ignored=pairs.ignored)
 
 
 def from_data_set(
-    description: ModelDescription,
+    description: Description,
     config: DataConfig | None,
     split: str | None,
     *,
@@ -135,7 +135,7 @@ def from_data_set(
     )
 
 
-def _has_other_first(description: ModelDescription, dataset: PreparedDataset) -> bool:
+def _has_other_first(description: Description, dataset: PreparedDataset) -> bool:
     """Whether the model has a class 0 that no label names, before those of the data set.
 
     The original's models for ADE20K are so, if their import keeps all outputs.
@@ -149,8 +149,8 @@ def _after_other(batch: dict[str, tf.Tensor], *, ignore_label: int) -> dict[str,
     return {**batch, "label": tf.where(label == ignore_label, label, label + 1)}
 
 
-def _check_channels(description: ModelDescription, dataset: PreparedDataset) -> None:
-    ours, theirs = description.config.resolved_input_channels, dataset.input_channels
+def _check_channels(description: Description, dataset: PreparedDataset) -> None:
+    ours, theirs = description.input_channels, dataset.input_channels
     if ours != theirs:
         raise DeepLabError(
             f"the model takes images of {ours} channels and those of the data set {dataset.name} "
@@ -158,7 +158,7 @@ def _check_channels(description: ModelDescription, dataset: PreparedDataset) -> 
         )
 
 
-def _check_classes(description: ModelDescription, theirs: Sequence[str], where: str) -> None:
+def _check_classes(description: Description, theirs: Sequence[str], where: str) -> None:
     ours = description.class_names
     if len(ours) != len(theirs):
         raise DeepLabError(f"the model has {len(ours)} classes and {where} has {len(theirs)}")

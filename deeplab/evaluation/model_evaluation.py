@@ -16,7 +16,7 @@ from deeplab.progress import track
 
 
 def evaluate_model(
-    predict_labels: Callable[[tf.Tensor], tf.Tensor],
+    predict_labels: Callable[[tf.Tensor], Any],
     batches: Iterable[Mapping[str, tf.Tensor]],
     *,
     class_names: Sequence[str],
@@ -55,7 +55,7 @@ def evaluate_model(
             try:
                 size = "x".join(map(str, batch["image"].shape[:3]))
                 with explained(f"predicting {size} pixels", inference_advice):
-                    predictions = predict_labels(batch["image"]).numpy()
+                    predictions = np.asarray(predict_labels(batch["image"]))
             except DeepLabError as error:
                 raise DeepLabError(f"image {ids[0]}: {error}") from error
             labels = batch["label"].numpy()

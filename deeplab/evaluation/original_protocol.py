@@ -20,8 +20,9 @@ import tensorflow as tf
 
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.argmax import argmax
-from deeplab.evaluation.inference import check_scales, mean_probability_function
+from deeplab.evaluation.inference import mean_probability_function
 from deeplab.models import ALIGN_CORNERS, DeepLabModel, resize_bilinear
+from deeplab.runtimes.inference import check_scales
 
 
 class Prediction(NamedTuple):

@@ -12,29 +12,25 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 from PIL import Image
 
 from deeplab.data.colors import Color, color_image, color_table, overlay
-from deeplab.data.files.images import read_pixels
+from deeplab.data.files.pixels import read_pixels
 from deeplab.data.files.problems import FileError
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.image_files import Input, find_images, summary
-from deeplab.evaluation.inference import (
-    Network,
-    check_scales,
-    input_channels,
-    label_function,
-)
-from deeplab.evaluation.saved_model import open_saved_model, stated_channels
 from deeplab.files import make_directory, write_bytes
-from deeplab.model_dir import has_description, load_model, read_description
+from deeplab.keras_backend import require_channels_last, require_tensorflow
 from deeplab.out_of_memory import explained, inference_advice
 from deeplab.progress import track
+from deeplab.runtimes.inference import check_scales, label_function
+from deeplab.runtimes.padding import TooLarge
+from deeplab.runtimes.runtime import RUNTIMES, ClassIds, Images, open_runtime, read_metadata
 
 SUFFIXES = ("_index.png", "_color.png", "_overlay.png")
 
@@ -69,6 +65,8 @@ def predict(
     output_dir: str | Path,
     model_dir: str | Path | None = None,
     saved_model: str | Path | None = None,
+    litert: str | Path | None = None,
+    onnx: str | Path | None = None,
     checkpoint: str = "latest",
     output_stride: int | None = None,
     eval_scales: Sequence[float] = (1.0,),
@@ -88,8 +86,11 @@ def predict(
         inputs: image files, folders and glob patterns. For a model of more than three channels
             .npy files of uint8 [H, W, C], and of four RGBA PNG files.
         output_dir: where the results go; made when the first one is written.
-        model_dir: folder of the model; this or `saved_model`.
+        model_dir: folder of the model; this or one of the next three.
         saved_model: folder of an exported SavedModel.
+        litert: exported `.tflite` file. One of a fixed size takes no larger images, which are named
+            and passed over, and no scales.
+        onnx: exported `.onnx` file. It and LiteRT files run without TensorFlow.
         checkpoint: "latest", "best", or the prefix of a checkpoint; of `model_dir` only.
         output_stride: 8, 16 or 32, None: as trained; of `model_dir` only.
         eval_scales: sizes at which each image is seen, as factors of its own; the probabilities
@@ -107,15 +108,17 @@ def predict(
     """
     check_scales(eval_scales)
     output_dir = Path(output_dir)
+    exported = exported_file(saved_model=saved_model, litert=litert, onnx=onnx)
+    check_exported(exported and exported[0], model_dir, checkpoint, output_stride)
     # What can be refused without the network, which takes its time, is refused first.
-    channels = _stated_channels(model_dir, saved_model)
+    channels = _stated_channels(model_dir, exported)
     images, passed_over = find_images(inputs, excluded=output_dir, channels=channels)
     if progress and passed_over:
         print(summary(passed_over), flush=True)
     _check_targets(images, output_dir, overwrite)
-    network, colors = _open(model_dir, saved_model, checkpoint, output_stride)
-    channels = input_channels(network)
-    predict_labels = label_function(network, eval_scales=eval_scales, flip=flip)
+    predict_labels, colors = _open(
+        model_dir, exported, checkpoint, output_stride, eval_scales, flip
+    )
 
     written: list[Path] = []
     failures: list[tuple[Path, str]] = []
@@ -134,10 +137,13 @@ def predict(
                 if isinstance(pixels, FileError):
                     fail(image, "cannot read", pixels.problem.detail)
                     continue
-                batch = tf.cast(pixels[np.newaxis], tf.float32)
                 size = "x".join(map(str, pixels.shape[:2]))
-                with explained(f"predicting {image.path} ({size} pixels)", inference_advice):
-                    ids = predict_labels(batch)[0].numpy()
+                try:
+                    with explained(f"predicting {image.path} ({size} pixels)", inference_advice):
+                        ids = predict_labels(pixels[np.newaxis])[0]
+                except TooLarge as error:
+                    fail(image, "cannot segment", str(error))
+                    continue
                 yield image, _Result(pixels, ids, colors, _targets(image, output_dir))
 
         for image, paths in _ahead(pool, _try_write, results()):
@@ -255,30 +261,74 @@ def _png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _stated_channels(model_dir: str | Path | None, saved_model: str | Path | None) -> int:
+def exported_file(**given: str | Path | None) -> tuple[str, Path] | None:
+    """The runtime and the path of the exported file that was given, if one was.
+
+    Raises:
+        DeepLabError: if there are several.
+    """
+    files = [(kind, Path(path)) for kind, path in given.items() if path is not None]
+    if len(files) > 1:
+        raise DeepLabError(f"give one of {' and '.join(kind for kind, _ in files)}")
+    return files[0] if files else None
+
+
+def _stated_channels(model_dir: str | Path | None, exported: tuple[str, Path] | None) -> int:
     """Channels of the images, as far as that is known before the network is opened; else 3."""
-    if model_dir is not None and has_description(model_dir):
-        return read_description(model_dir).config.resolved_input_channels
-    return 3 if saved_model is None else stated_channels(saved_model)
+    if exported is not None:
+        return read_metadata(*exported).input_channels
+    return 3 if model_dir is None else _of_models().stated_channels(model_dir)
 
 
 def _open(
     model_dir: str | Path | None,
-    saved_model: str | Path | None,
+    exported: tuple[str, Path] | None,
     checkpoint: str,
     output_stride: int | None,
-) -> tuple[Network, Sequence[Color]]:
-    """The network and the colors of its classes."""
-    if model_dir is not None and saved_model is None:
-        colors = read_description(model_dir).colors
-        return load_model(model_dir, output_stride=output_stride, checkpoint=checkpoint), colors
-    if saved_model is None or model_dir is not None:
-        raise DeepLabError("give a model_dir or a saved_model, one of the two")
-    if output_stride is not None:
+    eval_scales: Sequence[float],
+    flip: bool,
+) -> tuple[Callable[[Images], ClassIds], Sequence[Color]]:
+    """Images -> class ids, and the colors of the classes."""
+    if exported is None:
+        assert model_dir is not None
+        return _of_models().open_model(
+            model_dir, checkpoint, output_stride, eval_scales=eval_scales, flip=flip
+        )
+    runtime = open_runtime(*exported)
+    labels = label_function(runtime, eval_scales=eval_scales, flip=flip)
+    return labels, runtime.metadata.colors
+
+
+def _of_models() -> ModuleType:
+    """What needs TensorFlow and Keras, which an exported file may do without."""
+    require_tensorflow()
+    from deeplab.evaluation import model_labels
+
+    require_channels_last()
+    return model_labels
+
+
+def check_exported(
+    kind: str | None, model_dir: str | Path | None, checkpoint: str, output_stride: int | None
+) -> None:
+    """Refuses what only a model folder can be asked for.
+
+    Args:
+        kind: which exported file there is; None: none.
+        model_dir: the folder, if one is given.
+        checkpoint: of the folder.
+        output_stride: of the folder.
+
+    Raises:
+        DeepLabError: if both or none of file and folder are given, or something does not go with a
+            file.
+    """
+    if (kind is None) == (model_dir is None):
+        raise DeepLabError(f"give a model_dir or one of {', '.join(RUNTIMES)}, one of them alone")
+    if kind is not None and output_stride is not None:
         raise DeepLabError(
-            f"output_stride {output_stride} needs a model_dir: a saved_model has the one it was "
+            f"output_stride {output_stride} needs a model_dir: a {kind} file has the one it was "
             "exported with"
         )
-    if checkpoint != "latest":
-        raise DeepLabError(f"checkpoint {checkpoint} needs a model_dir: a saved_model is one")
-    return open_saved_model(saved_model)
+    if kind is not None and checkpoint != "latest":
+        raise DeepLabError(f"checkpoint {checkpoint} needs a model_dir: a {kind} file is one")

@@ -11,19 +11,23 @@ from typing import Any
 from deeplab.data import DataConfig
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.examples import ExampleCollector
-from deeplab.evaluation.inference import check_scales, label_function, padded
 from deeplab.evaluation.labeled_images import from_data_set, from_folders
 from deeplab.evaluation.model_evaluation import evaluate_model
-from deeplab.evaluation.original_protocol import original_label_function
+from deeplab.evaluation.prediction import check_exported, exported_file
 from deeplab.evaluation.report import render_report
+from deeplab.evaluation.subject import of_export, of_model_dir
 from deeplab.evaluation.table import render_table
 from deeplab.files import check_writable, make_directory, new_directory, write_text
-from deeplab.model_dir import find_checkpoint, load_model, read_description
+from deeplab.runtimes.inference import check_scales
+from deeplab.runtimes.padding import padded
 
 
 def evaluate(
     *,
-    model_dir: str | Path,
+    model_dir: str | Path | None = None,
+    saved_model: str | Path | None = None,
+    litert: str | Path | None = None,
+    onnx: str | Path | None = None,
     checkpoint: str = "latest",
     split: str | None = None,
     output_stride: int | None = None,
@@ -48,7 +52,11 @@ def evaluate(
     an older one as a whole, or into `output_dir`.
 
     Args:
-        model_dir: folder of the model.
+        model_dir: folder of the model; this or one of the next three, which need `output_dir`, and
+            `images` or `data`.
+        saved_model: folder of an exported SavedModel.
+        litert: exported `.tflite` file.
+        onnx: exported `.onnx` file.
         checkpoint: "latest", "best", or the prefix of a checkpoint.
         split: of the data set; None: its evaluation split.
         output_stride: 8, 16 or 32; None: as trained.
@@ -84,9 +92,27 @@ def evaluate(
         raise DeepLabError(f"name {name!r} must be the name of a folder, without separators")
     if name is not None and output_dir is not None:
         raise DeepLabError(f"name {name!r} is a folder of MODEL_DIR/eval: give no output_dir")
-    description = read_description(model_dir)
-    stored = find_checkpoint(model_dir, checkpoint)
-    _check_place(Path(model_dir), name, output_dir)
+    exported = exported_file(saved_model=saved_model, litert=litert, onnx=onnx)
+    check_exported(exported and exported[0], model_dir, checkpoint, output_stride)
+    if exported is not None:
+        if original_protocol or output_dir is None:
+            raise DeepLabError(
+                f"{exported[1]} is an exported file: it needs an output_dir, and has no "
+                "original_protocol"
+            )
+        subject = of_export(*exported, eval_scales=eval_scales, flip=flip)
+    else:
+        subject = of_model_dir(
+            model_dir or "",
+            checkpoint,
+            output_stride,
+            eval_scales=eval_scales,
+            flip=flip,
+            original_protocol=original_protocol,
+        )
+    results = Path(model_dir or "") / "eval"
+    description = subject.description
+    _check_place(results, name, output_dir)
     _check_source(images, labels, classes, names_data=split is not None or data is not None)
     if images is not None and labels is not None:
         source = from_folders(description, images, labels, classes)
@@ -94,9 +120,7 @@ def evaluate(
         source = from_data_set(description, data, split, data_dir=data_dir, source_dir=source_dir)
     if progress and source.mask_ignored:
         print(f"ignored in the masks: {_named(source.mask_ignored, description.class_names)}")
-    model = load_model(model_dir, output_stride=output_stride, checkpoint=checkpoint)
-    make_function = original_label_function if original_protocol else label_function
-    predict_labels = make_function(model, eval_scales=eval_scales, flip=flip)
+    predict_labels = subject.load()
     if pad_to is not None:
         predict_labels = padded(predict_labels, pad_to, description.pad_value)
     examples = ExampleCollector()
@@ -110,26 +134,26 @@ def evaluate(
         on_image=examples.add,
     )
     metrics |= {
-        "checkpoint_step": stored.step,
-        "output_stride": model.model_config.output_stride,
+        "checkpoint_step": subject.step,
+        "output_stride": subject.output_stride,
         "eval_scales": [float(scale) for scale in eval_scales],
         "flip": flip,
         "dataset": source.dataset,
         "split": source.split,
     }
     if name is None:
-        name = result_name(metrics, trained_stride=description.config.output_stride)
+        name = result_name(metrics, trained_stride=subject.trained_stride)
         name += "-original" if original_protocol else ""
     report = render_report(
         metrics,
         examples,
-        title=f"{Path(model_dir).resolve().name}: {name}",
+        title=f"{subject.name}: {name}",
         class_colors=description.colors,
         ignore_label=source.ignore_label,
     )
     if progress:  # before it is written: it may have taken hours, and disks fill up meanwhile
         print(render_table(metrics), flush=True)
-    folder = Path(model_dir) / "eval" / name if output_dir is None else Path(output_dir)
+    folder = results / name if output_dir is None else Path(output_dir)
     # Only a folder of our own is replaced as a whole.
     opened = new_directory(folder) if output_dir is None else nullcontext(make_directory(folder))
     with opened as place:
@@ -156,7 +180,7 @@ def _check_source(
         raise DeepLabError(f"classes {classes} says what masks mean: give images and labels too")
 
 
-def _check_place(model_dir: Path, name: str | None, output_dir: str | Path | None) -> None:
+def _check_place(results: Path, name: str | None, output_dir: str | Path | None) -> None:
     """Tries whether the result can be written.
 
     Raises:
@@ -165,7 +189,6 @@ def _check_place(model_dir: Path, name: str | None, output_dir: str | Path | Non
     if output_dir is not None:
         check_writable(output_dir)
         return
-    results = model_dir / "eval"
     try:
         check_writable(results)
         if name is not None:
@@ -174,7 +197,7 @@ def _check_place(model_dir: Path, name: str | None, output_dir: str | Path | Non
         raise DeepLabError(f"{error}; --output_dir names another one") from error
 
 
-def result_name(metrics: Mapping[str, Any], *, trained_stride: int) -> str:
+def result_name(metrics: Mapping[str, Any], *, trained_stride: int | None) -> str:
     """The folder of a result: dataset-split[-osN][-ms][-flip], or images[...] for folders."""
     data = "images" if metrics["dataset"] is None else f"{metrics['dataset']}-{metrics['split']}"
     parts = [data]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from deeplab import files
 from deeplab.errors import DeepLabError, unknown_name
-from deeplab.evaluation.inference import check_scales, is_plain
+from deeplab.evaluation.inference import is_plain
 from deeplab.export.formats import FORMATS, Format, is_export
-from deeplab.export.source import open_source
+from deeplab.export.source import ANY_SIZE, open_source
 from deeplab.export.verify import Verification
 from deeplab.model_dir import read_description
+from deeplab.runtimes.inference import check_scales
 
 
 def export(
@@ -22,6 +23,7 @@ def export(
     checkpoint: str = "latest",
     output_stride: int | None = None,
     fixed_size: tuple[int, int] | None = None,
+    dynamic_size: bool = False,
     eval_scales: Sequence[float] = (1.0,),
     flip: bool = False,
     overwrite: bool = False,
@@ -31,11 +33,14 @@ def export(
     Args:
         model_dir: folder of the model.
         export_dir: the folder to make.
-        format: a key of `FORMATS`: "saved_model", "keras", "hugging_face" (a MobileNetV2 without
+        format: a key of `FORMATS`: "saved_model", "onnx", "litert", "litert_float16",
+            "litert_dynamic" (8-bit weights), "keras", "hugging_face" (a MobileNetV2 without
             decoder) or "timm" (the backbone of an Xception).
         checkpoint: "latest", "best", or the prefix of a checkpoint.
         output_stride: 8, 16 or 32; None: as trained.
-        fixed_size: height and width in pixels of the only size that the result takes; None: any.
+        fixed_size: height and width in pixels of the only size that the result takes; None: any;
+            of LiteRT files the crop size of training, 513x513 for weights that were imported.
+        dynamic_size: whether a LiteRT file takes images of any size and number instead.
         eval_scales: scales of the image whose probabilities the result averages.
         flip: whether it averages with the mirrored image.
         overwrite: whether an existing export_dir is replaced.
@@ -54,6 +59,7 @@ def export(
         checkpoint=checkpoint,
         output_stride=output_stride,
         fixed_size=fixed_size,
+        dynamic_size=dynamic_size,
         eval_scales=eval_scales,
         flip=flip,
         overwrite=overwrite,
@@ -68,6 +74,7 @@ def export_formats(
     checkpoint: str = "latest",
     output_stride: int | None = None,
     fixed_size: tuple[int, int] | None = None,
+    dynamic_size: bool = False,
     eval_scales: Sequence[float] = (1.0,),
     flip: bool = False,
     overwrite: bool = False,
@@ -82,6 +89,7 @@ def export_formats(
         checkpoint: as of `export`.
         output_stride: as of `export`.
         fixed_size: as of `export`.
+        dynamic_size: as of `export`.
         eval_scales: as of `export`.
         flip: as of `export`.
         overwrite: as of `export`.
@@ -99,7 +107,12 @@ def export_formats(
     check_scales(eval_scales)
     averages = not is_plain(eval_scales, flip)
     _refuse(formats, "fixed_size", asked=fixed_size is not None, has=lambda row: row.has_sizes)
+    if dynamic_size and not any(FORMATS[name].is_sized for name in formats):
+        names = ", ".join(name for name, row in FORMATS.items() if row.is_sized)
+        raise DeepLabError(f"dynamic_size is for the formats {names}; others take any size")
     _refuse(formats, "eval_scales or flip", asked=averages, has=lambda row: row.has_averages)
+    if fixed_size is not None and dynamic_size:
+        raise DeepLabError("fixed_size and dynamic_size exclude each other")
     target = Path(export_dir).absolute()
     _check_free(target, overwrite=overwrite)
     config = read_description(model_dir).config
@@ -109,7 +122,9 @@ def export_formats(
         if check := FORMATS[name].check:
             check(config)
     source = open_source(model_dir, checkpoint, output_stride)._replace(
-        size=fixed_size, eval_scales=tuple(eval_scales), flip=flip
+        size=ANY_SIZE if dynamic_size else fixed_size,
+        eval_scales=tuple(eval_scales),
+        flip=flip,
     )
     with files.new_directory(target) as folder:
         places = {name: folder / name if len(formats) > 1 else folder for name in formats}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from deeplab.export import keras_file, saved_model
+from deeplab.export import keras_file, litert, onnx, saved_model
 from deeplab.export.hub import hugging_face, timm
 from deeplab.export.source import Source
 from deeplab.export.verify import Verification
@@ -20,9 +21,10 @@ class Format(NamedTuple):
         write: fills an empty folder, reads it again and compares it with the model. Raises a
             `DeepLabError` if they differ.
         contents: names of what may lie in such a folder. The first always does.
-        check: raises a `DeepLabError` for a network that the format does not have; None: it has
-            all. Asked before anything slow begins.
+        check: raises a `DeepLabError` for a network that the format does not have, or a package
+            that is not installed; None: it has all. Asked before anything slow begins.
         has_sizes: whether it may be for images of one size.
+        is_sized: whether it is for images of one size unless it is told otherwise.
         has_averages: whether it may average over scales and mirrored images.
     """
 
@@ -30,12 +32,24 @@ class Format(NamedTuple):
     contents: tuple[str, ...]
     check: Callable[[ModelConfig], None] | None = None
     has_sizes: bool = False
+    is_sized: bool = False
     has_averages: bool = False
 
 
 FORMATS: dict[str, Format] = {
     "hugging_face": Format(hugging_face.write, hugging_face.CONTENTS, hugging_face.check),
     "keras": Format(keras_file.write, keras_file.CONTENTS),
+    **{
+        name: Format(
+            partial(litert.write, format=name),
+            litert.CONTENTS,
+            litert.check,
+            has_sizes=True,
+            is_sized=True,
+        )
+        for name in litert.WEIGHTS
+    },
+    "onnx": Format(onnx.write, onnx.CONTENTS, onnx.check),
     "saved_model": Format(
         saved_model.write, saved_model.CONTENTS, has_sizes=True, has_averages=True
     ),

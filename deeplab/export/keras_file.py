@@ -8,14 +8,14 @@ from pathlib import Path
 from deeplab import files
 from deeplab.export.metadata import metadata
 from deeplab.export.source import Source
-from deeplab.export.verify import Verification, sample_images, verify
+from deeplab.export.verify import EXACT, Verification, sample_images, verify
 from deeplab.model_dir import load_model
 from deeplab.out_of_memory import explained, inference_advice
 
 CONTENTS = ("model.keras", "export.json")
 
 # Weights pass from model to file to model as they are, through the same operations.
-_TOLERANCE = 1e-6
+_TOLERANCE = EXACT._replace(difference=1e-6)
 
 
 def write(source: Source, folder: Path) -> Verification:

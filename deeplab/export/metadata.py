@@ -1,28 +1,27 @@
-"""What an export says of itself, in every format."""
+"""What every export says of itself: classes, preprocessing, where the weights came from."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from deeplab.export.source import Source
+from deeplab.export.source import ANY_SIZE, Source
 
 
 def metadata(source: Source) -> dict[str, Any]:
-    """Classes, colors, what is done to images, where the weights came from, and metrics if known.
-
-    Plain values, for JSON.
-    """
+    """The content of metadata.json, which the other formats carry as one text."""
     description = source.description
     return {
         "classes": list(description.class_names),
         "colors": [list(color) for color in description.colors],
         "ignore_label": description.ignore_label,
+        "mask_ignore": description.mask_ignore,
+        "mask_colors": description.mask_colors,
         "preprocessing": {
             "channels": description.config.resolved_input_channels,
             "color_order": "RGB",  # of the first three
             "range": [0, 255],
-            "size": "any" if source.size is None else list(source.size),
+            "size": "any" if source.size in (None, ANY_SIZE) else list(source.size),
             "pad_value": list(description.pad_value),
             "inside_the_model": description.config.resolved_backbone.normalization,
         },

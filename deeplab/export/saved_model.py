@@ -18,11 +18,10 @@ from deeplab.export.exif import orientation, upright
 from deeplab.export.freeze import freeze
 from deeplab.export.metadata import metadata
 from deeplab.export.source import ANY_SIZE, Size, Source
-from deeplab.export.verify import Verification, sample_images, verify
+from deeplab.export.verify import Verification, verify_runtime
 from deeplab.export.weights import with_variables
 from deeplab.models import DeepLabModel
-from deeplab.out_of_memory import explained, inference_advice
-from deeplab.paths import for_reading
+from deeplab.runtimes.runtime import open_runtime
 
 METADATA = "metadata.json"
 # What a SavedModel consists of; the last two are of older and of later versions of TensorFlow.
@@ -195,38 +194,22 @@ def write(source: Source, folder: Path) -> Verification:
         DeepLabError: if they differ.
     """
     model, scales, flip = source.model, source.eval_scales, source.flip
-    size, plain = source.size or ANY_SIZE, is_plain(scales, flip)
     served = ServedModel(
         model,
         ignore_label=source.description.ignore_label,
-        size=size,
+        size=source.size or ANY_SIZE,
         eval_scales=scales,
         flip=flip,
     )
     save(served, folder, metadata(source))
-    # What is compared is what lies on the disk, loaded as a server would.
-    loaded = tf.saved_model.load(for_reading(folder))
-    logits = loaded.signatures["logits"]
-    origin, images = sample_images(source.description)
-    if size != ANY_SIZE:
-        images = [tf.image.resize(image, size).numpy() for image in images]
-
-    def network(images: tf.Tensor) -> tf.Tensor:
-        return (model if plain else averaged(model, scales, flip))(images)
-
-    with explained("comparing the export with the model", inference_advice):
-        return verify(
-            network,
-            lambda image: logits(images=image)["logits"],
-            images,
-            origin,
-        )
+    expected = None if is_plain(scales, flip) else averaged(model, scales, flip)
+    return verify_runtime(source, open_runtime("saved_model", folder), expected=expected)
 
 
-def save(served: ServedModel, folder: Path, metadata: dict[str, Any]) -> None:
+def save(served: ServedModel, folder: Path, stated: dict[str, Any]) -> None:
     """Writes the SavedModel into a folder, with the metadata as an asset."""
     source = folder / METADATA
-    source.write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+    source.write_text(json.dumps(stated, indent=2) + "\n", encoding="utf-8")
     served.metadata = tf.saved_model.Asset(str(source))
     tf.saved_model.save(served, str(folder), signatures=served.signatures())
     source.unlink()  # It lies in assets/ now.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,13 +11,34 @@ import tensorflow as tf
 
 from deeplab.data import evaluation_batches, load_dataset
 from deeplab.errors import DeepLabError
+from deeplab.export.source import Source
 from deeplab.model_dir import ModelDescription
+from deeplab.out_of_memory import explained, inference_advice
+from deeplab.runtimes.padding import pad
+from deeplab.runtimes.runtime import Images, Runtime
 
 _NUM_IMAGES = 4
-# Folding reorders float arithmetic: the largest difference over the standard deviation, and the
-# share of pixels that may change class at near ties.
-_TOLERANCE = 2e-3
-_CHANGED_PIXELS = 1e-3
+_TIMED_CALLS = 3
+
+
+class Tolerance(NamedTuple):
+    """How far an export may be from the model.
+
+    Attributes:
+        difference: the largest difference over the standard deviation.
+        changed_pixels: share of pixels that may change class.
+    """
+
+    difference: float
+    changed_pixels: float
+
+
+# Folding reorders float arithmetic; pixels may change class at near ties.
+EXACT = Tolerance(2e-3, 1e-3)
+# Weights of fewer bits move every logit: what counts is what becomes of the classes. The bound on
+# the logits is for networks that see one class everywhere.
+FLOAT16 = Tolerance(0.5, 0.01)
+INT8_WEIGHTS = Tolerance(2.0, 0.05)
 
 
 class Verification(NamedTuple):
@@ -28,6 +50,9 @@ class Verification(NamedTuple):
         difference: largest difference over the standard deviation of what was compared.
         changed_pixels: share of pixels with another class; None where there are no classes.
         compared: "logits" or "features".
+        milliseconds: that the classes of one image take, the fastest of a few calls after the
+            first; None where that was not measured.
+        timed_size: height and width of that image.
     """
 
     images: str
@@ -35,6 +60,8 @@ class Verification(NamedTuple):
     difference: float
     changed_pixels: float | None
     compared: str = "logits"
+    milliseconds: float | None = None
+    timed_size: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         """For the user."""
@@ -51,7 +78,8 @@ def sample_images(description: ModelDescription) -> tuple[str, list[np.ndarray]]
     """A few images of the evaluation split, or drawn ones where there is no data set.
 
     Returns:
-        Where they come from, and images float32 [1,H,W,3] (or the channels of the model), 0..255.
+        Where they come from, and images float32 [1,H,W,3] (or the channels of the model), whole
+        levels 0..255.
     """
     channels = description.config.resolved_input_channels
     training = description.training
@@ -67,7 +95,9 @@ def sample_images(description: ModelDescription) -> tuple[str, list[np.ndarray]]
             )
             if dataset.input_channels == channels:
                 batches = evaluation_batches(dataset, 1, data["eval_split"]).take(_NUM_IMAGES)
-                return f"data set {dataset.name}", [batch["image"].numpy() for batch in batches]
+                return f"data set {dataset.name}", [
+                    np.rint(batch["image"].numpy()) for batch in batches
+                ]
         except (DeepLabError, OSError):
             # The data may be gone by the time a model is exported; any images will do.
             pass
@@ -77,7 +107,8 @@ def sample_images(description: ModelDescription) -> tuple[str, list[np.ndarray]]
         coarse = generator.uniform(0, 255, (1, height // 16, width // 16, channels)).astype(
             np.float32
         )
-        images.append(tf.image.resize(coarse, (height, width), "bicubic").numpy().clip(0, 255))
+        fine = tf.image.resize(coarse, (height, width), "bicubic").numpy()
+        images.append(np.rint(fine).clip(0, 255))
     return "smooth random images", images
 
 
@@ -87,8 +118,9 @@ def verify(
     images: list[np.ndarray],
     source: str,
     *,
+    classes: Callable[[tf.Tensor], tf.Tensor] | None = None,
     compared: str = "logits",
-    tolerance: float = _TOLERANCE,
+    tolerance: Tolerance = EXACT,
 ) -> Verification:
     """Compares an exported function of images with the one of the Keras model.
 
@@ -97,23 +129,82 @@ def verify(
         exported: the same of the export.
         images: what they are compared on.
         source: where the images came from.
+        classes: images to class ids, of the export; None: the argmax of its logits.
         compared: "logits" or "features", of which no classes are compared.
-        tolerance: the largest difference over the standard deviation.
+        tolerance: how far apart they may be.
 
     Raises:
-        DeepLabError: if they differ by more than rounding.
+        DeepLabError: if they are farther apart.
     """
     differences, changed = [], []
     for image in images:
         expected = np.asarray(model(tf.constant(image)))
         found = np.asarray(exported(tf.constant(image)))
+        ids = found.argmax(-1) if classes is None else np.asarray(classes(tf.constant(image)))
         differences.append(float(np.abs(found - expected).max() / max(expected.std(), 1e-12)))
-        changed.append(float((found.argmax(-1) != expected.argmax(-1)).mean()))
+        changed.append(float((ids != expected.argmax(-1)).mean()))
     changed_pixels = max(changed) if compared == "logits" else None
-    result = Verification(source, len(images), max(differences), changed_pixels, compared)
+    result = Verification(source, len(images), float(np.max(differences)), changed_pixels, compared)
     # Written so that a NaN is a difference.
-    if not (result.difference <= tolerance and (changed_pixels or 0) <= _CHANGED_PIXELS):
+    if not (
+        result.difference <= tolerance.difference
+        and (changed_pixels or 0) <= tolerance.changed_pixels
+    ):
         raise DeepLabError(
             f"the exported model is not the Keras model, nothing was exported: {result}"
         )
     return result
+
+
+def verify_runtime(
+    source: Source,
+    runtime: Runtime,
+    tolerance: Tolerance = EXACT,
+    *,
+    expected: Callable[[tf.Tensor], tf.Tensor] | None = None,
+) -> Verification:
+    """Compares what lies on the disk, run as its users will, with the Keras model.
+
+    At a fixed size the model sees what the export sees: images cut and padded to that size.
+
+    Args:
+        source: the model.
+        runtime: the opened export.
+        tolerance: how far apart they may be.
+        expected: what the export is to give for images; None: the logits of the model.
+
+    Raises:
+        DeepLabError: as `verify`.
+    """
+    origin, images = sample_images(source.description)
+    if runtime.fixed_size is not None:
+        images = [_fitted(image, runtime) for image in images]
+
+    def pixels(image: tf.Tensor) -> Images:
+        return image.numpy().astype(np.uint8)
+
+    with explained("comparing the export with the model", inference_advice):
+        result = verify(
+            expected or (lambda image: source.model(image, training=False)),
+            lambda image: runtime.logits(pixels(image)),
+            images,
+            origin,
+            classes=lambda image: runtime.classes(pixels(image)),
+            tolerance=tolerance,
+        )
+        last = images[-1].astype(np.uint8)
+        milliseconds = min(_milliseconds(runtime, last) for _ in range(_TIMED_CALLS))
+    height, width = last.shape[1:3]
+    return result._replace(milliseconds=milliseconds, timed_size=(height, width))
+
+
+def _milliseconds(runtime: Runtime, images: Images) -> float:
+    started = time.perf_counter()
+    runtime.classes(images)
+    return (time.perf_counter() - started) * 1000
+
+
+def _fitted(image: np.ndarray, runtime: Runtime) -> np.ndarray:
+    height, width = runtime.fixed_size or image.shape[1:3]
+    pad_value = np.rint(runtime.metadata.pad_value)  # as in whole levels
+    return pad(image[:, :height, :width], (height, width), pad_value)

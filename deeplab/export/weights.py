@@ -2,8 +2,8 @@
 
 TensorFlow copies constants with every graph that holds them: of the signature, of each pass of the
 optimizer, of the kernels. A variable lies beside the graph, once. docs/serving.md has the numbers:
-a small part of the memory, and calls that take as long. What would make them slow is batch norm that
-is not folded; of a variable too the graph optimizer fuses what follows the convolution.
+a small part of the memory, and calls that take as long. What would make them slow is batch norm
+that is not folded; of a variable too the graph optimizer fuses what follows the convolution.
 """
 
 from __future__ import annotations

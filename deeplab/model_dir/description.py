@@ -79,6 +79,11 @@ class ModelDescription:
     mask_colors: tuple[Color, ...] | None = None
     classifier: ClassifierDescription | None = None
 
+    @property
+    def input_channels(self) -> int:
+        """Channels of the images."""
+        return self.config.resolved_input_channels
+
     def to_json(self) -> str:
         """Text of the file."""
         values = {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}

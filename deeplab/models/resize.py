@@ -15,6 +15,8 @@ Shape = tuple[int | None, ...]
 
 ALIGN_CORNERS = "align_corners"
 
+_LARGEST_DENOMINATOR = 1024
+
 # Kind of resizing -> the arguments by which TensorFlow's operations know it. `source_positions` has
 # the formulas.
 RESIZES: dict[str, dict[str, bool]] = {
@@ -60,6 +62,20 @@ def scaled_size(pixels: int, scale: float) -> int:
     return int((pixels - 1) * scale + 1)
 
 
+def scaled_sizes(pixels: tf.Tensor, scale: float) -> tf.Tensor:
+    """`scaled_size` of tensors, int32 of any shape.
+
+    By factors that are whole numbers over a power of two (all but an image pyramid's 0.7 and the
+    like) in whole numbers: LiteRT adds no float64, and there the results are the same.
+    """
+    numerator, denominator = float(scale).as_integer_ratio()
+    if denominator > _LARGEST_DENOMINATOR:  # int32 would not hold the product
+        return tf.cast(tf.cast(pixels - 1, tf.float64) * scale + 1.0, tf.int32)
+    if numerator == denominator:
+        return pixels
+    return (pixels - 1) * numerator // denominator + 1
+
+
 @keras.saving.register_keras_serializable("deeplab")
 class ResizeLike(keras.layers.Layer):
     """Resizes the first tensor to the height and width of the second, also at run time.
@@ -79,8 +95,7 @@ class ResizeLike(keras.layers.Layer):
 
     def call(self, images: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
         """[B,h,w,C], [B,H,W,any] -> [B,H,W,C] (at scale 1) in the type of `images`."""
-        size = tf.cast(tf.shape(like)[1:3] - 1, tf.float64) * self.scale + 1.0
-        height, width = tf.unstack(tf.cast(size, tf.int32))
+        height, width = tf.unstack(scaled_sizes(tf.shape(like)[1:3], self.scale))
         resized = resize_bilinear(images, height, width, method=self.method)
         resized.set_shape(self.compute_output_shape(tuple(images.shape), tuple(like.shape)))
         return tf.cast(resized, images.dtype)

@@ -17,12 +17,13 @@ import pytest
 from command_line import Refused
 
 import deeplab
-from deeplab.cli import export, quiet, shared_flags, train
+from deeplab.cli import export, shared_flags, train
 from deeplab.cli import main as cli
 from deeplab.cli.command import Command, UsageError
 from deeplab.errors import DeepLabError, Terminated
 from deeplab.export import FORMATS as EXPORT_FORMATS
 from deeplab.progress import track
+from deeplab.stderr import stderr_held_back
 from deeplab.table import class_table
 from deeplab.training.distribution import cluster, strategies
 
@@ -148,10 +149,26 @@ def test_help_imports_nothing_slow() -> None:
         ("evaluate --model_dir=x --eval_scales=1,0", "'0' is not a positive number"),
         ("predict --input=x --output_dir=y", "missing flag --model_dir or --saved_model"),
         ("predict --input=x --output_dir=y --model_dir=a --saved_model=b", "give only one"),
+        (
+            "predict --input=x --output_dir=y --onnx=a --litert=b",
+            "flags --litert and --onnx: give only one",
+        ),
+        (
+            "evaluate --onnx=x --output_dir=y",
+            "flag --onnx needs --gin_file or --images",
+        ),
+        (
+            "evaluate --litert=x --images=y --labels=z",
+            "flag --litert needs --output_dir",
+        ),
         ("export --model_dir=x", "missing flag --export_dir"),
         (
+            "export --model_dir=x --export_dir=y --fixed_size=3 --dynamic_size",
+            "flag --fixed_size does not go with --dynamic_size",
+        ),
+        (
             "export --model_dir=x --export_dir=y --format=onyx",
-            "choices: hugging_face, keras, saved_model, timm",
+            "did you mean 'onnx'? choices: hugging_face, keras, litert, litert_float16, ",
         ),
     ],
 )
@@ -313,10 +330,10 @@ def test_what_the_terminal_cannot_show_ends_no_command(
 
 
 def test_stderr_is_held_back_and_shown_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
-    with quiet.stderr_held_back():
+    with stderr_held_back():
         os.write(2, b"greetings\n")
     assert capfd.readouterr().err == ""
-    with pytest.raises(KeyError), quiet.stderr_held_back():
+    with pytest.raises(KeyError), stderr_held_back():
         os.write(2, b"the reason\n")
         raise KeyError
     assert capfd.readouterr().err == "the reason\n"

@@ -11,7 +11,7 @@ from model_dirs import TINY
 import deeplab
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.argmax import argmax_in_strips, resized_argmax
-from deeplab.evaluation.inference import label_function, padded, probability_function
+from deeplab.evaluation.inference import label_function, probability_function
 from deeplab.models import RESIZES, resize_bilinear
 
 
@@ -141,24 +141,3 @@ def test_a_network_with_half_pixels_is_resized_by_half_pixels(size: tuple[int, i
     expected += tf.nn.softmax(tf.image.resize(low["logits_low_resolution"], size, "bilinear"))
     mean = probability_function(model, eval_scales=(1.0, 1.5))(images)
     np.testing.assert_allclose(mean, expected / 2, atol=1e-5)
-
-
-def test_padding_surrounds_the_image_and_is_cropped_away():
-    seen = []
-
-    def predict_labels(images: tf.Tensor) -> tf.Tensor:
-        seen.append(images.numpy())
-        return tf.cast(images[..., 0], tf.int32)
-
-    images = random_images(1, 3, 4)
-    labels = padded(predict_labels, (5, 8), (10.0, 20.0, 30.0))(images)
-    assert np.array_equal(labels, tf.cast(images[..., 0], tf.int32))
-    assert seen[0].shape == (1, 5, 8, 3)
-    np.testing.assert_allclose(seen[0][:, :3, :4], images, atol=1e-4)
-    assert (seen[0][:, 3:] == (10, 20, 30)).all()
-    assert (seen[0][:, :, 4:] == (10, 20, 30)).all()
-
-
-def test_an_image_larger_than_the_padding_is_refused():
-    with pytest.raises(DeepLabError, match="6x4 pixels .* larger than pad_to 5x8"):
-        padded(label_function(color_network), (5, 8), (0, 0, 0))(random_images(1, 6, 4))

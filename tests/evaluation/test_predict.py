@@ -19,7 +19,7 @@ from source_folders import random_image, save
 
 import deeplab
 from deeplab.data.colors import overlay
-from deeplab.data.files.images import read_pixels
+from deeplab.data.files.pixels import read_pixels
 from deeplab.errors import DeepLabError
 from deeplab.evaluation import label_function, prediction
 from deeplab.evaluation.image_files import find_images, summary
@@ -37,8 +37,14 @@ def export_of(
         def logits(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"logits": network(images)}
 
+        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
+        def classes(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+            logits = network(tf.cast(images, tf.float32))
+            return {"classes": tf.argmax(logits, axis=-1, output_type=tf.int32)}
+
     served = Served()
-    tf.saved_model.save(served, str(folder), signatures={"logits": served.logits})
+    signatures = {"logits": served.logits, "serving_default": served.classes}
+    tf.saved_model.save(served, str(folder), signatures=signatures)
     metadata = {"classes": [f"class {k}" for k in range(len(colors))], "colors": colors}
     (folder / "assets" / "metadata.json").write_text(json.dumps(metadata))
     return folder
@@ -374,12 +380,15 @@ def test_an_output_folder_that_cannot_be_made(color_export: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "one of the two"),
-        ({"saved_model": "x", "model_dir": "y"}, "one of the two"),
+        ({}, "one of them alone"),
+        ({"saved_model": "x", "model_dir": "y"}, "one of them alone"),
+        ({"saved_model": "x", "onnx": "y"}, "give one of saved_model and onnx"),
         ({"saved_model": "x", "output_stride": 8}, "output_stride 8 needs a model_dir"),
         ({"saved_model": "x", "checkpoint": "best"}, "checkpoint best needs a model_dir"),
         ({"saved_model": "x"}, r"x is no SavedModel: it has no saved_model\.pb"),
         ({"model_dir": "x"}, "x is not a model folder"),
+        ({"onnx": "x"}, "there is no file x"),
+        ({"litert": "x"}, "x cannot be read: No such file"),
         ({"model_dir": "x", "eval_scales": ()}, "eval_scales"),
     ],
 )

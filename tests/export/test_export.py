@@ -12,30 +12,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from image_bytes import encoded, orientation
-from model_dirs import TINY, make_model_dir
+from model_dirs import TINY, make_model_dir, realistic_statistics
 from PIL import Image
 
 import deeplab
-from deeplab.evaluation.saved_model import open_saved_model
 from deeplab.export import freeze
 from deeplab.model_dir import save_checkpoint
-from deeplab.models import DeepLabModel, variables_by_path
+from deeplab.models import variables_by_path
+from deeplab.runtimes.runtime import read_metadata
 
 NAMES = ("sky", "road", "tree")
-
-
-def realistic_statistics(model: DeepLabModel) -> None:
-    """Gives batch norm other values than the initial ones, which would hide mistakes in folding."""
-    generator = np.random.default_rng(0)
-    ranges = {
-        "gamma": (0.5, 1.5),
-        "beta": (-0.5, 0.5),
-        "moving_mean": (-0.5, 0.5),
-        "moving_variance": (0.3, 2.0),
-    }
-    for path, variable in variables_by_path(model).items():
-        if (leaf := path.rsplit("/", 1)[-1]) in ranges:
-            variable.assign(generator.uniform(*ranges[leaf], variable.shape))
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +124,8 @@ def test_an_export_says_how_its_network_resizes(export_dir: Path, tmp_path: Path
     make_model_dir(tmp_path / "model", **TINY, resize="half_pixel")
     # The logits of both are compared before the export gets its name.
     deeplab.export(model_dir=tmp_path / "model", export_dir=tmp_path / "export")
-    networks = [open_saved_model(path)[0] for path in (export_dir, tmp_path / "export")]
-    assert [network.resize for network in networks] == ["align_corners", "half_pixel"]
+    stated = [read_metadata("saved_model", path) for path in (export_dir, tmp_path / "export")]
+    assert [metadata.resize for metadata in stated] == ["align_corners", "half_pixel"]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,13 @@ def test_each_of_several_formats_has_a_folder(
     several = ("--format=hugging_face", "--format=saved_model")
     code, output, errors = run_command(*words, *several)
     assert (code, errors) == (0, "")
-    assert [line.split(",")[0] for line in output.splitlines()] == [
+    lines = output.splitlines()
+    assert [line.split(",")[0] for line in lines[:2]] == [
         f"wrote {target}/hugging_face",
         f"wrote {target}/saved_model",
     ]
+    assert [line.split()[0] for line in lines[-2:]] == ["hugging_face", "saved_model"]
+    assert re.search(r"MB .*%.* ms \(128x192\)$", lines[-1])
     assert {path.name for path in target.iterdir()} == {"hugging_face", "saved_model"}
     assert is_export(target)
     deeplab.export(

@@ -20,7 +20,6 @@ import deeplab
 from deeplab.data.colors import overlay
 from deeplab.errors import DeepLabError
 from deeplab.evaluation import label_function
-from deeplab.evaluation.saved_model import open_saved_model
 from deeplab.export.saved_model import ServedModel, save
 from deeplab.interop.loading import Found, Parts, Stored, load
 from deeplab.model_dir import load_model, read_description
@@ -31,6 +30,7 @@ from deeplab.models import (
     variables_by_path,
     with_input_channels,
 )
+from deeplab.runtimes.runtime import open_runtime
 from deeplab.training.initial_weights import initialize_from
 
 pytestmark = pytest.mark.usefixtures("shallow_backbone")
@@ -67,20 +67,20 @@ def test_inflated_weights_see_a_gray_image_as_before() -> None:
 @pytest.mark.parametrize("channels", [4, 5])
 def test_export_takes_the_channels_of_the_model(channels: int, tmp_path: Path) -> None:
     model = deeplab.deeplab_v3_plus(**SMALL, input_channels=channels)
-    metadata = {"colors": [[0, 0, 0], [1, 1, 1], [2, 2, 2]]}
+    metadata = {"classes": ["a", "b", "c"], "colors": [[0, 0, 0], [1, 1, 1], [2, 2, 2]]}
     save(ServedModel(model), tmp_path, metadata)
-    network, _ = open_saved_model(tmp_path)
-    images = _images(channels).round()
-    expected = model(images).numpy()
+    runtime = open_runtime("saved_model", tmp_path)
+    images = _images(channels).round().astype(np.uint8)
+    expected = model(images.astype(np.float32)).numpy()
     # Folding batch norm into the convolutions reorders float arithmetic.
-    np.testing.assert_allclose(network(images), expected, atol=1e-4 * expected.std())
+    np.testing.assert_allclose(runtime.logits(images), expected, atol=1e-4 * expected.std())
     signatures = tf.saved_model.load(str(tmp_path)).signatures
     # A PNG file holds four channels at most.
     assert ("serving_bytes" in signatures) == (channels == 4)
     if channels == 4:
-        data = tf.io.encode_png(tf.cast(images[0], tf.uint8))
+        data = tf.io.encode_png(images[0])
         found = signatures["serving_bytes"](image_bytes=data[None])["classes"]
-        np.testing.assert_array_equal(found, label_function(network)(images))
+        np.testing.assert_array_equal(found, runtime.classes(images))
 
 
 def test_the_data_set_decides_about_channels() -> None:
@@ -180,11 +180,12 @@ def test_prediction_and_export_of_more_channels(
     assert verification.images == "data set folder"
     metadata = json.loads((tmp_path / "export" / "assets" / "metadata.json").read_text())
     assert metadata["preprocessing"]["channels"] == channels
-    network, _ = open_saved_model(tmp_path / "export")
+    runtime = open_runtime("saved_model", tmp_path / "export")
+    assert runtime.metadata.input_channels == channels
     model = load_model(run.model_dir)
-    images = run.pixels["val/c"][None].astype(np.float32)
-    expected = model(images).numpy()
-    np.testing.assert_allclose(network(images), expected, atol=2e-3 * expected.std())
+    images = run.pixels["val/c"][None]
+    expected = model(images.astype(np.float32)).numpy()
+    np.testing.assert_allclose(runtime.logits(images), expected, atol=2e-3 * expected.std())
 
     inputs = tmp_path / "inputs"
     if channels == 4:

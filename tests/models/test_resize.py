@@ -11,7 +11,14 @@ from model_dirs import TINY
 
 import deeplab
 from deeplab.models import scale_logits
-from deeplab.models.resize import RESIZES, ResizeLike, resize_bilinear, source_positions
+from deeplab.models.resize import (
+    RESIZES,
+    ResizeLike,
+    resize_bilinear,
+    scaled_size,
+    scaled_sizes,
+    source_positions,
+)
 
 
 def test_resize_aligns_corners() -> None:
@@ -30,6 +37,18 @@ def test_resize_by_a_factor(factor: float, size: int, expected: int) -> None:
     assert resized.shape == (1, expected, 1, 1)
     straight_line = np.linspace(0, images[0, -1, 0, 0], expected)
     np.testing.assert_allclose(resized.ravel(), straight_line, atol=1e-6)
+
+
+# Of cells, strides of decoders (also under an image pyramid), and pyramids.
+FACTORS = (0.5, 2.0, 1.0, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 0.75, 1.25, 1.5, 1.75, 1.75 / 8, 0.7, 1.1)
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_sizes_of_tensors_are_those_of_numbers(factor: float) -> None:
+    pixels = range(1, 2101)
+    expected = [int((size - 1) * factor + 1) for size in pixels]  # in double precision
+    assert [scaled_size(size, factor) for size in pixels] == expected
+    assert scaled_sizes(tf.constant(pixels), factor).numpy().tolist() == expected
 
 
 SIZES = [((5, 7), (33, 47)), ((9, 12), (128, 3)), ((33, 40), (17, 9)), ((8, 8), (32, 32))]

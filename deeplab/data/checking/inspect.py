@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplab.data.checking.samples import Sample
-from deeplab.data.files.images import decode_picture, sound_picture
+from deeplab.data.files.images import sound_picture
 from deeplab.data.files.mask_ids import IdRule
 from deeplab.data.files.masks import Labels, Mask, examine_mask
+from deeplab.data.files.pixels import decode_picture
 from deeplab.data.files.problems import FileError, Problem
 from deeplab.data.sources.pair_tally import PairTally
 from deeplab.data.sources.pairs import check_sizes

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from deeplab.data.files.images import RGB
 from deeplab.data.files.opening import read_bytes
+from deeplab.data.files.pixels import RGB
 from deeplab.data.files.problems import FileError, Problem
 from deeplab.data.prepared.dataset import PreparedDataset
 from deeplab.data.sources.pairs import SPLIT_NAMES, Pair, Source

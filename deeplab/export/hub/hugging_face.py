@@ -25,7 +25,7 @@ from deeplab.export.hub.state_dict import (
     write_weights,
 )
 from deeplab.export.source import Source
-from deeplab.export.verify import Verification, sample_images, verify
+from deeplab.export.verify import EXACT, Verification, sample_images, verify
 from deeplab.interop.hub import hugging_face
 from deeplab.interop.loading import Request, load
 from deeplab.models import (
@@ -66,7 +66,7 @@ _LAST_WIDTH = 1280  # of the convolution that segmentation does not use
 # As published, where nothing says how large the images were.
 _IMAGE_SIZE = 513
 # Weights pass from file to network as they are: what may differ is rounding.
-_TOLERANCE = 1e-5
+_TOLERANCE = EXACT._replace(difference=1e-5)
 
 _CODE = """
 import torch

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from deeplab import files
-from deeplab.interop.extras import needs_extra
+from deeplab.extras import needs_extra
 from deeplab.interop.hub import layout
 from deeplab.models import DeepLabModel
 from deeplab.models.batch_norm import BatchNorm

@@ -19,7 +19,7 @@ from deeplab.export.hub import card
 from deeplab.export.hub.conditions import refused, require
 from deeplab.export.hub.state_dict import WEIGHTS, StateDict, state_dict, write_weights
 from deeplab.export.source import Classifier, Source
-from deeplab.export.verify import Verification, sample_images, verify
+from deeplab.export.verify import EXACT, Verification, sample_images, verify
 from deeplab.interop.hub import layout, timm
 from deeplab.interop.loading import Request, load
 from deeplab.model_dir import ClassifierDescription
@@ -37,7 +37,7 @@ _WANTED: Mapping[str, Any] = {
 _NUM_FEATURES = 2048
 _ARCHITECTURE_OF = {row.backbone: name for name, row in timm.ARCHITECTURES.items()}
 # Weights pass from file to network as they are: what may differ is rounding.
-_TOLERANCE = 1e-5
+_TOLERANCE = EXACT._replace(difference=1e-5)
 
 _CODE = """
 import timm

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from deeplab.errors import DeepLabError
-from deeplab.interop.extras import needs_extra
+from deeplab.extras import needs_extra
 from deeplab.interop.hub.tensors import Tensor, Tensors
 from deeplab.interop.report import list_of
 

@@ -26,7 +26,8 @@ from deeplab.data import (
 )
 from deeplab.data.checking import check_folders, check_named, prepare_folders
 from deeplab.data.files.decode import decode_image, decode_image_part, image_size
-from deeplab.data.files.images import decode_channels, png, read_image
+from deeplab.data.files.images import png, read_image
+from deeplab.data.files.pixels import decode_channels
 from deeplab.data.sources.classes import ClassList, read_class_file
 from deeplab.data.sources.pairs import Source
 from deeplab.errors import DeepLabError

@@ -17,10 +17,11 @@ from deeplab.data import DataConfig, load_dataset
 from deeplab.data.builders.folder import encoded_pair
 from deeplab.data.checking import check_named
 from deeplab.data.files.decode import decode_image, decode_label
-from deeplab.data.files.images import decode_channels, read_image, read_pixels
+from deeplab.data.files.images import read_image
 from deeplab.data.files.mask_ids import IdRule
 from deeplab.data.files.masks import read_index_mask
 from deeplab.data.files.opening import PNG_SIGNATURE
+from deeplab.data.files.pixels import decode_channels, read_pixels
 from deeplab.data.files.problems import FileError
 from deeplab.data.sources.pairs import Pair
 from deeplab.errors import DeepLabError
@@ -207,7 +208,10 @@ UNSOUND = {
 def test_unsound_png_files_are_refused_by_name(name: str, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(UNSOUND[name])
-    for read in (read_index_mask, read_image, read_pixels):
+    readers = [read_index_mask, read_image]
+    if name != "too wide":  # for TensorFlow alone
+        readers.append(read_pixels)
+    for read in readers:
         with pytest.raises(FileError, match=f"cannot read the (mask|image) {path}: .") as caught:
             read(path)
         assert caught.value.problem.kind == "unreadable"

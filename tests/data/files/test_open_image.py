@@ -14,9 +14,10 @@ from PIL.PngImagePlugin import PngInfo
 from source_folders import random_image, random_mask, save
 
 from deeplab.data.files.decode import decode_image
-from deeplab.data.files.images import read_image, read_pixels
+from deeplab.data.files.images import read_image
 from deeplab.data.files.masks import read_index_mask
 from deeplab.data.files.opening import MAX_PIXELS, TooLarge, open_image
+from deeplab.data.files.pixels import read_pixels
 from deeplab.errors import DeepLabError
 
 

@@ -1,0 +1,191 @@
+"""LiteRT (.tflite) files: builtin operations only, for images of one size or of any."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from deeplab.data import DataConfig
+from deeplab.errors import DeepLabError
+from deeplab.export import record
+from deeplab.export.dilation import with_dilated_convolutions
+from deeplab.export.freeze import as_function, frozen_graph
+from deeplab.export.graph import needed, node_name
+from deeplab.export.metadata import metadata
+from deeplab.export.source import ANY_SIZE, Source
+from deeplab.export.verify import (
+    EXACT,
+    FLOAT16,
+    INT8_WEIGHTS,
+    Tolerance,
+    Verification,
+    verify_runtime,
+)
+from deeplab.extras import needs_extra
+from deeplab.models import DeepLabModel, ModelConfig
+from deeplab.runtimes.metadata import NAME
+from deeplab.runtimes.runtime import open_runtime
+from deeplab.stderr import stderr_held_back
+
+FILE = "model.tflite"
+LABELS = "labels.txt"
+CONTENTS = (FILE, LABELS, record.FILE)
+
+_DEFAULT_SIZE = (513, 513)
+# Where the interpreter expects the numbers of a tensor to begin.
+_ALIGNMENT = 16
+_IDENTIFIER = b"TFL3"
+
+
+class Weights(NamedTuple):
+    """How weights are stored.
+
+    Attributes:
+        types: what the converter may store them as; None: as they are.
+        tolerance: how far the file may be from the model.
+    """
+
+    types: tuple[tf.DType, ...] | None
+    tolerance: Tolerance
+
+
+# Format -> its weights. An empty tuple leaves the choice to the converter: 8 bits, a scale per
+# channel, and activations that are rounded while the network runs.
+WEIGHTS = {
+    "litert": Weights(None, EXACT),
+    "litert_float16": Weights((tf.float16,), FLOAT16),
+    "litert_dynamic": Weights((), INT8_WEIGHTS),
+}
+
+
+def check(config: ModelConfig) -> None:
+    """Makes sure that the packages are there.
+
+    Raises:
+        DeepLabError: if one is missing.
+    """
+    _schema()
+
+
+def write(source: Source, folder: Path, *, format: str) -> Verification:
+    """Writes model.tflite and labels.txt into an empty folder, and compares with the model.
+
+    Raises:
+        DeepLabError: if they differ, or a part of the network has no form in LiteRT.
+    """
+    weights, size = WEIGHTS[format], _size(source)
+    stated = metadata(source)
+    stated["preprocessing"]["size"] = "any" if size == ANY_SIZE else list(size)
+    content, operations = _with_metadata(
+        _converted(source.model, size, weights.types), json.dumps(stated)
+    )
+    path = folder / FILE
+    path.write_bytes(content)
+    (folder / LABELS).write_text("\n".join(stated["classes"]) + "\n", encoding="utf-8")
+    verification = verify_runtime(source, open_runtime("litert", path), weights.tolerance)
+    shape = ",".join("any" if side is None else str(side) for side in size)
+    record.write(
+        folder,
+        verification,
+        format=format,
+        file=FILE,
+        inputs={"images": f"uint8 [{'any' if size == ANY_SIZE else 1},{shape},C]"},
+        outputs={"serving_default": "classes int32 [B,H,W]", "logits": "logits float32 [B,H,W,C]"},
+        operations=operations,
+        metadata=stated,
+    )
+    return verification
+
+
+def _size(source: Source) -> tuple[int | None, int | None]:
+    """The size asked for, else that of the training images, else that of the original's crops."""
+    training = source.description.training
+    if source.size is not None:
+        return source.size
+    return _DEFAULT_SIZE if training is None else DataConfig(**training["data"]).crop_height_width
+
+
+def _converted(
+    model: DeepLabModel,
+    size: tuple[int | None, int | None],
+    types: tuple[tf.DType, ...] | None,
+) -> bytes:
+    batch = None if size == ANY_SIZE else 1
+    images = tf.TensorSpec([batch, *size, model.input_channels], tf.float32, name="images")
+    pixels = tf.TensorSpec(images.shape, tf.uint8, name="images")
+    frozen = frozen_graph(lambda x: model(x, training=False), images)
+    dilated = with_dilated_convolutions(frozen.graph, explicit_pads=False)
+    ends = map(node_name, (frozen.input, *frozen.outputs))
+    module = tf.Module()
+    module.core = as_function(frozen._replace(graph=needed(dilated, ends)), images)
+
+    def logits(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"logits": module.core(tf.cast(images, tf.float32))}
+
+    def classes(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        ids = tf.argmax(logits(images)["logits"], axis=-1, output_type=tf.int32)
+        return {"classes": ids}
+
+    signatures = {
+        "serving_default": tf.function(classes, input_signature=[pixels]),
+        "logits": tf.function(logits, input_signature=[pixels]),
+    }
+    with tempfile.TemporaryDirectory() as folder, stderr_held_back(shown_after_error=False):
+        tf.saved_model.save(module, folder, signatures=signatures)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[*signatures])
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if types is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = list(types)
+        try:
+            return converter.convert()
+        except Exception as error:  # its errors have no common class
+            operations = sorted(set(re.findall(r"'tf\.(\w+)' op", str(error))))
+            advice = "; --fixed_size may do" if size == ANY_SIZE else ""
+            raise DeepLabError(
+                f"LiteRT has no {', '.join(operations) or 'form'} as this network needs it{advice}"
+            ) from error
+
+
+def _with_metadata(content: bytes, text: str) -> tuple[bytes, Mapping[str, int]]:
+    """The file with a text under our name, and the number of each kind of operation in it."""
+    schema = _schema()
+    import flatbuffers
+
+    class Aligned(schema.BufferT):  # type: ignore[name-defined]
+        """A buffer whose numbers begin where the interpreter expects them."""
+
+        def Pack(self, builder: Any) -> Any:
+            if self.data is not None:
+                builder.Prep(_ALIGNMENT, len(self.data))
+            return super().Pack(builder)
+
+    model = schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
+    model.buffers = [Aligned(buffer.data) for buffer in model.buffers]
+    model.buffers.append(Aligned(list(text.encode("utf-8"))))
+    model.metadata = [*(model.metadata or []), schema.MetadataT(NAME, len(model.buffers) - 1)]
+    builder = flatbuffers.Builder(len(content) + len(text))
+    builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
+    names = {
+        number: name for name, number in vars(schema.BuiltinOperator).items() if name[0] != "_"
+    }
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    operations = collections.Counter(
+        names[codes[operator.opcodeIndex]] for operator in model.subgraphs[0].operators
+    )
+    return bytes(builder.Output()), dict(sorted(operations.items()))
+
+
+@functools.cache
+def _schema() -> Any:
+    with needs_extra("litert", "export --format=litert"):
+        from ai_edge_litert import schema_py_generated
+    return schema_py_generated
