@@ -19,6 +19,7 @@ FORMATS = [
     "onnx",
     "saved_model",
     "timm",
+    "web",
 ]
 
 
@@ -43,6 +44,7 @@ def _run(values: flags.FlagValues) -> int:
         output_stride=shared_flags.output_stride(values),
         fixed_size=fixed_size,
         dynamic_size=values.dynamic_size,
+        web_runtime=values.web_runtime,
         overwrite=values.overwrite,
     )
     places = {
@@ -76,6 +78,10 @@ COMMAND = Command(
             "the crop size of training, or 513",
         ),
         shared_flags.switch("dynamic_size", "a LiteRT file for images of any size instead"),
+        shared_flags.path(
+            "web_runtime",
+            "folder with onnxruntime-web for the format web, where npm cannot download it",
+        ),
         shared_flags.switch("overwrite", "replace a folder that exists"),
     ),
     run=_run,

@@ -22,6 +22,7 @@ def export(
     output_stride: int | None = None,
     fixed_size: tuple[int, int] | None = None,
     dynamic_size: bool = False,
+    web_runtime: str | Path | None = None,
     overwrite: bool = False,
 ) -> Verification:
     """Exports a model and compares the result with it on images before it gets its name.
@@ -31,12 +32,13 @@ def export(
         export_dir: the folder to make.
         format: a key of `FORMATS`: "saved_model", "onnx", "litert", "litert_float16",
             "litert_dynamic" (8-bit weights), "hugging_face" (a MobileNetV2 without decoder) or
-            "timm" (the backbone of an Xception).
+            "timm" (the backbone of an Xception), "web" (a page that segments in the browser).
         checkpoint: "latest", "best", or the prefix of a checkpoint.
         output_stride: 8, 16 or 32; None: as trained.
         fixed_size: height and width in pixels of the only size that a LiteRT file takes; None: the
             crop size of training, 513x513 for weights that were imported.
         dynamic_size: whether it takes images of any size and number instead.
+        web_runtime: a folder with onnxruntime-web, for "web"; None: npm downloads it.
         overwrite: whether an existing export_dir is replaced.
 
     Returns:
@@ -54,6 +56,7 @@ def export(
         output_stride=output_stride,
         fixed_size=fixed_size,
         dynamic_size=dynamic_size,
+        web_runtime=web_runtime,
         overwrite=overwrite,
     )[format]
 
@@ -67,6 +70,7 @@ def export_formats(
     output_stride: int | None = None,
     fixed_size: tuple[int, int] | None = None,
     dynamic_size: bool = False,
+    web_runtime: str | Path | None = None,
     overwrite: bool = False,
 ) -> dict[str, Verification]:
     """Exports a model in several formats: all of them, or nothing.
@@ -80,6 +84,7 @@ def export_formats(
         output_stride: as of `export`.
         fixed_size: as of `export`.
         dynamic_size: as of `export`.
+        web_runtime: as of `export`.
         overwrite: as of `export`.
 
     Returns:
@@ -93,6 +98,8 @@ def export_formats(
         if name not in FORMATS:
             raise unknown_name("format", name, FORMATS)
     size = _size(fixed_size, dynamic_size, formats)
+    if web_runtime is not None and "web" not in formats:
+        raise DeepLabError(f"web_runtime is for the format web alone, not {', '.join(formats)}")
     target = Path(export_dir).absolute()
     _check_free(target, overwrite=overwrite)
     config = read_description(model_dir).config
@@ -101,7 +108,9 @@ def export_formats(
     for name in formats:
         if check := FORMATS[name].check:
             check(config)
-    source = open_source(model_dir, checkpoint, output_stride)._replace(size=size)
+    source = open_source(model_dir, checkpoint, output_stride)._replace(
+        size=size, web_runtime=None if web_runtime is None else Path(web_runtime)
+    )
     with files.new_directory(target) as folder:
         places = {name: folder / name if len(formats) > 1 else folder for name in formats}
         for place in places.values():

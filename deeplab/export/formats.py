@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from deeplab.export import litert, onnx, saved_model
+from deeplab.export import litert, onnx, saved_model, web
 from deeplab.export.hub import hugging_face, timm
 from deeplab.export.source import Source
 from deeplab.export.verify import Verification
@@ -41,6 +41,7 @@ FORMATS: dict[str, Format] = {
     "onnx": Format(onnx.write, onnx.CONTENTS, onnx.check),
     "saved_model": Format(saved_model.write, saved_model.CONTENTS),
     "timm": Format(timm.write, timm.CONTENTS, timm.check),
+    "web": Format(web.write, web.CONTENTS, web.check),
 }
 
 

@@ -38,6 +38,7 @@ class Source(NamedTuple):
         model_dir: the folder of both.
         size: height and width of the images, for formats that may have one size; `ANY_SIZE`; or
             None: as the format has it by itself.
+        web_runtime: a folder with what runs ONNX files in a browser; None: npm has it.
     """
 
     model: DeepLabModel
@@ -45,6 +46,7 @@ class Source(NamedTuple):
     checkpoint: Checkpoint
     model_dir: Path
     size: tuple[int | None, int | None] | None = None
+    web_runtime: Path | None = None
 
     def classifier(self, paths: Iterable[str]) -> Classifier | None:
         """The classifier that the backbone was trained as, where the folder keeps it."""
