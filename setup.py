@@ -13,6 +13,7 @@ setup(
         "deeplab": ["py.typed", "*.jinja"],
         "deeplab.data.checking": ["*.jinja"],
         "deeplab.evaluation": ["*.jinja"],
+        "deeplab.export.web": ["page/*"],
         "deeplab.gin_files": ["**/*.gin"],
     },
 )

@@ -20,6 +20,7 @@ FORMATS = [
     "onnx",
     "saved_model",
     "timm",
+    "web",
 ]
 
 
@@ -47,6 +48,7 @@ def _run(values: flags.FlagValues) -> int:
         dynamic_size=values.dynamic_size,
         eval_scales=eval_scales,
         flip=values.flip,
+        web_runtime=values.web_runtime,
         overwrite=values.overwrite,
     )
     places = {
@@ -81,6 +83,10 @@ COMMAND = Command(
         ),
         shared_flags.switch("dynamic_size", "a LiteRT file for images of any size instead"),
         *shared_flags.INFERENCE,
+        shared_flags.path(
+            "web_runtime",
+            "folder with onnxruntime-web for the format web, where npm cannot download it",
+        ),
         shared_flags.switch("overwrite", "replace a folder that exists"),
     ),
     run=_run,

@@ -26,6 +26,7 @@ def export(
     dynamic_size: bool = False,
     eval_scales: Sequence[float] = (1.0,),
     flip: bool = False,
+    web_runtime: str | Path | None = None,
     overwrite: bool = False,
 ) -> Verification:
     """Exports a model and compares the result with it on images before it gets its name.
@@ -34,8 +35,8 @@ def export(
         model_dir: folder of the model.
         export_dir: the folder to make.
         format: a key of `FORMATS`: "saved_model", "onnx", "litert", "litert_float16",
-            "litert_dynamic" (8-bit weights), "keras", "hugging_face" (a MobileNetV2 without
-            decoder) or "timm" (the backbone of an Xception).
+            "litert_dynamic" (8-bit weights), "keras", "web" (a page that segments in the browser),
+            "hugging_face" (a MobileNetV2 without decoder) or "timm" (the backbone of an Xception).
         checkpoint: "latest", "best", or the prefix of a checkpoint.
         output_stride: 8, 16 or 32; None: as trained.
         fixed_size: height and width in pixels of the only size that the result takes; None: any;
@@ -43,6 +44,7 @@ def export(
         dynamic_size: whether a LiteRT file takes images of any size and number instead.
         eval_scales: scales of the image whose probabilities the result averages.
         flip: whether it averages with the mirrored image.
+        web_runtime: a folder with onnxruntime-web, for "web"; None: npm downloads it.
         overwrite: whether an existing export_dir is replaced.
 
     Returns:
@@ -62,6 +64,7 @@ def export(
         dynamic_size=dynamic_size,
         eval_scales=eval_scales,
         flip=flip,
+        web_runtime=web_runtime,
         overwrite=overwrite,
     )[format]
 
@@ -77,6 +80,7 @@ def export_formats(
     dynamic_size: bool = False,
     eval_scales: Sequence[float] = (1.0,),
     flip: bool = False,
+    web_runtime: str | Path | None = None,
     overwrite: bool = False,
 ) -> dict[str, Verification]:
     """Exports a model in several formats: all of them, or nothing.
@@ -92,6 +96,7 @@ def export_formats(
         dynamic_size: as of `export`.
         eval_scales: as of `export`.
         flip: as of `export`.
+        web_runtime: as of `export`.
         overwrite: as of `export`.
 
     Returns:
@@ -113,6 +118,8 @@ def export_formats(
     _refuse(formats, "eval_scales or flip", asked=averages, has=lambda row: row.has_averages)
     if fixed_size is not None and dynamic_size:
         raise DeepLabError("fixed_size and dynamic_size exclude each other")
+    if web_runtime is not None and "web" not in formats:
+        raise DeepLabError(f"web_runtime is for the format web alone, not {', '.join(formats)}")
     target = Path(export_dir).absolute()
     _check_free(target, overwrite=overwrite)
     config = read_description(model_dir).config
@@ -125,6 +132,7 @@ def export_formats(
         size=ANY_SIZE if dynamic_size else fixed_size,
         eval_scales=tuple(eval_scales),
         flip=flip,
+        web_runtime=None if web_runtime is None else Path(web_runtime),
     )
     with files.new_directory(target) as folder:
         places = {name: folder / name if len(formats) > 1 else folder for name in formats}

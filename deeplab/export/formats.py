@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from deeplab.export import keras_file, litert, onnx, saved_model
+from deeplab.export import keras_file, litert, onnx, saved_model, web
 from deeplab.export.hub import hugging_face, timm
 from deeplab.export.source import Source
 from deeplab.export.verify import Verification
@@ -54,6 +54,7 @@ FORMATS: dict[str, Format] = {
         saved_model.write, saved_model.CONTENTS, has_sizes=True, has_averages=True
     ),
     "timm": Format(timm.write, timm.CONTENTS, timm.check),
+    "web": Format(web.write, web.CONTENTS, web.check),
 }
 
 

@@ -36,10 +36,11 @@ class Source(NamedTuple):
         description: model.json.
         checkpoint: where the weights came from.
         model_dir: the folder of both.
-        size: of the images, for formats that may have one size; None: as the format has it by
-            itself.
+        size: of the images, for formats that may have one size; `ANY_SIZE`; None: as the format
+            has it by itself.
         eval_scales: scales at which each image is seen, for formats that have that built in.
         flip: whether each is seen mirrored as well.
+        web_runtime: a folder with what runs ONNX files in a browser; None: npm has it.
     """
 
     model: DeepLabModel
@@ -49,6 +50,7 @@ class Source(NamedTuple):
     size: Size | None = None
     eval_scales: tuple[float, ...] = (1.0,)
     flip: bool = False
+    web_runtime: Path | None = None
 
     def classifier(self, paths: Iterable[str]) -> Classifier | None:
         """The classifier that the backbone was trained as, where the folder keeps it."""
