@@ -2,16 +2,16 @@
 
 TensorFlow copies constants with every graph that holds them: of the signature, of each pass of the
 optimizer, of the kernels. A variable lies beside the graph, once. docs/serving.md has the numbers:
-a small part of the memory, and calls that take as long. What would make them slow is batch norm that
-is not folded; of a variable too the graph optimizer fuses what follows the convolution.
+a small part of the memory, and calls that take as long. What would make them slow is batch norm
+that is not folded; of a variable too the graph optimizer fuses what follows the convolution.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-# Bytes from which on a constant becomes a variable. Of what is smaller hundreds of copies do no
-# harm, while each variable is one more thing to restore.
+# Bytes from which on a constant becomes a variable. Some dozen copies of smaller ones do no harm,
+# while each variable is one more thing to restore.
 _SMALLEST = 2**14
 
 
