@@ -70,6 +70,13 @@ CLASHES = (
         ">=1.18",
         "pip install 'tensorflow>=2.20', or 'tensorflow-metadata<1.18'",
     ),
+    Clash(
+        "tensorflow-datasets",
+        "<4.9.10",
+        "protobuf",
+        ">=7",
+        "pip install 'tensorflow-datasets>=4.9.10', or 'protobuf<7'",
+    ),
     Clash("protobuf", ">=7", "apache-beam", "", "pip install 'protobuf<7'"),
     # They bring a TensorFlow of their own, or older packages that it shares.
     Clash("tensorflow", "", "litert-torch", "", "keep litert-torch in an environment of its own"),

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-# Bytes from which on a constant becomes a variable. Of what is smaller hundreds of copies do no
-# harm, while each variable is one more thing to restore.
+# Bytes from which on a constant becomes a variable. Some dozen copies of smaller ones do no harm,
+# while each variable is one more thing to restore.
 _SMALLEST = 2**14
 
 

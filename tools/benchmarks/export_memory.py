@@ -3,7 +3,8 @@
 
 Each row is a process of its own that imports TensorFlow, loads a SavedModel and calls it five
 times. Memory is the peak of its resident memory (Linux) over what it held before it loaded. The
-exports take turns; times are medians over the rounds. oneDNN is as TensorFlow decides, or as told:
+exports take turns; times are medians over the rounds. Other work disturbs the processor time of a
+call less than the time that passes. oneDNN is as TensorFlow decides, or as told:
 
     python tools/benchmarks/export_memory.py --backbone=xception_65 --onednn=0,1
 
@@ -91,14 +92,15 @@ def _compare(exports: dict[str, str], onednn: str, rounds: int, folder: Path) ->
             )
             results[name].append(json.loads(output.stdout))
     print(f"oneDNN {onednn or 'as TensorFlow decides'}")
-    print(f"{'':<24}{'peak MB':>9}{'load s':>9}{'first s':>9}{'call ms':>9}{'other classes':>15}")
+    columns = ("peak MB", "load s", "first s", "call ms", "CPU ms")
+    print(f"{'':<24}{''.join(f'{column:>9}' for column in columns)}{'other classes':>15}")
     expected = np.load(f"{exports['model.export']}.npy")
     for name, rows in results.items():
         median = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
         other = (np.load(f"{exports[name]}.npy") != expected).mean()
         print(
             f"{name:<24}{median['peak'] / 1e6:>9.0f}{median['load']:>9.2f}{median['first']:>9.2f}"
-            f"{1000 * median['call']:>9.0f}{other:>15.4%}",
+            f"{1000 * median['call']:>9.0f}{1000 * median['cpu']:>9.0f}{other:>15.4%}",
             flush=True,
         )
 
@@ -111,18 +113,25 @@ def _measure(arguments: argparse.Namespace) -> dict[str, float]:
     before = resident("VmRSS")
     begin = time.perf_counter()
     loaded = tf.saved_model.load(arguments.measure)
-    times = [time.perf_counter() - begin]
+    times, cpu_times = [time.perf_counter() - begin], []
     for _ in range(_CALLS):
-        begin = time.perf_counter()
+        begin, cpu_begin = time.perf_counter(), time.process_time()
         if "logits" in loaded.signatures:
             logits = loaded.signatures["logits"](images=images)["logits"]
         else:
             logits = loaded.serve(images)
         times.append(time.perf_counter() - begin)
+        cpu_times.append(time.process_time() - cpu_begin)
     peak = resident("VmHWM") - before
     np.save(f"{arguments.measure}.npy", np.argmax(logits, -1))
     load, first, *calls = times
-    return {"peak": peak, "load": load, "first": first, "call": statistics.median(calls)}
+    return {
+        "peak": peak,
+        "load": load,
+        "first": first,
+        "call": statistics.median(calls),
+        "cpu": statistics.median(cpu_times[1:]),
+    }
 
 
 if __name__ == "__main__":
