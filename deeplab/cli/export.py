@@ -16,6 +16,7 @@ FORMATS = [
     "litert",
     "litert_float16",
     "litert_dynamic",
+    "litert_int8",
     "onnx",
     "saved_model",
     "timm",
@@ -43,6 +44,7 @@ def _run(values: flags.FlagValues) -> int:
         output_stride=shared_flags.output_stride(values),
         fixed_size=fixed_size,
         dynamic_size=values.dynamic_size,
+        calibration_images=values.calibration_images,
         overwrite=values.overwrite,
     )
     places = {
@@ -76,6 +78,11 @@ COMMAND = Command(
             "the crop size of training, or 513",
         ),
         shared_flags.switch("dynamic_size", "a LiteRT file for images of any size instead"),
+        shared_flags.path(
+            "calibration_images",
+            "folder of images like those that a litert_int8 file will see; without it, the "
+            "training split",
+        ),
         shared_flags.switch("overwrite", "replace a folder that exists"),
     ),
     run=_run,

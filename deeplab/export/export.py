@@ -10,7 +10,7 @@ from deeplab.errors import DeepLabError, unknown_name
 from deeplab.export.formats import FORMATS, is_export
 from deeplab.export.source import ANY_SIZE, open_source
 from deeplab.export.verify import Verification
-from deeplab.model_dir import read_description
+from deeplab.model_dir import ModelDescription, read_description
 
 
 def export(
@@ -22,6 +22,7 @@ def export(
     output_stride: int | None = None,
     fixed_size: tuple[int, int] | None = None,
     dynamic_size: bool = False,
+    calibration_images: str | Path | None = None,
     overwrite: bool = False,
 ) -> Verification:
     """Exports a model and compares the result with it on images before it gets its name.
@@ -30,13 +31,15 @@ def export(
         model_dir: folder of the model.
         export_dir: the folder to make.
         format: a key of `FORMATS`: "saved_model", "onnx", "litert", "litert_float16",
-            "litert_dynamic" (8-bit weights), "hugging_face" (a MobileNetV2 without decoder) or
-            "timm" (the backbone of an Xception).
+            "litert_dynamic" (8-bit weights), "litert_int8" (integers alone), "hugging_face" (a
+            MobileNetV2 without decoder) or "timm" (the backbone of an Xception).
         checkpoint: "latest", "best", or the prefix of a checkpoint.
         output_stride: 8, 16 or 32; None: as trained.
         fixed_size: height and width in pixels of the only size that a LiteRT file takes; None: the
             crop size of training, 513x513 for weights that were imported.
         dynamic_size: whether it takes images of any size and number instead.
+        calibration_images: folder of images like those that a "litert_int8" file will see, to
+            measure the ranges of its features on; None: the training split.
         overwrite: whether an existing export_dir is replaced.
 
     Returns:
@@ -54,6 +57,7 @@ def export(
         output_stride=output_stride,
         fixed_size=fixed_size,
         dynamic_size=dynamic_size,
+        calibration_images=calibration_images,
         overwrite=overwrite,
     )[format]
 
@@ -67,6 +71,7 @@ def export_formats(
     output_stride: int | None = None,
     fixed_size: tuple[int, int] | None = None,
     dynamic_size: bool = False,
+    calibration_images: str | Path | None = None,
     overwrite: bool = False,
 ) -> dict[str, Verification]:
     """Exports a model in several formats: all of them, or nothing.
@@ -80,6 +85,7 @@ def export_formats(
         output_stride: as of `export`.
         fixed_size: as of `export`.
         dynamic_size: as of `export`.
+        calibration_images: as of `export`.
         overwrite: as of `export`.
 
     Returns:
@@ -95,13 +101,16 @@ def export_formats(
     size = _size(fixed_size, dynamic_size, formats)
     target = Path(export_dir).absolute()
     _check_free(target, overwrite=overwrite)
-    config = read_description(model_dir).config
+    description = read_description(model_dir)
+    _check_calibration(description, calibration_images, formats)
+    config = description.config
     if output_stride is not None:
         config = config.at_output_stride(output_stride)
     for name in formats:
         if check := FORMATS[name].check:
             check(config)
-    source = open_source(model_dir, checkpoint, output_stride)._replace(size=size)
+    source = open_source(model_dir, checkpoint, output_stride)
+    source = source._replace(size=size, calibration_images=calibration_images)
     with files.new_directory(target) as folder:
         places = {name: folder / name if len(formats) > 1 else folder for name in formats}
         for place in places.values():
@@ -123,6 +132,19 @@ def _size(
             f"{', '.join(formats)}: only these formats know fixed_size and dynamic_size: {names}"
         )
     return fixed_size or ANY_SIZE
+
+
+def _check_calibration(
+    description: ModelDescription, images: str | Path | None, formats: Sequence[str]
+) -> None:
+    calibrated = [name for name in formats if FORMATS[name].is_calibrated]
+    if calibrated and images is None and description.training is None:
+        raise DeepLabError(
+            f"{calibrated[0]} needs images like those that it will see, and this model knows no "
+            "training split: give --calibration_images"
+        )
+    if images is not None and not calibrated:
+        raise DeepLabError(f"calibration_images {images}: {', '.join(formats)} needs none")
 
 
 def _check_free(target: Path, *, overwrite: bool) -> None:

@@ -24,19 +24,27 @@ class Format(NamedTuple):
         check: raises a `DeepLabError` for a network that the format does not have, or a package
             that is not installed; None: it has all. Asked before anything slow begins.
         has_sizes: whether the file may be for images of one size.
+        is_calibrated: whether it is made with images, `Source.calibration_images`.
     """
 
     write: Callable[[Source, Path], Verification]
     contents: tuple[str, ...]
     check: Callable[[ModelConfig], None] | None = None
     has_sizes: bool = False
+    is_calibrated: bool = False
 
 
 FORMATS: dict[str, Format] = {
     "hugging_face": Format(hugging_face.write, hugging_face.CONTENTS, hugging_face.check),
     **{
-        name: Format(partial(litert.write, format=name), litert.CONTENTS, litert.check, True)
-        for name in litert.WEIGHTS
+        name: Format(
+            partial(litert.write, format=name),
+            litert.CONTENTS,
+            litert.check,
+            has_sizes=True,
+            is_calibrated=variant.is_calibrated,
+        )
+        for name, variant in litert.VARIANTS.items()
     },
     "onnx": Format(onnx.write, onnx.CONTENTS, onnx.check),
     "saved_model": Format(saved_model.write, saved_model.CONTENTS),

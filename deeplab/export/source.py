@@ -38,6 +38,8 @@ class Source(NamedTuple):
         model_dir: the folder of both.
         size: height and width of the images, for formats that may have one size; `ANY_SIZE`; or
             None: as the format has it by itself.
+        calibration_images: folder of the images that a quantized format measures its ranges on;
+            None: the training split.
     """
 
     model: DeepLabModel
@@ -45,6 +47,7 @@ class Source(NamedTuple):
     checkpoint: Checkpoint
     model_dir: Path
     size: tuple[int | None, int | None] | None = None
+    calibration_images: str | Path | None = None
 
     def classifier(self, paths: Iterable[str]) -> Classifier | None:
         """The classifier that the backbone was trained as, where the folder keeps it."""
