@@ -17,6 +17,7 @@ FORMATS = [
     "litert",
     "litert_float16",
     "litert_dynamic",
+    "litert_int8",
     "onnx",
     "saved_model",
     "timm",
@@ -49,6 +50,7 @@ def _run(values: flags.FlagValues) -> int:
         eval_scales=eval_scales,
         flip=values.flip,
         web_runtime=values.web_runtime,
+        calibration_images=values.calibration_images,
         overwrite=values.overwrite,
     )
     places = {
@@ -86,6 +88,11 @@ COMMAND = Command(
         shared_flags.path(
             "web_runtime",
             "folder with onnxruntime-web for the format web, where npm cannot download it",
+        ),
+        shared_flags.path(
+            "calibration_images",
+            "folder of images like those that a litert_int8 file will see; without it, the "
+            "training split",
         ),
         shared_flags.switch("overwrite", "replace a folder that exists"),
     ),

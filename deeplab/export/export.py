@@ -11,7 +11,7 @@ from deeplab.evaluation.inference import is_plain
 from deeplab.export.formats import FORMATS, Format, is_export
 from deeplab.export.source import ANY_SIZE, open_source
 from deeplab.export.verify import Verification
-from deeplab.model_dir import read_description
+from deeplab.model_dir import ModelDescription, read_description
 from deeplab.runtimes.inference import check_scales
 
 
@@ -27,6 +27,7 @@ def export(
     eval_scales: Sequence[float] = (1.0,),
     flip: bool = False,
     web_runtime: str | Path | None = None,
+    calibration_images: str | Path | None = None,
     overwrite: bool = False,
 ) -> Verification:
     """Exports a model and compares the result with it on images before it gets its name.
@@ -35,8 +36,9 @@ def export(
         model_dir: folder of the model.
         export_dir: the folder to make.
         format: a key of `FORMATS`: "saved_model", "onnx", "litert", "litert_float16",
-            "litert_dynamic" (8-bit weights), "keras", "web" (a page that segments in the browser),
-            "hugging_face" (a MobileNetV2 without decoder) or "timm" (the backbone of an Xception).
+            "litert_dynamic" (8-bit weights), "litert_int8" (integers alone), "keras", "web" (a
+            page that segments in the browser), "hugging_face" (a MobileNetV2 without decoder) or
+            "timm" (the backbone of an Xception).
         checkpoint: "latest", "best", or the prefix of a checkpoint.
         output_stride: 8, 16 or 32; None: as trained.
         fixed_size: height and width in pixels of the only size that the result takes; None: any;
@@ -45,6 +47,8 @@ def export(
         eval_scales: scales of the image whose probabilities the result averages.
         flip: whether it averages with the mirrored image.
         web_runtime: a folder with onnxruntime-web, for "web"; None: npm downloads it.
+        calibration_images: folder of images like those that a "litert_int8" file will see, to
+            measure the ranges of its features on; None: the training split.
         overwrite: whether an existing export_dir is replaced.
 
     Returns:
@@ -65,6 +69,7 @@ def export(
         eval_scales=eval_scales,
         flip=flip,
         web_runtime=web_runtime,
+        calibration_images=calibration_images,
         overwrite=overwrite,
     )[format]
 
@@ -81,6 +86,7 @@ def export_formats(
     eval_scales: Sequence[float] = (1.0,),
     flip: bool = False,
     web_runtime: str | Path | None = None,
+    calibration_images: str | Path | None = None,
     overwrite: bool = False,
 ) -> dict[str, Verification]:
     """Exports a model in several formats: all of them, or nothing.
@@ -97,6 +103,7 @@ def export_formats(
         eval_scales: as of `export`.
         flip: as of `export`.
         web_runtime: as of `export`.
+        calibration_images: as of `export`.
         overwrite: as of `export`.
 
     Returns:
@@ -122,7 +129,9 @@ def export_formats(
         raise DeepLabError(f"web_runtime is for the format web alone, not {', '.join(formats)}")
     target = Path(export_dir).absolute()
     _check_free(target, overwrite=overwrite)
-    config = read_description(model_dir).config
+    description = read_description(model_dir)
+    _check_calibration(description, calibration_images, formats)
+    config = description.config
     if output_stride is not None:
         config = config.at_output_stride(output_stride)
     for name in formats:
@@ -132,6 +141,7 @@ def export_formats(
         size=ANY_SIZE if dynamic_size else fixed_size,
         eval_scales=tuple(eval_scales),
         flip=flip,
+        calibration_images=calibration_images,
         web_runtime=None if web_runtime is None else Path(web_runtime),
     )
     with files.new_directory(target) as folder:
@@ -149,6 +159,19 @@ def _refuse(
         if not has(FORMATS[name]):
             choices = ", ".join(key for key, row in FORMATS.items() if has(row))
             raise DeepLabError(f"format {name} has no {setting}; formats that do: {choices}")
+
+
+def _check_calibration(
+    description: ModelDescription, images: str | Path | None, formats: Sequence[str]
+) -> None:
+    calibrated = [name for name in formats if FORMATS[name].is_calibrated]
+    if calibrated and images is None and description.training is None:
+        raise DeepLabError(
+            f"{calibrated[0]} needs images like those that it will see, and this model knows no "
+            "training split: give --calibration_images"
+        )
+    if images is not None and not calibrated:
+        raise DeepLabError(f"calibration_images {images}: {', '.join(formats)} needs none")
 
 
 def _check_free(target: Path, *, overwrite: bool) -> None:

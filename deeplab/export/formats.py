@@ -26,6 +26,7 @@ class Format(NamedTuple):
         has_sizes: whether it may be for images of one size.
         is_sized: whether it is for images of one size unless it is told otherwise.
         has_averages: whether it may average over scales and mirrored images.
+        is_calibrated: whether it is made with images, `Source.calibration_images`.
     """
 
     write: Callable[[Source, Path], Verification]
@@ -34,6 +35,7 @@ class Format(NamedTuple):
     has_sizes: bool = False
     is_sized: bool = False
     has_averages: bool = False
+    is_calibrated: bool = False
 
 
 FORMATS: dict[str, Format] = {
@@ -46,8 +48,9 @@ FORMATS: dict[str, Format] = {
             litert.check,
             has_sizes=True,
             is_sized=True,
+            is_calibrated=variant.is_calibrated,
         )
-        for name in litert.WEIGHTS
+        for name, variant in litert.VARIANTS.items()
     },
     "onnx": Format(onnx.write, onnx.CONTENTS, onnx.check),
     "saved_model": Format(

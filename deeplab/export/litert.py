@@ -7,10 +7,12 @@ import functools
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab.data import DataConfig
@@ -19,11 +21,13 @@ from deeplab.export import record
 from deeplab.export.dilation import with_dilated_convolutions
 from deeplab.export.freeze import as_function, frozen_graph
 from deeplab.export.graph import needed, node_name
+from deeplab.export.images import calibration_images, fitted
 from deeplab.export.metadata import metadata
 from deeplab.export.source import ANY_SIZE, Source
 from deeplab.export.verify import (
     EXACT,
     FLOAT16,
+    INT8,
     INT8_WEIGHTS,
     Tolerance,
     Verification,
@@ -45,24 +49,27 @@ _ALIGNMENT = 16
 _IDENTIFIER = b"TFL3"
 
 
-class Weights(NamedTuple):
-    """How weights are stored.
+class Variant(NamedTuple):
+    """How the numbers of a network are stored.
 
     Attributes:
-        types: what the converter may store them as; None: as they are.
+        types: what the converter may store weights as; None: as they are.
         tolerance: how far the file may be from the model.
+        is_calibrated: whether features are integers too, of ranges that are measured on images.
     """
 
     types: tuple[tf.DType, ...] | None
     tolerance: Tolerance
+    is_calibrated: bool = False
 
 
-# Format -> its weights. An empty tuple leaves the choice to the converter: 8 bits, a scale per
-# channel, and activations that are rounded while the network runs.
-WEIGHTS = {
-    "litert": Weights(None, EXACT),
-    "litert_float16": Weights((tf.float16,), FLOAT16),
-    "litert_dynamic": Weights((), INT8_WEIGHTS),
+# Format -> its numbers. An empty tuple leaves the choice to the converter: weights of 8 bits, a
+# scale per channel; features that are not calibrated are rounded while the network runs.
+VARIANTS = {
+    "litert": Variant(None, EXACT),
+    "litert_float16": Variant((tf.float16,), FLOAT16),
+    "litert_dynamic": Variant((), INT8_WEIGHTS),
+    "litert_int8": Variant((), INT8, is_calibrated=True),
 }
 
 
@@ -81,16 +88,22 @@ def write(source: Source, folder: Path, *, format: str) -> Verification:
     Raises:
         DeepLabError: if they differ, or a part of the network has no form in LiteRT.
     """
-    weights, size = WEIGHTS[format], _size(source)
+    variant, size = VARIANTS[format], _size(source)
     stated = metadata(source)
     stated["preprocessing"]["size"] = "any" if size == ANY_SIZE else list(size)
-    content, operations = _with_metadata(
-        _converted(source.model, size, weights.types), json.dumps(stated)
-    )
+    origin, images = None, None
+    if variant.is_calibrated:
+        origin, images = calibration_images(source.description, source.calibration_images)
+        height, width = size
+        if height is not None and width is not None:
+            pad_value = source.description.pad_value
+            images = [fitted(image, (height, width), pad_value) for image in images]
+    content = _converted(source.model, size, variant.types, images)
+    content, operations = _with_metadata(content, json.dumps(stated))
     path = folder / FILE
     path.write_bytes(content)
     (folder / LABELS).write_text("\n".join(stated["classes"]) + "\n", encoding="utf-8")
-    verification = verify_runtime(source, open_runtime("litert", path), weights.tolerance)
+    verification = verify_runtime(source, open_runtime("litert", path), variant.tolerance)
     shape = ",".join("any" if side is None else str(side) for side in size)
     record.write(
         folder,
@@ -99,6 +112,7 @@ def write(source: Source, folder: Path, *, format: str) -> Verification:
         file=FILE,
         inputs={"images": f"uint8 [{'any' if size == ANY_SIZE else 1},{shape},C]"},
         outputs={"serving_default": "classes int32 [B,H,W]", "logits": "logits float32 [B,H,W,C]"},
+        calibrated_on=origin,
         operations=operations,
         metadata=stated,
     )
@@ -117,6 +131,7 @@ def _converted(
     model: DeepLabModel,
     size: tuple[int | None, int | None],
     types: tuple[tf.DType, ...] | None,
+    calibration: Sequence[np.ndarray] | None,
 ) -> bytes:
     batch = None if size == ANY_SIZE else 1
     images = tf.TensorSpec([batch, *size, model.input_channels], tf.float32, name="images")
@@ -138,13 +153,26 @@ def _converted(
         "serving_default": tf.function(classes, input_signature=[pixels]),
         "logits": tf.function(logits, input_signature=[pixels]),
     }
-    with tempfile.TemporaryDirectory() as folder, stderr_held_back(shown_after_error=False):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        stderr_held_back(shown_after_error=False),
+        warnings.catch_warnings(),
+    ):
+        # Calibration uses an interpreter of TensorFlow that is on its way out.
+        warnings.simplefilter("ignore")
         tf.saved_model.save(module, folder, signatures=signatures)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[*signatures])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         if types is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.target_spec.supported_types = list(types)
+        if calibration is not None:
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.representative_dataset = lambda: (
+                (name, {"images": image.astype(np.uint8)})
+                for name in signatures
+                for image in calibration
+            )
         try:
             return converter.convert()
         except Exception as error:  # its errors have no common class

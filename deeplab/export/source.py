@@ -41,6 +41,8 @@ class Source(NamedTuple):
         eval_scales: scales at which each image is seen, for formats that have that built in.
         flip: whether each is seen mirrored as well.
         web_runtime: a folder with what runs ONNX files in a browser; None: npm has it.
+        calibration_images: folder of the images that a quantized format measures its ranges on;
+            None: the training split.
     """
 
     model: DeepLabModel
@@ -51,6 +53,7 @@ class Source(NamedTuple):
     eval_scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     web_runtime: Path | None = None
+    calibration_images: str | Path | None = None
 
     def classifier(self, paths: Iterable[str]) -> Classifier | None:
         """The classifier that the backbone was trained as, where the folder keeps it."""

@@ -12,13 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 from model_dirs import TINY, make_model_dir
+from PIL import Image
 from shallow_backbone import shallow_mobilenet_v2
+from source_folders import random_image, save
 
 import deeplab
+from deeplab.cli.main import main
 from deeplab.errors import DeepLabError
 from deeplab.export import litert as litert_format
 from deeplab.export import onnx as onnx_format
 from deeplab.export.export import export_formats
+from deeplab.export.images import fitted
+from deeplab.export.verify import Tolerance
+from deeplab.model_dir import read_description
 from deeplab.runtimes.runtime import Runtime, open_runtime
 
 onnx = pytest.importorskip("onnx")
@@ -179,6 +185,77 @@ def test_fewer_bits_make_a_smaller_file(
     assert (small.classes(images) != runtime.classes(images)).mean() < 0.05
 
 
+def test_integers_alone(
+    fixed: tuple[Path, Runtime], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Random weights make features whose mean leaves 8 bits no room for what differs.
+    variant = litert_format.VARIANTS["litert_int8"]._replace(tolerance=Tolerance(9.0, 1.0))
+    monkeypatch.setitem(litert_format.VARIANTS, "litert_int8", variant)
+    for seed in range(2):
+        save(tmp_path / "photos" / f"{seed}.png", random_image(50, 60 + seed, seed))
+    deeplab.export(
+        model_dir=fixed[0],
+        export_dir=tmp_path / "x",
+        format="litert_int8",
+        fixed_size=(48, 64),
+        calibration_images=tmp_path / "photos",
+    )
+    small = open_runtime("litert", tmp_path / "x" / "model.tflite")
+    assert small.logits(random_images(1, 48, 64)).dtype == np.float32
+    record = json.loads((tmp_path / "x" / "export.json").read_text())
+    assert record["calibrated_on"] == str(tmp_path / "photos")
+    # All but the two ends of the network.
+    assert record["operations"]["CAST"] == record["operations"]["DEQUANTIZE"] == 1
+
+
+@pytest.mark.slow
+def test_real_weights_keep_their_classes(reference_data: Path, tmp_path: Path) -> None:
+    weights = reference_data / "weights" / "deeplabv3_257_mv_gpu.tflite"
+    words = (f"--checkpoint={weights}", "--dataset=voc_2012", f"--model_dir={tmp_path}/model")
+    assert main(["import", "--source=litert", *words]) == 0
+    paths = sorted((reference_data / "data" / "voc46" / "images").iterdir())
+    for path in paths[:40:2]:
+        (tmp_path / "seen").mkdir(exist_ok=True)
+        (tmp_path / "seen" / path.name).symlink_to(path)
+    model = deeplab.load_model(tmp_path / "model")
+    exports = {"litert": 1e-3, "litert_float16": 0.01, "litert_dynamic": 0.05, "litert_int8": 0.1}
+    export_formats(
+        model_dir=tmp_path / "model",
+        export_dir=tmp_path / "exports",
+        formats=[*exports, "onnx"],
+        fixed_size=(513, 513),
+        calibration_images=tmp_path / "seen",
+    )
+    photos = [np.asarray(Image.open(path).convert("RGB"))[None] for path in paths[1:10:2]]
+    pad_value = read_description(tmp_path / "model").pad_value
+    for name, limit in {**exports, "onnx": 1e-3}.items():
+        kind = "onnx" if name == "onnx" else "litert"
+        runtime = open_runtime(kind, tmp_path / "exports" / name / FILES[kind])
+        for photo in photos:
+            seen = photo if kind == "onnx" else fitted(photo, (513, 513), pad_value)
+            expected = model(seen.astype(np.float32)).numpy().argmax(axis=-1)
+            expected = expected[:, : photo.shape[1], : photo.shape[2]]
+            assert (runtime.classes(photo) != expected).mean() < limit
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "message"),
+    [
+        ("litert_int8", None, "litert_int8 needs images .*: give --calibration_images"),
+        ("litert", "photos", "calibration_images photos: litert needs none"),
+        ("litert_int8", "nowhere", "there is no file or folder nowhere"),
+    ],
+)
+def test_calibration_without_images(
+    name: str, images: str | None, message: str, fixed: tuple[Path, Runtime], tmp_path: Path
+) -> None:
+    with pytest.raises(DeepLabError, match=message):
+        deeplab.export(
+            model_dir=fixed[0], export_dir=tmp_path / "x", format=name, calibration_images=images
+        )
+    assert not (tmp_path / "x").exists()
+
+
 def test_the_size_of_training_is_the_size_of_the_file(tmp_path: Path) -> None:
     data = {"dataset": "shapes", "crop_size": [33, 49], "eval_split": None}
     training = {"data": data, "data_dir": str(tmp_path / "none"), "source_dir": None}
@@ -187,12 +264,22 @@ def test_the_size_of_training_is_the_size_of_the_file(tmp_path: Path) -> None:
     assert open_runtime("litert", tmp_path / "x" / "model.tflite").fixed_size == (33, 49)
 
 
-@pytest.mark.parametrize("name", ["onnx", "saved_model"])
-def test_a_size_for_formats_that_have_none(name: str, tmp_path: Path) -> None:
-    with pytest.raises(DeepLabError, match=f"{name}: only these formats .*: litert, "):
-        deeplab.export(
-            model_dir=tmp_path, export_dir=tmp_path / "x", format=name, fixed_size=(8, 8)
-        )
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        (
+            "onnx",
+            {"fixed_size": (8, 8)},
+            "format onnx has no fixed_size; formats that do: litert, ",
+        ),
+        ("saved_model", {"dynamic_size": True}, "dynamic_size is for the formats litert, "),
+    ],
+)
+def test_a_size_for_formats_that_have_none(
+    name: str, size: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DeepLabError, match=message):
+        deeplab.export(model_dir=tmp_path, export_dir=tmp_path / "x", format=name, **size)
 
 
 @pytest.mark.parametrize(

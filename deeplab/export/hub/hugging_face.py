@@ -24,8 +24,9 @@ from deeplab.export.hub.state_dict import (
     state_dict,
     write_weights,
 )
+from deeplab.export.images import sample_images
 from deeplab.export.source import Source
-from deeplab.export.verify import EXACT, Verification, sample_images, verify
+from deeplab.export.verify import EXACT, Verification, verify
 from deeplab.interop.hub import hugging_face
 from deeplab.interop.loading import Request, load
 from deeplab.models import (

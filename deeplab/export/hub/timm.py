@@ -18,8 +18,9 @@ from deeplab.errors import DeepLabError
 from deeplab.export.hub import card
 from deeplab.export.hub.conditions import refused, require
 from deeplab.export.hub.state_dict import WEIGHTS, StateDict, state_dict, write_weights
+from deeplab.export.images import sample_images
 from deeplab.export.source import Classifier, Source
-from deeplab.export.verify import EXACT, Verification, sample_images, verify
+from deeplab.export.verify import EXACT, Verification, verify
 from deeplab.interop.hub import layout, timm
 from deeplab.interop.loading import Request, load
 from deeplab.model_dir import ClassifierDescription
