@@ -94,6 +94,7 @@ def evaluate(
         raise DeepLabError(f"name {name!r} is a folder of MODEL_DIR/eval: give no output_dir")
     exported = exported_file(saved_model=saved_model, litert=litert, onnx=onnx)
     check_exported(exported and exported[0], model_dir, checkpoint, output_stride)
+    results = Path(model_dir or "") / "eval"
     if exported is not None:
         if original_protocol or output_dir is None:
             raise DeepLabError(
@@ -103,14 +104,13 @@ def evaluate(
         subject = of_export(*exported, eval_scales=eval_scales, flip=flip)
     else:
         subject = of_model_dir(
-            model_dir or "",
+            results.parent,
             checkpoint,
             output_stride,
             eval_scales=eval_scales,
             flip=flip,
             original_protocol=original_protocol,
         )
-    results = Path(model_dir or "") / "eval"
     description = subject.description
     _check_place(results, name, output_dir)
     _check_source(images, labels, classes, names_data=split is not None or data is not None)

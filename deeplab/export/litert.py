@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from deeplab import files
 from deeplab.data import DataConfig
 from deeplab.errors import DeepLabError
 from deeplab.export import record
@@ -101,8 +102,8 @@ def write(source: Source, folder: Path, *, format: str) -> Verification:
     content = _converted(source.model, size, variant.types, images)
     content, operations = _with_metadata(content, json.dumps(stated))
     path = folder / FILE
-    path.write_bytes(content)
-    (folder / LABELS).write_text("\n".join(stated["classes"]) + "\n", encoding="utf-8")
+    files.write_bytes(path, content)
+    files.write_text(folder / LABELS, "\n".join(stated["classes"]) + "\n")
     verification = verify_runtime(source, open_runtime("litert", path), variant.tolerance)
     shape = ",".join("any" if side is None else str(side) for side in size)
     record.write(

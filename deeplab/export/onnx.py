@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from deeplab import files
 from deeplab.errors import DeepLabError
 from deeplab.export import record
 from deeplab.export.dilation import with_dilated_convolutions
@@ -52,7 +53,7 @@ def write(source: Source, folder: Path) -> Verification:
     model.metadata_props.add(key=NAME, value=json.dumps(stated))
     _name_axes(model)
     path = folder / FILE
-    path.write_bytes(model.SerializeToString())
+    files.write_bytes(path, model.SerializeToString())
     verification = verify_runtime(source, open_runtime("onnx", path))
     operations = collections.Counter(node.op_type for node in model.graph.node)
     record.write(

@@ -14,6 +14,7 @@ import rich.console
 import rich.table
 
 import deeplab
+from deeplab import files
 from deeplab.export.verify import Verification
 
 FILE = "export.json"
@@ -46,7 +47,7 @@ def write(folder: Path, verification: Verification, *, file: str, **entries: Any
         "version": deeplab.__version__,
         **entries,
     }
-    (folder / FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    files.write_text(folder / FILE, json.dumps(values, indent=2) + "\n")
 
 
 def table(folders: Mapping[str, str | Path], verifications: Mapping[str, Verification]) -> str:

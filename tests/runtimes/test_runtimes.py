@@ -175,6 +175,20 @@ def bad_files(folder: Path, kind: str) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", ["litert", "onnx"])
+def test_a_damaged_file_is_one_line_of_the_command(
+    folder: Path, kind: str, tmp_path: Path, run_command: Callable[..., tuple[int, str, str]]
+) -> None:
+    photo = save(tmp_path / "photo.png", random_image(20, 30))
+    for name, data in bad_files(folder, kind).items():
+        path = tmp_path / f"{name}.{kind}"
+        path.write_bytes(data)
+        words = (f"--{kind}={path}", f"--input={photo}", f"--output_dir={tmp_path}/out")
+        code, output, errors = run_command("predict", *words)
+        assert (code, output) == (1, "") and errors.startswith(f"deeplab: {path} is no ")
+        assert errors.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["litert", "onnx"])
 def test_damaged_files_are_refused_by_name(folder: Path, kind: str, tmp_path: Path) -> None:
     for name, data in bad_files(folder, kind).items():
         path = tmp_path / f"{name}.{kind}"
