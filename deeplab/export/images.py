@@ -19,8 +19,14 @@ _NUM_SAMPLES = 4
 _NUM_CALIBRATED = 64
 
 
-def sample_images(description: ModelDescription) -> tuple[str, list[np.ndarray]]:
-    """A few images of the evaluation split, or drawn ones where there is no data set.
+def sample_images(
+    description: ModelDescription, folder: str | Path | None = None
+) -> tuple[str, list[np.ndarray]]:
+    """A few images of the evaluation split; without a data set of a folder, or drawn ones.
+
+    Args:
+        description: of the model.
+        folder: of images like those that the network will see, if there is one.
 
     Returns:
         Where they come from, and images float32 [1,H,W,3] (or the channels of the model), whole
@@ -30,7 +36,9 @@ def sample_images(description: ModelDescription) -> tuple[str, list[np.ndarray]]
         return _of_run(description, "eval_split", _NUM_SAMPLES)
     except (DeepLabError, OSError):
         # The data may be gone by the time a model is exported; any images will do.
-        pass
+        if folder is not None:
+            origin, photos = calibration_images(description, folder)
+            return origin, photos[:_NUM_SAMPLES]
     channels = description.input_channels
     generator = np.random.Generator(np.random.PCG64(0))
     images = []

@@ -136,7 +136,7 @@ def verify_runtime(
     Raises:
         DeepLabError: as `verify`.
     """
-    origin, images = sample_images(source.description)
+    origin, images = sample_images(source.description, source.calibration_images)
     if runtime.fixed_size is not None:
         pad_value = runtime.metadata.pad_value
         images = [fitted(image, runtime.fixed_size, pad_value) for image in images]

@@ -276,6 +276,27 @@ def test_folders_give_what_the_data_set_gives(trained: Path, capsys: pytest.Capt
     assert union.all() and folders["miou"] == pytest.approx((matrix.diagonal() / union).mean())
 
 
+@pytest.mark.slow
+def test_an_exported_file_gives_what_its_model_gives(trained: Path, tmp_path: Path):
+    pytest.importorskip("tf2onnx")
+    pytest.importorskip("onnxruntime")
+    deeplab.export(model_dir=trained, export_dir=tmp_path / "export", format="onnx")
+    training = read_description(trained).training
+    folders = {name: training[name] for name in ("data_dir", "source_dir")}
+    found = deeplab.evaluate(
+        onnx=tmp_path / "export" / "model.onnx",
+        data=deeplab.DataConfig(**training["data"]),
+        output_dir=tmp_path / "file",
+        progress=False,
+        **folders,
+    )
+    expected = deeplab.evaluate(model_dir=trained, output_dir=tmp_path / "model", progress=False)
+    for name in ("dataset", "split", "num_images", "checkpoint_step", "output_stride"):
+        assert found[name] == expected[name]
+    counts = [np.array(metrics["confusion_matrix"]) for metrics in (found, expected)]
+    assert np.abs(counts[0] - counts[1]).sum() <= 4  # near ties
+
+
 def test_another_class_list_says_what_is_ignored(trained: Path, tmp_path: Path):
     description = read_description(trained)
     source = Path(description.training["source_dir"])

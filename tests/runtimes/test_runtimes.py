@@ -98,7 +98,9 @@ def test_predicting_does_without_tensorflow(folder: Path, kind: str, tmp_path: P
     words += [f"--input={tmp_path}/photos", f"--output_dir={tmp_path}/out"]
     program = f"""
 import sys
+import deeplab
 from deeplab.cli.main import main
+assert deeplab.predict.__module__ == "deeplab.evaluation.prediction"
 code = main({words!r})
 assert not {{"tensorflow", "keras", "tensorflow_datasets"}} & sys.modules.keys()
 sys.exit(code)
