@@ -140,8 +140,9 @@ def _newest(spec: Spec) -> Path | None:
 
 def _build(spec: Spec, fetched: Fetched, folder: Path) -> None:
     """Imports what was fetched into a folder of the cache, unless somebody is faster."""
+    made = files.missing_folders(spec.folder)
     require_writable(spec.folder)
-    with _temporary_beside(folder) as built, _same_random_numbers():
+    with _removed_if_empty(made), _temporary_beside(folder) as built, _same_random_numbers():
         import_model(
             source=spec.source,
             checkpoint=spec.name,
@@ -150,15 +151,25 @@ def _build(spec: Spec, fetched: Fetched, folder: Path) -> None:
             say=lambda line: None,
         )
         files.write_text(built / _SIZES_FILE, json.dumps(_sizes(built), indent=2) + "\n")
-        with _temporary_beside(folder) as aside:
+        with _temporary_beside(folder) as aside, contextlib.suppress(OSError):
+            # A full folder is never replaced: then somebody else has been faster.
+            with contextlib.suppress(OSError):
+                os.rename(built, folder)
             if not _is_whole(folder):
-                with contextlib.suppress(FileNotFoundError):
-                    os.rename(folder, aside)  # damaged
-                # A full folder is never replaced: then somebody else has been faster.
-                with contextlib.suppress(OSError):
-                    os.rename(built, folder)
+                os.rename(folder, aside)  # damaged
+                os.rename(built, folder)
     if not _is_whole(folder):
         raise DeepLabError(f"cannot write {folder}")
+
+
+@contextlib.contextmanager
+def _removed_if_empty(made: list[Path]) -> Iterator[None]:
+    """After an error nothing is left of folders that were made."""
+    try:
+        yield
+    except BaseException:
+        files.remove_empty(made)
+        raise
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import platformdirs
 
 from deeplab.errors import DeepLabError
-from deeplab.files import check_writable
+from deeplab.files import check_writable, make_directory
 from deeplab.paths import expand_home
 
 VARIABLE = "DEEPLAB_CACHE"
@@ -35,12 +35,14 @@ def models() -> Path:
 
 
 def require_writable(folder: Path) -> None:
-    """Makes sure that a folder of the cache can be written.
+    """Makes a folder of the cache, and sure that it can be written.
+
+    The folder stays: another process may be about to use it.
 
     Raises:
         DeepLabError: if not; the message says how to choose another place.
     """
     try:
-        check_writable(folder)
+        check_writable(make_directory(folder))
     except DeepLabError as error:
         raise DeepLabError(f"{error}; {VARIABLE}=FOLDER chooses another cache") from error

@@ -43,9 +43,8 @@ def fetch_file(server: str, name: str, *, source: str, md5: str | None = None) -
     path = folder / Path(name).name
     if path.is_file() and _is_as_known(path, path, md5):
         return str(path)
-    require_writable(folder)
     made = files.missing_folders(folder)
-    files.make_directory(folder)
+    require_writable(folder)
     temporary = path.with_name(f".{path.name}.partial.{secrets.token_hex(8)}")
     by_hand = (
         f"fetch {url} by hand and pass it: deeplab import --source={source} "
