@@ -129,6 +129,7 @@ def test_strips_give_the_same_classes(size: tuple[int, int], rows: int, method: 
     assert np.array_equal(resized_argmax(logits, height, width, method=method), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(64, 48), (65, 50)])
 def test_a_network_with_half_pixels_is_resized_by_half_pixels(size: tuple[int, int]):
     settings = {"num_classes": 5, "depth_multiplier": 0.25, **TINY, "resize": "half_pixel"}

@@ -98,6 +98,7 @@ def test_files_that_are_written(color_export: Path, tmp_path: Path):
     assert np.array_equal(blended, overlay(photo, ids, COLOR_CLASSES))
 
 
+@pytest.mark.slow
 def test_a_model_folder_predicts_what_the_model_does(tmp_path: Path):
     model = make_model_dir(tmp_path / "run", **TINY)
     photo = random_image(40, 33)

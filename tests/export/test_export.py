@@ -120,6 +120,7 @@ def test_metadata_and_size(model_dir: Path, export_dir: Path) -> None:
     assert stored < 1.2 * weights
 
 
+@pytest.mark.slow
 def test_an_export_says_how_its_network_resizes(export_dir: Path, tmp_path: Path) -> None:
     make_model_dir(tmp_path / "model", **TINY, resize="half_pixel")
     # The logits of both are compared before the export gets its name.
@@ -176,6 +177,7 @@ def test_every_batch_norm_is_folded(model_dir: Path) -> None:
     assert not operations & {"FusedBatchNormV3", "ReadVariableOp"}
 
 
+@pytest.mark.slow
 def test_weights_lie_beside_the_graph(model_dir: Path, export_dir: Path) -> None:
     # Constants are copied with every graph that holds them.
     weights = sum(weight.numpy().nbytes for weight in deeplab.load_model(model_dir).weights)

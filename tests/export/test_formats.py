@@ -46,6 +46,7 @@ def test_one_format_is_the_folder_itself(
     assert code == 1 and "--overwrite replaces it" in errors
 
 
+@pytest.mark.slow
 def test_each_of_several_formats_has_a_folder(
     tmp_path: Path, run_command: Callable[..., tuple[int, str, str]]
 ) -> None:

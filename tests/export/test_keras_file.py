@@ -66,6 +66,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(k, marks=[pytest.mark.slow] if "xception" in k else []) for k in MODELS]
 )
@@ -159,6 +160,7 @@ def test_a_newer_file_names_what_is_unknown(path: Path, tmp_path: Path) -> None:
         deeplab.load_model(newer)
 
 
+@pytest.mark.slow
 def test_the_command_writes_it(
     tmp_path: Path, run_command: Callable[..., tuple[int, str, str]]
 ) -> None:

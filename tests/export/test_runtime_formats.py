@@ -32,6 +32,8 @@ pytest.importorskip("tf2onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("ai_edge_litert")
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("sky", "road", "tree")
 FILES = {"litert": litert_format.FILE, "onnx": onnx_format.FILE}
 

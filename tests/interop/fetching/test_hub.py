@@ -18,6 +18,8 @@ from deeplab.interop.fetching import hub as fetching_hub
 
 pytest.importorskip("huggingface_hub")
 
+pytestmark = pytest.mark.slow
+
 TIMM = {
     "config.json": b"{}",
     "model.safetensors": b"weights" * 99,

@@ -118,6 +118,7 @@ def test_foreign_tensors_and_models(tmp_path: Path) -> None:
         find("timm", Request(str(tmp_path)))
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_listed(hub: Hub, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     hub.writers.make_safetensors(

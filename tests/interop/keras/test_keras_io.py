@@ -60,6 +60,7 @@ def keras_3(hub: Hub, folder: Path) -> Path:
     return folder / "deeplab.weights.h5"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [saved_model, trained, h5, keras_3])
 def test_equals_keras(hub: Hub, tmp_path: Path, write: Callable[[Hub, Path], Path]) -> None:
     golden = hub.golden(NAME)
