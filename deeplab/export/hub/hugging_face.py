@@ -183,7 +183,6 @@ def _preprocessing() -> dict[str, Any]:
     return {
         "image_processor_type": "MobileNetV2ImageProcessor",
         **hugging_face.FIXED_PREPROCESSING,
-        "rescale_factor": 1 / 255,
         # Networks here see images as they are.
         "do_resize": False,
         "do_center_crop": False,

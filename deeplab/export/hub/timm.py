@@ -96,7 +96,7 @@ def tensors(model: DeepLabModel, classifier: Classifier | None = None) -> StateD
 
 def _without(architecture: str) -> ClassifierDescription:
     """No classes, of images as timm's own weights of the architecture are evaluated with."""
-    resize = 318 if timm.ARCHITECTURES[architecture].pre_activation else 331
+    resize = timm.ARCHITECTURES[architecture].resize
     return ClassifierDescription(classes=0, resize=resize, crop=299, interpolation="bicubic")
 
 

@@ -58,6 +58,7 @@ FIXED_PREPROCESSING: Mapping[str, Any] = {
     "do_rescale": True,
     "image_mean": [0.5, 0.5, 0.5],
     "image_std": [0.5, 0.5, 0.5],
+    "rescale_factor": 1 / 255,
 }
 
 

@@ -38,20 +38,23 @@ class Architecture(NamedTuple):
         blocks: how many there are in a file.
         pre_activation: whether norms and activations stand before the convolutions.
         epsilon: of every batch norm.
+        resize: shorter side of images in pixels before a crop of 299, as timm's own weights are
+            tested; those of one architecture may differ, which config.json says.
     """
 
     backbone: str
     blocks: int
     pre_activation: bool = False
     epsilon: float = 1e-3
+    resize: int = 331
 
 
 ARCHITECTURES: dict[str, Architecture] = {
     "xception41": Architecture("xception_41", 13),
     "xception65": Architecture("xception_65", 21),
     "xception71": Architecture("xception_71", 23),
-    "xception41p": Architecture("xception_41p", 13, pre_activation=True, epsilon=1e-5),
-    "xception65p": Architecture("xception_65p", 21, pre_activation=True),
+    "xception41p": Architecture("xception_41p", 13, True, epsilon=1e-5, resize=318),
+    "xception65p": Architecture("xception_65p", 21, True, resize=318),
 }
 
 # Our path of a layer below "blocks.N" or the stem -> its name there.
@@ -130,17 +133,17 @@ def read(request: Request) -> Found:
     )
     classifier = None
     if all(name in stored.shapes for name in CLASSIFIER.values()):
-        classifier = Classifier(_description(files, stored), CLASSIFIER)
+        classifier = Classifier(_description(files, stored, row), CLASSIFIER)
     return Found(config, lines, stored, _parts, classifier=classifier, files=files.read)
 
 
-def _description(files: HubFiles, stored: Stored) -> ClassifierDescription:
-    """How the classifier was tested, by config.json, else as most of the family."""
+def _description(files: HubFiles, stored: Stored, row: Architecture) -> ClassifierDescription:
+    """How the classifier was tested, by config.json, else as timm's of the architecture."""
     config: Mapping[str, Any] = (files.config or {}).get("pretrained_cfg") or {}
     crop = int(config.get("input_size", (3, 299, 299))[-1])
     return ClassifierDescription(
         classes=stored.shapes[CLASSIFIER["classifier/logits/bias"]][0],
-        resize=int(crop / config.get("crop_pct", 0.903)),
+        resize=int(crop / config["crop_pct"]) if "crop_pct" in config else row.resize,
         crop=crop,
         interpolation=str(config.get("interpolation", "bicubic")),
     )

@@ -51,7 +51,7 @@ class Row(NamedTuple):
         flags: of the original's programs, as text.
         dataset: a key of `DATASETS` whose classes it has; None: a classifier of ImageNet.
         results: as published, the one that decides the output stride first.
-        megabytes: size of the archive as the page says it.
+        megabytes: size of the archive as the page of 2018 says it; None: it is not on it.
         folder: name of the folder in the archive where it is not made of the archive's.
     """
 
@@ -61,7 +61,7 @@ class Row(NamedTuple):
     flags: str
     dataset: str | None = None
     results: tuple[Result, ...] = ()
-    megabytes: float | None = None
+    megabytes: int | None = None
     folder: str | None = None
 
     @property
@@ -116,7 +116,6 @@ _ROWS = (
         f"{_MOBILENET_V2_HALF} --output_stride=16 --dataset=pascal_voc_seg",
         _VOC,
         (Result("70.19", "val", 16),),
-        7.6,
     ),
     Row(
         "mobilenetv2_dm05_coco_voc_trainval",
@@ -125,7 +124,6 @@ _ROWS = (
         f"{_MOBILENET_V2_HALF} --output_stride=8 --dataset=pascal_voc_seg",
         _VOC,
         (Result("71.83", "test", 8),),
-        7.6,
     ),
     Row(
         "mobilenetv2_coco_voc_trainaug",
@@ -179,7 +177,6 @@ _ROWS = (
         f"--model_variant=mobilenet_v3_large_seg {_MOBILENET_V3_HEAD}",
         "cityscapes",
         (Result("72.41", "val", 32),),
-        17,
     ),
     Row(
         "mobilenetv3_small_cityscapes_trainfine",
@@ -188,7 +185,6 @@ _ROWS = (
         f"--model_variant=mobilenet_v3_small_seg {_MOBILENET_V3_HEAD}",
         "cityscapes",
         (Result("68.99", "val", 32),),
-        5,
     ),
     Row(
         "xception65_cityscapes_trainfine",
@@ -206,7 +202,6 @@ _ROWS = (
         f"{_XCEPTION_71_CELL} --output_stride=16 --dataset=cityscapes",
         "cityscapes",
         (Result("80.31", "val", 16),),
-        445,
         folder="train_fine",
     ),
     Row(
@@ -216,7 +211,6 @@ _ROWS = (
         f"{_XCEPTION_71_CELL} --output_stride=8 --dataset=cityscapes",
         "cityscapes",
         (Result("82.66", "test", 8, "0.75:0.25:2", flip=True),),
-        446,
     ),
     Row(
         "edgetpu_deeplab",
@@ -243,7 +237,6 @@ _ROWS = (
         f"{_MOBILENET_V2} {_DECODER} --output_stride=16 --dataset=ade20k",
         "ade20k",
         (Result("32.04", "val", 16, pixel_accuracy="75.41"),),
-        24.8,
     ),
     Row(
         "xception65_ade20k_train",
@@ -275,7 +268,6 @@ _ROWS = (
         # The page does not say which head it has.
         f"{_XCEPTION_65} {_RATES_16}",
         _VOC,  # the classes of COCO that VOC has
-        megabytes=292,
     ),
     Row(
         "xception_71_imagenet",
@@ -309,7 +301,7 @@ def listing() -> Iterator[str]:
     for row in ROWS.values():
         first = row.results[0] if row.results else None
         miou = f"{first.miou} {first.split}, stride {first.output_stride}" if first else ""
-        size = "" if row.megabytes is None else f"{row.megabytes:g}"
+        size = "" if row.megabytes is None else str(row.megabytes)
         yield (
             f"{row.name:<{width}}  {size:>5}  {row.dataset or 'ImageNet':<10}  {miou:<23}  "
             f"{row.backbone}"

@@ -16,14 +16,14 @@ from functools import partial
 import keras
 
 from deeplab.models import layers
-from deeplab.models.atrous import atrous_units
-from deeplab.models.backbones.features import TAPS, Backbone, Features
+from deeplab.models.backbones.features import Backbone, Features
 from deeplab.models.backbones.xception import (
     BLOCKS_41,
     BLOCKS_65,
     INITIALIZER,
     TAPPED_BLOCKS,
     Block,
+    stacked,
 )
 from deeplab.models.batch_norm import BatchNormSettings
 from deeplab.models.layers import Tensor
@@ -65,23 +65,15 @@ def preactivated_xception(
     )  # [B,H/2,W/2,32]
     x = layers.conv2d(x, 64, 3, initializer=INITIALIZER, name="backbone.entry_flow.conv1_2")
 
-    rows = [(block, unit) for block in blocks for unit in range(1, block.units + 1)]
-    nominal = [block.stride if unit == block.units else 1 for block, unit in rows]
-    schedule = atrous_units(nominal, output_stride=output_stride, stem_stride=2)
-    features: Features = {}
-    for (block, unit), (stride, rate) in zip(rows, schedule, strict=True):
-        grid = multi_grid if multi_grid and block is blocks[-1] else (1, 1, 1)
-        x, before_stride = _module(
-            x,
-            block,
-            stride=stride,
-            rates=[rate * factor for factor in grid],
-            norm=norm,
-            name=f"backbone.{block.scope}.unit_{unit}",
-        )
-        if block.scope in TAPPED_BLOCKS:
-            features[TAPS[TAPPED_BLOCKS[block.scope]]] = before_stride
-    features["high_level"] = layers.relu(x, f"backbone.{blocks[-1].scope}")
+    features = stacked(
+        x,
+        blocks,
+        partial(_module, norm=norm),
+        taps=TAPPED_BLOCKS,
+        output_stride=output_stride,
+        multi_grid=multi_grid,
+    )
+    features["high_level"] = layers.relu(features["high_level"], f"backbone.{blocks[-1].scope}")
     return features
 
 

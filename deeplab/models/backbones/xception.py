@@ -13,7 +13,7 @@ Source of depths and strides: core/xception.py of the original.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -129,19 +129,50 @@ def xception(
     x = stem(x, 32, 3, stride=2, name="backbone.entry_flow.conv1_1")  # [B,H/2,W/2,32]
     x = stem(x, 64, 3, name="backbone.entry_flow.conv1_2")
 
+    return stacked(
+        x,
+        blocks,
+        partial(_module, style=style, norm=norm),
+        taps=taps,
+        output_stride=output_stride,
+        multi_grid=multi_grid,
+    )
+
+
+def stacked(
+    x: Tensor,
+    blocks: tuple[Block, ...],
+    module: Callable[..., tuple[Tensor, Tensor]],
+    *,
+    taps: Taps,
+    output_stride: int,
+    multi_grid: tuple[int, ...] | None,
+) -> Features:
+    """The modules of a network behind its stem of stride 2.
+
+    Args:
+        x: output of the stem, [B,H/2,W/2,64].
+        blocks: the rows of the network.
+        module: (x, block, *, stride, rates, name) -> its output, and that of its second separable
+            convolution.
+        taps: as of `xception`.
+        output_stride: as of `xception`.
+        multi_grid: as of `xception`.
+
+    Returns:
+        The tapped features and high_level, the output of the last module.
+    """
     rows = [(block, unit) for block in blocks for unit in range(1, block.units + 1)]
     nominal = [block.stride if unit == block.units else 1 for block, unit in rows]
     schedule = atrous_units(nominal, output_stride=output_stride, stem_stride=2)
     features: Features = {}
     for (block, unit), (stride, rate) in zip(rows, schedule, strict=True):
         grid = multi_grid if multi_grid and block is blocks[-1] else (1, 1, 1)
-        x, before_stride = _module(
+        x, before_stride = module(
             x,
             block,
-            style,
             stride=stride,
             rates=[rate * factor for factor in grid],
-            norm=norm,
             name=f"backbone.{block.scope}.unit_{unit}",
         )
         if block.scope in taps:
@@ -153,12 +184,12 @@ def xception(
 def _module(
     x: Tensor,
     block: Block,
-    style: Style,
     *,
     stride: int,
     rates: Sequence[int],
-    norm: BatchNormSettings,
     name: str,
+    style: Style,
+    norm: BatchNormSettings,
 ) -> tuple[Tensor, Tensor]:
     """Three separable convolutions and a shortcut; also returns the output of the second."""
     residual = before_stride = x

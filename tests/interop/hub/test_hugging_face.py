@@ -89,6 +89,7 @@ def test_without_config(folder: Path) -> None:
         ("config.json", {"architectures": ["SegformerModel"]}, ("SegformerModel", *ARCHITECTURES)),
         *(("config.json", {field: "other"}, (field, "'other'")) for field in FIXED),
         ("config.json", {"depth_multiplier": 0.75}, ("depth_multiplier 0.75",)),
+        ("preprocessor_config.json", {"rescale_factor": 1.0}, ("rescale_factor", "1.0")),
         ("preprocessor_config.json", {"image_mean": [0.4, 0.5, 0.5]}, ("image_mean", "0.4")),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,21 +44,36 @@ def h5(hub: Hub, folder: Path) -> Path:
     return Path(hub.writers.make_keras_h5(hub.json(NAME), folder / "deeplab.h5"))
 
 
+# Class of a layer -> what Keras 3 calls it in a file, and its variables in their order.
+KERAS_3 = {
+    "Conv2D": ("conv2d", ("kernel", "bias")),
+    "BatchNormalization": (
+        "batch_normalization",
+        ("gamma", "beta", "moving_mean", "moving_variance"),
+    ),
+}
+
+
 def keras_3(hub: Hub, folder: Path) -> Path:
-    """As Keras 3 writes them: by class and running number, without the names of layers."""
+    """As Keras 3 writes them: by class and running number, without the names of layers.
+
+    The order is that of the layers of the stored network.
+    """
     import h5py
 
-    from deeplab.interop.keras.files import _VARIABLES, _counted
-    from deeplab.interop.keras.keras_io import _layers
-
     arrays = dict(hub.values.items(hub.json(NAME)))
+    counts: Counter[str] = Counter()
     with h5py.File(folder / "deeplab.weights.h5", "w") as file:
-        for key, name in _counted(_layers()).items():
-            kind = key.rstrip("0123456789").rstrip("_") if key != "conv2d" else key
-            leaves = _VARIABLES[kind if kind in _VARIABLES else "conv2d"]
+        for name, kind, _ in json.loads(Path(hub.json(NAME)).read_text())["layers"]:
+            if kind not in KERAS_3:
+                continue
+            key, leaves = KERAS_3[kind]
+            place = f"{key}_{counts[key]}" if counts[key] else key
+            counts[key] += 1
             held = [arrays[f"{name}/{leaf}"] for leaf in leaves if f"{name}/{leaf}" in arrays]
             for index, value in enumerate(held):
-                file[f"layers/{key}/vars/{index}"] = value
+                file[f"layers/{place}/vars/{index}"] = value
+    assert counts == {"conv2d": 52, "batch_normalization": 51}
     return folder / "deeplab.weights.h5"
 
 
