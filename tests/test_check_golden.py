@@ -23,6 +23,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return check_golden.main()
 
 
+@pytest.mark.slow
 def test_row_of_a_good_one(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -31,6 +32,7 @@ def test_row_of_a_good_one(
     assert "mnv2_os32_129" in printed and " ok " in printed and "1 of 1 ok" in printed
 
 
+@pytest.mark.slow
 def test_a_difference_fails(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

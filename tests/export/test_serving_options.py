@@ -33,6 +33,7 @@ def photo(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
 
 
+@pytest.mark.slow
 def test_one_size(model_dir: Path, tmp_path: Path, run_command: Run) -> None:
     words = ("--model_dir", model_dir, "--export_dir", tmp_path / "x", "--fixed_size=48,64")
     code, _, errors = run_command("export", *words)
@@ -60,6 +61,7 @@ def test_one_size(model_dir: Path, tmp_path: Path, run_command: Run) -> None:
         serve(image_bytes=tf.constant([encoded(photo(49, 20))]))
 
 
+@pytest.mark.slow
 def test_averages(model_dir: Path, tmp_path: Path, run_command: Run) -> None:
     words = ("--model_dir", model_dir, "--export_dir", tmp_path / "x")
     code, _, errors = run_command("export", *words, "--eval_scales=0.5,1.25", "--flip")

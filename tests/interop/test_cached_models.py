@@ -311,6 +311,7 @@ def test_a_name_whose_weights_may_move(
     assert os.listdir(full_cache.parent) == []
 
 
+@pytest.mark.slow
 def test_what_stays_fresh_is_the_same_in_every_cache(
     full_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ def mobilenet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, keras.Mod
     return folder, model
 
 
+@pytest.mark.slow
 def test_photographs_are_classified_as_there(
     mobilenet: tuple[Path, keras.Model], run_command: Any
 ) -> None:

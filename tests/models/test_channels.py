@@ -151,6 +151,7 @@ def test_a_run_of_more_channels(run: TrainedRun, capsys: pytest.CaptureFixture[s
     assert "nothing to do" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_evaluation_of_more_channels(run: TrainedRun, tmp_path: Path) -> None:
     options = {"model_dir": run.model_dir, "progress": False}
     by_split = deeplab.evaluate(**options)

@@ -80,6 +80,7 @@ def test_source_positions_of_a_ramp_are_its_values(method: str, size: int, targe
 SMALL = {"backbone": "mobilenet_v2", "num_classes": 3, "depth_multiplier": 0.35, **TINY}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

@@ -61,6 +61,7 @@ def smooth_image(height: int, width: int) -> np.ndarray:
     return np.rint(resize_bilinear(coarse, height, width)).astype(np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RUNTIMES)
 def test_scales_and_flip_are_those_of_the_model(folder: Path, kind: str) -> None:
     runtime = open_runtime(kind, file_of(folder, kind))

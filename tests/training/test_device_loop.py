@@ -79,6 +79,7 @@ def run(replicas: int, lengths: list[int]) -> tuple[list[np.ndarray], np.ndarray
     return losses, np.concatenate([w.numpy().ravel() for w in model.weights]), names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("lengths", [[STEPS], [2, 3]])
 def test_steps_in_one_call_equal_single_calls_to_the_bit(replicas: int, lengths: list[int]) -> None:

@@ -82,6 +82,7 @@ def test_a_run_from_its_first_batch_over_a_damaged_checkpoint_to_the_end(
     assert [event.step for event in events(model_dir / "train").Tensors("loss")][-1] == 4
 
 
+@pytest.mark.slow
 def test_out_of_memory_says_what_to_change(folders: Mapping[str, str], tmp_path: Path) -> None:
     def change(step: Step, model: object) -> Step:
         def out_of_memory(batch: object) -> None:

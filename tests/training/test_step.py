@@ -184,6 +184,7 @@ def test_clipping_hides_no_nan() -> None:
     assert not np.isfinite(float(result.gradient_norm))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [one_device, mirrored])
 def test_moving_average(strategy: Callable[[], tf.distribute.Strategy]) -> None:
     config = OptimizerConfig("sgd", 0.1)
@@ -259,6 +260,7 @@ def test_image_pyramids_are_not_rematerialized() -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("precision", "step"), [("mixed_bfloat16", 2**-8), ("mixed_float16", 2**-11)]
 )

@@ -58,6 +58,7 @@ def test_by_default_nothing_is_distorted() -> None:
 @pytest.mark.parametrize("names", [*((name,) for name in DISTORTIONS), ALL])
 @settings(max_examples=20, deadline=None)
 @given(height=st.integers(1, 24), width=st.integers(1, 24), seed=seeds)
+@pytest.mark.slow
 def test_no_label_is_invented(
     names: tuple[str, ...], height: int, width: int, seed: tuple[int, int]
 ) -> None:

@@ -88,6 +88,7 @@ def test_crops_are_cut_through_all_channels(folder: Folder, cache: str) -> None:
     assert len(seen) == 3
 
 
+@pytest.mark.slow
 def test_augmentation_keeps_all_channels(folder: Folder) -> None:
     dataset, _ = folder
     augment = AugmentConfig(distortions=("photometric", "rotation"), mix="cut_mix")

@@ -66,6 +66,7 @@ def test_the_tensors_are_those_of_the_published_file(reference_data: Path) -> No
     assert found == {name: (shape, kind) for name, shape, kind, *_ in rows}
 
 
+@pytest.mark.slow
 def test_the_fields_are_those_of_the_published_file(reference_data: Path, tmp_path: Path) -> None:
     folder = reference_data / "hub" / "hf"
     published = json.loads((folder / "config.json").read_text())
@@ -91,6 +92,7 @@ def test_the_fields_are_those_of_the_published_file(reference_data: Path, tmp_pa
     assert not found["do_resize"] and not found["do_center_crop"]
 
 
+@pytest.mark.slow
 def test_an_export_imported_again_is_the_same_function(model_dir: Path, export_dir: Path) -> None:
     assert {path.name for path in export_dir.iterdir()} == FILES
     found = find("hugging_face", Request(str(export_dir)))

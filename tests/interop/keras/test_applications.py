@@ -39,6 +39,7 @@ NETWORKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["new.weights.h5", "old.h5", "unnamed.weights.h5"])
 @pytest.mark.parametrize(("backbone", "builder", "arguments", "last"), NETWORKS)
 def test_equals_keras(

@@ -93,6 +93,7 @@ def test_equals_keras(hub: Hub, tmp_path: Path, write: Callable[[Hub, Path], Pat
         assert difference(golden, case, "logits", logits, over="std") < TOLERANCE, case
 
 
+@pytest.mark.slow
 def test_images_of_the_later_example(hub: Hub, tmp_path: Path) -> None:
     """Fed as that one feeds them, the same weights give what they give there."""
     golden = hub.golden(NAME)

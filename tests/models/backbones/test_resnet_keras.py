@@ -77,6 +77,7 @@ def pixels_of(size: tuple[int, int]) -> np.ndarray:
 SIZES = [(97, 65), (64, 98)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_features_are_those_of_keras(reference: keras.Model, size: tuple[int, int]) -> None:
     model = features_of(reference, blue_first=True, output_stride=32)
