@@ -178,6 +178,9 @@ class TrainConfig:
             everything in a loaded model.
         rematerialize: whether to keep only what the units of the network pass on, and compute the
             rest again in the backward pass: less memory, more time, the same update.
+        jit_compile: whether XLA compiles the whole step. "auto": on a TPU and on one GPU, not on a
+            CPU, where that is slower, and not on several GPUs. Rounding and the pattern of dropout
+            are others then.
         checkpoint_steps: steps between checkpoints; there is always one at the end.
         eval_steps: steps between evaluations on the evaluation split, and one at the end; 0: never.
         keep_checkpoints: how many of the newest checkpoints stay.
@@ -203,6 +206,7 @@ class TrainConfig:
     ema_decay: float = 0.0
     precision: str = "float32"
     rematerialize: bool = False
+    jit_compile: bool | str = "auto"
     checkpoint_steps: int = 1_000
     eval_steps: int = 0
     keep_checkpoints: int = 3
@@ -239,6 +243,10 @@ class TrainConfig:
         checks.flag("rematerialize", self.rematerialize)
         if self.rematerialize and self.model.image_pyramid != (1.0,):
             raise DeepLabError("rematerialize does not work with an image_pyramid")
+        if self.jit_compile != "auto" and not isinstance(self.jit_compile, bool):
+            raise DeepLabError(
+                f"jit_compile must be 'auto', True or False, not {self.jit_compile!r}"
+            )
         if self.steps_per_loop is not None:
             checks.integer("steps_per_loop", self.steps_per_loop, minimum=1)
         checks.integer("eval_steps", self.eval_steps, minimum=0)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from deeplab.errors import DeepLabError, Terminated
 from deeplab.model_dir import CHECKPOINT_FOLDER, list_checkpoints, save_checkpoint
-from deeplab.models import rematerialized, variables_by_path
+from deeplab.models import variables_by_path
 from deeplab.progress import Progress, track
 from deeplab.training.device_loop import (
     loops_on_device,
@@ -20,7 +20,7 @@ from deeplab.training.device_loop import (
     steps_per_loop,
     steps_to_next_stop,
 )
-from deeplab.training.losses import make_loss
+from deeplab.training.jit_compile import compilation_explained
 from deeplab.training.monitoring.collapse import TrainingImages
 from deeplab.training.monitoring.first_batch import report_first_batch
 from deeplab.training.monitoring.input_wait import InputWait
@@ -28,9 +28,8 @@ from deeplab.training.monitoring.memory_advice import training_explained
 from deeplab.training.monitoring.profile import profiled
 from deeplab.training.monitoring.run_log import RunLog
 from deeplab.training.monitoring.watch import Watch
-from deeplab.training.optimization.optimizers import loss_weight_decay
 from deeplab.training.run import Run
-from deeplab.training.step import StepResult, make_train_step
+from deeplab.training.step import StepResult
 from deeplab.training.validation import Validation, is_evaluation_missing
 
 
@@ -65,6 +64,7 @@ def run_loop(run: Run, batches: Iterator[Any]) -> None:
     config = run.config
     with (
         training_explained(run),
+        compilation_explained(config),
         RunLog(run.model_dir, step=run.step, writes=run.is_chief) as log,
         track("training", config.train_steps, start=run.step) as progress,
     ):
@@ -107,7 +107,7 @@ def _single_steps(
     run: Run, log: RunLog, watch: Watch, batches: InputWait[Any], progress: Progress
 ) -> Callable[[int], int]:
     """Steps done -> steps done after the next one."""
-    train_step = _train_step(run)
+    train_step = run.train_step(run.dataset.ignore_label)
     training_images = TrainingImages(run)
 
     def make_step(step: int) -> int:
@@ -131,7 +131,7 @@ def _steps_on_device(
         if run.is_chief:
             report_first_batch(run, log, first, progress)
         batches = training_batches(run)
-    step_loop = make_step_loop(_train_step(run), run.strategy)
+    step_loop = make_step_loop(run.train_step(run.dataset.ignore_label), run.strategy)
     longest = steps_per_loop(run.config, run.strategy)
 
     def make_steps(step: int) -> int:
@@ -146,28 +146,6 @@ def _steps_on_device(
         return step + count
 
     return make_steps
-
-
-def _train_step(run: Run) -> Callable[[Any], StepResult]:
-    config = run.config
-    return make_train_step(
-        run.model,
-        run.optimizer,
-        run.strategy,
-        loss=make_loss(
-            config.loss,
-            num_classes=run.dataset.num_classes,
-            ignore_label=run.dataset.ignore_label,
-            resize=run.model.resize,
-        ),
-        ignore_label=run.dataset.ignore_label,
-        weight_decay=loss_weight_decay(config.optimizer),
-        forward=rematerialized(run.model) if config.rematerialize else None,
-        accumulation_steps=config.accumulation_steps,
-        clip_norm=config.optimizer.clip_norm,
-        loss_scale=run.loss_scale,
-        average=run.average,
-    )
 
 
 def _check_weights(run: Run) -> None:

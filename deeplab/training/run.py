@@ -6,49 +6,27 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from deeplab.data import PreparedDataset, TrainingStream
 from deeplab.models import DeepLabModel, variables_by_path
-from deeplab.training.config import TrainConfig
 from deeplab.training.distribution.workers import Workers
-from deeplab.training.optimization.loss_scale import LossScale
-from deeplab.training.optimization.moving_average import MovingAverage
-from deeplab.training.optimization.optimizers import Optimizer
+from deeplab.training.learner import Learner
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """Everything that a training run works on.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run(Learner):
+    """Everything that a training run works on: a learner, its data and its place.
 
     Attributes:
-        config: settings.
         model_dir: where things are written.
         dataset: prepared records.
-        model: made in the strategy's scope, weights loaded.
-        optimizer: likewise; its step says where the run is.
-        strategy: how a step is spread over devices.
         stream: this worker's training batches.
-        average: moving average of the weights, made in the scope; None if the run keeps none.
-        loss_scale: likewise, of mixed_float16.
         workers: the other processes that train the same model.
     """
 
-    config: TrainConfig
     model_dir: Path
     dataset: PreparedDataset
-    model: DeepLabModel
-    optimizer: Optimizer
-    strategy: tf.distribute.Strategy
     stream: TrainingStream
-    average: MovingAverage | None = None
-    loss_scale: LossScale | None = None
     workers: Workers = dataclasses.field(default_factory=Workers)
-
-    @property
-    def step(self) -> int:
-        """Steps done."""
-        return int(self.optimizer.step.numpy())
 
     @property
     def is_chief(self) -> bool:

@@ -65,6 +65,7 @@ def make_train_step(
     clip_norm: float = 0.0,
     loss_scale: LossScale | None = None,
     average: MovingAverage | None = None,
+    jit_compile: bool = False,
 ) -> Callable[[Any], StepResult]:
     """Compiles the step.
 
@@ -81,6 +82,7 @@ def make_train_step(
         clip_norm: largest L2 norm of the gradient; 0: any.
         loss_scale: made in the strategy's scope; None: no scaling.
         average: likewise; None: no average of the weights.
+        jit_compile: whether XLA compiles what a replica does; of one replica only.
 
     Returns:
         A function of a (distributed) batch; it updates the weights.
@@ -139,9 +141,14 @@ def make_train_step(
             average.update(optimizer.step)
         return StepResult(value, penalty, norm, learning_rate, scale, skipped)
 
+    if jit_compile:
+        replica_step = tf.function(replica_step, jit_compile=True)
+
     @tf.function
     def train_step(batch: Any) -> StepResult:
-        results = strategy.run(replica_step, args=(batch,))
+        # XLA knows no strings, and so not the names of the images.
+        seen = {key: batch[key] for key in ("image", "label")}
+        results = strategy.run(replica_step, args=(seen,))
         # Every replica has the same values: they were summed there.
         return StepResult(*(strategy.experimental_local_results(value)[0] for value in results))
 

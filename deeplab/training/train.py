@@ -28,18 +28,17 @@ from deeplab.model_dir import (
     read_description,
     recover,
 )
-from deeplab.models import ModelConfig, build_model, with_input_channels, with_num_classes
+from deeplab.models import ModelConfig, with_input_channels, with_num_classes
 from deeplab.progress import warn
 from deeplab.training.config import TrainConfig
 from deeplab.training.distribution.cluster import resolve_cluster
 from deeplab.training.distribution.strategies import check_strategy, make_strategy
 from deeplab.training.distribution.workers import Workers, join, start_seconds
 from deeplab.training.initial_weights import IMPORT_REPORT, set_initial_weights
+from deeplab.training.jit_compile import compiles
+from deeplab.training.learner import make_learner
 from deeplab.training.loop import run_loop, training_batches
-from deeplab.training.optimization.loss_scale import LossScale
-from deeplab.training.optimization.moving_average import MovingAverage
-from deeplab.training.optimization.optimizers import Optimizer
-from deeplab.training.optimization.schedules import is_zero, make_schedule
+from deeplab.training.optimization.schedules import is_zero
 from deeplab.training.run import Run
 from deeplab.training.run_settings import (
     check_agreement,
@@ -104,6 +103,7 @@ def train(
     with join(found_cluster) as workers:
         with workers.limit(start_seconds(), "TensorFlow did not connect all workers"):
             tf_strategy, line = make_strategy(strategy, workers.cluster)
+        compiles(config, tf_strategy)  # refuses what is not possible, before any data is read
         print(line if workers.is_chief else f"{workers.name}: {line}", flush=True)
         with workers.only_chief_prints(), _own_folder(model_dir, workers):
             latest = workers.chief_first("looking at checkpoints", lambda: _recover(model_dir))
@@ -136,7 +136,13 @@ def train(
                             f"{model_dir} has been trained for {latest.step} steps: nothing to do"
                         )
                         return
-                run = _build(config, model_config, model_dir, dataset, stream, tf_strategy, workers)
+                run = Run(
+                    **vars(make_learner(config, model_config, tf_strategy)),
+                    model_dir=model_dir,
+                    dataset=dataset,
+                    stream=stream,
+                    workers=workers,
+                )
                 start = set_initial_weights(run, latest, init_from)
                 if is_zero(config.schedule, base_learning_rate=config.optimizer.base_learning_rate):
                     print("learning rate 0: trainable weights stay as they are", flush=True)
@@ -154,44 +160,6 @@ def _is_finished(
     # A run that was stopped in its last evaluation still owes it.
     owes = saved["eval_steps"] and is_evaluation_missing(config, model_dir, latest.step)
     return latest.step >= config.train_steps and not owes
-
-
-def _build(
-    config: TrainConfig,
-    model_config: ModelConfig,
-    model_dir: Path,
-    dataset: PreparedDataset,
-    stream: TrainingStream,
-    strategy: tf.distribute.Strategy,
-    workers: Workers,
-) -> Run:
-    """The run with fresh weights."""
-    keras.utils.set_random_seed(config.seed)
-    with strategy.scope():
-        model = build_model(model_config, dtype_policy=config.precision)
-        schedule = make_schedule(
-            config.schedule,
-            base_learning_rate=config.optimizer.base_learning_rate,
-            train_steps=config.train_steps,
-        )
-        optimizer = Optimizer(config.optimizer, schedule, model)
-        average = None
-        if config.ema_decay:
-            # In float32, as every model that is loaded.
-            average = MovingAverage(config.ema_decay, model, build_model(model_config))
-        loss_scale = LossScale() if config.precision == "mixed_float16" else None
-    return Run(
-        config,
-        model_dir,
-        dataset,
-        model,
-        optimizer,
-        strategy,
-        stream,
-        average=average,
-        loss_scale=loss_scale,
-        workers=workers,
-    )
 
 
 def _checked_stream(

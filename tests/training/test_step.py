@@ -204,6 +204,27 @@ def test_moving_average(strategy: Callable[[], tf.distribute.Strategy]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ema_decay": 0.25, "clip_norm": 0.1, "optimizer": OptimizerConfig("adamw", 0.01)},
+        {"precision": "mixed_bfloat16", "rematerialize": True},
+        {"precision": "mixed_float16", "accumulation_steps": 2},
+    ],
+    ids=lambda settings: "-".join(settings),
+)
+def test_compiled_step_equals_the_plain_one(settings: dict[str, Any]) -> None:
+    plain, compiled = Trainer(**settings), Trainer(**settings, jit_compile=True)
+    # Half types round where XLA fuses and where it does not.
+    half = "precision" in settings
+    for _ in range(2):
+        expected, found = plain.step(), compiled.step()
+        tolerance = 1e-2 if half else 1e-5
+        assert float(found.loss) == pytest.approx(float(expected.loss), rel=tolerance)
+    assert distance(compiled.weights(), plain.weights()) < (1e-2 if half else 1e-4)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [one_device, mirrored])
 def test_rematerialized_step_equals_the_plain_one(
     strategy: Callable[[], tf.distribute.Strategy],

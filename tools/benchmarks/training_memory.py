@@ -45,38 +45,30 @@ def main() -> None:
 def _one_case(arguments: argparse.Namespace) -> None:
     import tensorflow as tf
 
-    import deeplab  # noqa: F401
-    from deeplab.models import ModelConfig, build_model, rematerialized, training_memory
-    from deeplab.training.config import OptimizerConfig
-    from deeplab.training.losses import LossConfig, make_loss
-    from deeplab.training.optimization.optimizers import Optimizer
-    from deeplab.training.step import make_train_step
+    import deeplab
+    from deeplab.models import training_memory
+    from deeplab.training.learner import make_learner
 
     size, batch = arguments.crop_size, int(arguments.batch)
-    config = ModelConfig(
+    network = deeplab.ModelConfig(
         arguments.backbone,
         num_classes=arguments.num_classes,
         output_stride=arguments.output_stride,
     )
-    memory = training_memory(
-        config, height=size, width=size, slots=1 if arguments.optimizer == "sgd" else 2
+    config = deeplab.TrainConfig(
+        network,
+        deeplab.DataConfig("shapes", crop_size=size),
+        deeplab.OptimizerConfig(arguments.optimizer, 0.001),
+        accumulation_steps=arguments.accumulation_steps,
+        rematerialize=arguments.rematerialize,
     )
-    strategy = tf.distribute.get_strategy()
+    memory = training_memory(
+        network, height=size, width=size, slots=1 if arguments.optimizer == "sgd" else 2
+    )
     images = tf.random.uniform([batch, size, size, 3], 0, 255)
     labels = tf.random.uniform([batch, size, size], 0, arguments.num_classes, tf.int32)
     before = resident("VmRSS")
-    model = build_model(config)
-    optimizer = Optimizer(OptimizerConfig(arguments.optimizer), lambda step: 0.001, model)
-    step = make_train_step(
-        model,
-        optimizer,
-        strategy,
-        loss=make_loss(LossConfig(), num_classes=arguments.num_classes, ignore_label=255),
-        ignore_label=255,
-        weight_decay=4e-5,
-        accumulation_steps=arguments.accumulation_steps,
-        forward=rematerialized(model) if arguments.rematerialize else None,
-    )
+    step = make_learner(config, network, tf.distribute.get_strategy()).train_step(255)
     for _ in range(3):
         step({"image": images, "label": labels})
     measured = resident("VmHWM") - before
