@@ -13,7 +13,7 @@ _TENSORFLOWS = "ResourceExhaustedError"
 def inference_advice() -> str:
     """What makes a network without training take less memory."""
     return (
-        "less take smaller images, fewer of them at once (DataConfig.eval_batch_size), "
+        "less take a --window, smaller images, fewer of them at once (DataConfig.eval_batch_size), "
         "--eval_scales up to 1, a larger --output_stride"
     )
 

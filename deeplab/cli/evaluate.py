@@ -21,7 +21,8 @@ def _run(values: flags.FlagValues) -> int:
         shared_flags.require_for_export(values, "output_dir")
         shared_flags.require_for_export(values, "gin_file", "images")
     eval_scales = shared_flags.eval_scales(values)
-    pad_to = None if values.pad_to is None else shared_flags.size(values.pad_to, "--pad_to")
+    window, overlap = shared_flags.window(values)
+    pad_to = shared_flags.size(values, "pad_to")
     if values.output_dir is not None:
         shared_flags.require_writable(values.output_dir)
     elif model_folder.is_name(values.model_dir):
@@ -43,6 +44,8 @@ def _run(values: flags.FlagValues) -> int:
         output_stride=shared_flags.output_stride(values),
         eval_scales=eval_scales,
         flip=values.flip,
+        window=window,
+        overlap=overlap,
         original_protocol=values.original_protocol,
         images=values.images,
         labels=values.labels,
@@ -68,6 +71,7 @@ COMMAND = Command(
         shared_flags.word("split", "split of the data set; without it, its evaluation split"),
         shared_flags.output_stride_flag(),
         *shared_flags.INFERENCE,
+        *shared_flags.WINDOW,
         shared_flags.path("images", "folder of images to measure on, instead of the data set"),
         shared_flags.path("labels", "folder of the masks that belong to --images"),
         shared_flags.path(

@@ -27,11 +27,9 @@ FORMATS = [
 
 def _run(values: flags.FlagValues) -> int:
     export_dir = values.export_dir
-    fixed_size = None
-    if values.fixed_size is not None:
-        if values.dynamic_size:
-            raise UsageError("flag --fixed_size does not go with --dynamic_size")
-        fixed_size = shared_flags.size(values.fixed_size, "--fixed_size")
+    fixed_size = shared_flags.size(values, "fixed_size")
+    if fixed_size is not None and values.dynamic_size:
+        raise UsageError("flag --fixed_size does not go with --dynamic_size")
     eval_scales = shared_flags.eval_scales(values)
     shared_flags.require_writable(export_dir)
 

@@ -12,6 +12,7 @@ from deeplab.cli.quiet import import_tensorflow
 def _run(values: flags.FlagValues) -> int:
     shared_flags.require_one_of(values, shared_flags.MODELS)
     eval_scales = shared_flags.eval_scales(values)
+    window, overlap = shared_flags.window(values)
     output_dir = values.output_dir
     shared_flags.require_writable(output_dir)
 
@@ -31,6 +32,8 @@ def _run(values: flags.FlagValues) -> int:
         output_stride=shared_flags.output_stride(values),
         eval_scales=eval_scales,
         flip=values.flip,
+        window=window,
+        overlap=overlap,
         overwrite=values.overwrite,
     )
     # Each image that failed has been named by now.
@@ -52,6 +55,7 @@ COMMAND = Command(
         ),
         shared_flags.output_stride_flag(),
         *shared_flags.INFERENCE,
+        *shared_flags.WINDOW,
         shared_flags.switch("overwrite", "replace results that exist"),
     ),
     run=_run,

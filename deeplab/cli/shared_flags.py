@@ -140,6 +140,16 @@ INFERENCE = (
     switch("flip", "average with the prediction of the mirrored image"),
 )
 
+# Large images window by window.
+WINDOW = (
+    word("window", "N or H,W: see images by windows of this size, in pixels; without it, whole"),
+    word(
+        "overlap",
+        "N or H,W: pixels that neighboring windows overlap by, at least; without it, a quarter of "
+        "the window",
+    ),
+)
+
 
 def output_stride(values: flags.FlagValues) -> int | None:
     """The value of `--output_stride`."""
@@ -159,22 +169,36 @@ def eval_scales(values: flags.FlagValues) -> tuple[float, ...]:
     )
 
 
-def size(value: str, flag: str) -> tuple[int, int]:
-    """Height and width in pixels from "N" or "H,W".
+def size(values: flags.FlagValues, name: str, *, minimum: int = 1) -> tuple[int, int] | None:
+    """Height and width in pixels of a flag that is "N" or "H,W"; None if it is not given.
 
     Raises:
         UsageError: if it is neither.
     """
+    value = values[name].value
+    if value is None:
+        return None
     words = value.split(",")
     try:
         numbers = [int(word) for word in words]
     except ValueError:
         numbers = []
-    if len(numbers) not in (1, 2) or min(numbers) < 1:
+    if len(numbers) not in (1, 2) or min(numbers) < minimum:
         raise UsageError(
-            f"flag {flag}={value}: expected N or H,W in pixels, such as 513 or 361,481"
+            f"flag --{name}={value}: expected N or H,W in pixels, such as 513 or 361,481"
         )
     return numbers[0], numbers[-1]
+
+
+def window(values: flags.FlagValues) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """The values of `--window` and `--overlap`.
+
+    Raises:
+        UsageError: if one is no size, or an overlap has no window.
+    """
+    if values.overlap is not None and values.window is None:
+        raise UsageError("flag --overlap needs --window")
+    return size(values, "window"), size(values, "overlap", minimum=0)
 
 
 def require_together(values: flags.FlagValues, *names: str) -> None:

@@ -85,11 +85,3 @@ def original_prediction_function(
     return tf.function(
         single if tuple(eval_scales) == (1.0,) and not flip else several, input_signature=[images]
     )
-
-
-def original_label_function(
-    model: DeepLabModel, *, eval_scales: Sequence[float] = (1.0,), flip: bool = False
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The labels alone of `original_prediction_function`: images -> int32 [B,H,W]."""
-    predict = original_prediction_function(model, eval_scales=eval_scales, flip=flip)
-    return lambda images: predict(images).labels

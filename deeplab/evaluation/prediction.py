@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -24,13 +23,12 @@ from deeplab.data.files.pixels import read_pixels
 from deeplab.data.files.problems import FileError
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.image_files import Input, find_images, summary
+from deeplab.evaluation.subject import find_subject
 from deeplab.files import make_directory, write_bytes
-from deeplab.keras_backend import require_channels_last, require_tensorflow
 from deeplab.out_of_memory import explained, inference_advice
 from deeplab.progress import track
-from deeplab.runtimes.inference import check_scales, label_function
 from deeplab.runtimes.padding import TooLarge
-from deeplab.runtimes.runtime import RUNTIMES, ClassIds, Images, open_runtime, read_metadata
+from deeplab.runtimes.windows import make_windows, windowed
 
 SUFFIXES = ("_index.png", "_color.png", "_overlay.png")
 
@@ -71,6 +69,8 @@ def predict(
     output_stride: int | None = None,
     eval_scales: Sequence[float] = (1.0,),
     flip: bool = False,
+    window: tuple[int, int] | None = None,
+    overlap: tuple[int, int] | None = None,
     overwrite: bool = False,
     progress: bool = True,
 ) -> PredictSummary:
@@ -88,14 +88,18 @@ def predict(
         output_dir: where the results go; made when the first one is written.
         model_dir: folder of the model; this or one of the next three.
         saved_model: folder of an exported SavedModel.
-        litert: exported `.tflite` file. One of a fixed size takes no larger images, which are named
-            and passed over, and no scales.
+        litert: exported `.tflite` file. One of a fixed size takes no larger images without windows:
+            they are named and passed over. It takes no scales.
         onnx: exported `.onnx` file. It and LiteRT files run without TensorFlow.
         checkpoint: "latest", "best", or the prefix of a checkpoint; of `model_dir` only.
         output_stride: 8, 16 or 32, None: as trained; of `model_dir` only.
         eval_scales: sizes at which each image is seen, as factors of its own; the probabilities
             are averaged.
         flip: whether each of them is seen mirrored as well.
+        window: height and width in pixels of the windows that images are seen by, see
+            `runtimes/windows.py`; None: whole.
+        overlap: of neighboring windows, vertically and horizontally, in pixels; None: a quarter of
+            the window.
         overwrite: whether results that exist are replaced.
         progress: whether to show how far it is on standard output.
 
@@ -106,19 +110,27 @@ def predict(
         DeepLabError: before anything is written: if there are no images, results would collide,
             exist already or replace an image, or the model cannot be used.
     """
-    check_scales(eval_scales)
     output_dir = Path(output_dir)
-    exported = exported_file(saved_model=saved_model, litert=litert, onnx=onnx)
-    check_exported(exported and exported[0], model_dir, checkpoint, output_stride)
+    subject = find_subject(
+        model_dir=model_dir,
+        saved_model=saved_model,
+        litert=litert,
+        onnx=onnx,
+        checkpoint=checkpoint,
+        output_stride=output_stride,
+        eval_scales=eval_scales,
+        flip=flip,
+    )
+    windows = make_windows(window, overlap, output_stride=subject.output_stride)
+    colors, channels = subject.description.colors, subject.description.input_channels
     # What can be refused without the network, which takes its time, is refused first.
-    channels = _stated_channels(model_dir, exported)
     images, passed_over = find_images(inputs, excluded=output_dir, channels=channels)
     if progress and passed_over:
         print(summary(passed_over), flush=True)
     _check_targets(images, output_dir, overwrite)
-    predict_labels, colors = _open(
-        model_dir, exported, checkpoint, output_stride, eval_scales, flip
-    )
+    predictor = subject.load()
+    if windows is not None:
+        predictor = windowed(predictor, windows)
 
     written: list[Path] = []
     failures: list[tuple[Path, str]] = []
@@ -140,7 +152,7 @@ def predict(
                 size = "x".join(map(str, pixels.shape[:2]))
                 try:
                     with explained(f"predicting {image.path} ({size} pixels)", inference_advice):
-                        ids = predict_labels(pixels[np.newaxis])[0]
+                        ids = predictor.labels(pixels[np.newaxis])[0]
                 except TooLarge as error:
                     fail(image, "cannot segment", str(error))
                     continue
@@ -259,76 +271,3 @@ def _png(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
-
-
-def exported_file(**given: str | Path | None) -> tuple[str, Path] | None:
-    """The runtime and the path of the exported file that was given, if one was.
-
-    Raises:
-        DeepLabError: if there are several.
-    """
-    files = [(kind, Path(path)) for kind, path in given.items() if path is not None]
-    if len(files) > 1:
-        raise DeepLabError(f"give one of {' and '.join(kind for kind, _ in files)}")
-    return files[0] if files else None
-
-
-def _stated_channels(model_dir: str | Path | None, exported: tuple[str, Path] | None) -> int:
-    """Channels of the images, as far as that is known before the network is opened; else 3."""
-    if exported is not None:
-        return read_metadata(*exported).input_channels
-    return 3 if model_dir is None else _of_models().stated_channels(model_dir)
-
-
-def _open(
-    model_dir: str | Path | None,
-    exported: tuple[str, Path] | None,
-    checkpoint: str,
-    output_stride: int | None,
-    eval_scales: Sequence[float],
-    flip: bool,
-) -> tuple[Callable[[Images], ClassIds], Sequence[Color]]:
-    """Images -> class ids, and the colors of the classes."""
-    if exported is None:
-        assert model_dir is not None
-        return _of_models().open_model(
-            model_dir, checkpoint, output_stride, eval_scales=eval_scales, flip=flip
-        )
-    runtime = open_runtime(*exported)
-    labels = label_function(runtime, eval_scales=eval_scales, flip=flip)
-    return labels, runtime.metadata.colors
-
-
-def _of_models() -> ModuleType:
-    """What needs TensorFlow and Keras, which an exported file may do without."""
-    require_tensorflow()
-    from deeplab.evaluation import model_labels
-
-    require_channels_last()
-    return model_labels
-
-
-def check_exported(
-    kind: str | None, model_dir: str | Path | None, checkpoint: str, output_stride: int | None
-) -> None:
-    """Refuses what only a model folder can be asked for.
-
-    Args:
-        kind: which exported file there is; None: none.
-        model_dir: the folder, if one is given.
-        checkpoint: of the folder.
-        output_stride: of the folder.
-
-    Raises:
-        DeepLabError: if both or none of file and folder are given, or something does not go with a
-            file.
-    """
-    if (kind is None) == (model_dir is None):
-        raise DeepLabError(f"give a model_dir or one of {', '.join(RUNTIMES)}, one of them alone")
-    if kind is not None and output_stride is not None:
-        raise DeepLabError(
-            f"output_stride {output_stride} needs a model_dir: a {kind} file has the one it was "
-            "exported with"
-        )
-    if kind is not None and checkpoint != "latest":
-        raise DeepLabError(f"checkpoint {checkpoint} needs a model_dir: a {kind} file is one")

@@ -13,13 +13,12 @@ from deeplab.errors import DeepLabError
 from deeplab.evaluation.examples import ExampleCollector
 from deeplab.evaluation.labeled_images import from_data_set, from_folders
 from deeplab.evaluation.model_evaluation import evaluate_model
-from deeplab.evaluation.prediction import check_exported, exported_file
 from deeplab.evaluation.report import render_report
-from deeplab.evaluation.subject import of_export, of_model_dir
+from deeplab.evaluation.subject import find_subject
 from deeplab.evaluation.table import render_table
 from deeplab.files import check_writable, make_directory, new_directory, write_text
-from deeplab.runtimes.inference import check_scales
-from deeplab.runtimes.padding import padded
+from deeplab.runtimes.predictor import with_padding
+from deeplab.runtimes.windows import make_windows, windowed
 
 
 def evaluate(
@@ -33,6 +32,8 @@ def evaluate(
     output_stride: int | None = None,
     eval_scales: Sequence[float] = (1.0,),
     flip: bool = False,
+    window: tuple[int, int] | None = None,
+    overlap: tuple[int, int] | None = None,
     original_protocol: bool = False,
     images: str | Path | None = None,
     labels: str | Path | None = None,
@@ -63,6 +64,10 @@ def evaluate(
         eval_scales: sizes at which each image is seen, as factors of its own; the probabilities
             are averaged.
         flip: whether each of them is seen mirrored as well.
+        window: height and width in pixels of the windows that images are seen by, see
+            `runtimes/windows.py`; None: whole.
+        overlap: of neighboring windows, vertically and horizontally, in pixels; None: a quarter of
+            the window.
         original_protocol: whether several scales are combined exactly as in the original, see
             `original_protocol.py`; a single one is the same in both.
         images: folder of images to measure on instead of a data set; `labels` belongs to it.
@@ -87,30 +92,25 @@ def evaluate(
         DeepLabError: if the model, the data or a setting cannot be used, or the folder of the
             result cannot be written, which is tried first.
     """
-    check_scales(eval_scales)
     if name is not None and (not name or name.startswith(".") or Path(name).name != name):
         raise DeepLabError(f"name {name!r} must be the name of a folder, without separators")
     if name is not None and output_dir is not None:
         raise DeepLabError(f"name {name!r} is a folder of MODEL_DIR/eval: give no output_dir")
-    exported = exported_file(saved_model=saved_model, litert=litert, onnx=onnx)
-    check_exported(exported and exported[0], model_dir, checkpoint, output_stride)
+    subject = find_subject(
+        model_dir=model_dir,
+        saved_model=saved_model,
+        litert=litert,
+        onnx=onnx,
+        checkpoint=checkpoint,
+        output_stride=output_stride,
+        eval_scales=eval_scales,
+        flip=flip,
+        original_protocol=original_protocol,
+    )
+    windows = make_windows(window, overlap, output_stride=subject.output_stride)
+    if subject.is_export and output_dir is None:
+        raise DeepLabError(f"{subject.name} is an exported file: it needs an output_dir")
     results = Path(model_dir or "") / "eval"
-    if exported is not None:
-        if original_protocol or output_dir is None:
-            raise DeepLabError(
-                f"{exported[1]} is an exported file: it needs an output_dir, and has no "
-                "original_protocol"
-            )
-        subject = of_export(*exported, eval_scales=eval_scales, flip=flip)
-    else:
-        subject = of_model_dir(
-            results.parent,
-            checkpoint,
-            output_stride,
-            eval_scales=eval_scales,
-            flip=flip,
-            original_protocol=original_protocol,
-        )
     description = subject.description
     _check_place(results, name, output_dir)
     _check_source(images, labels, classes, names_data=split is not None or data is not None)
@@ -120,12 +120,14 @@ def evaluate(
         source = from_data_set(description, data, split, data_dir=data_dir, source_dir=source_dir)
     if progress and source.mask_ignored:
         print(f"ignored in the masks: {_named(source.mask_ignored, description.class_names)}")
-    predict_labels = subject.load()
+    predictor = subject.load()
+    if windows is not None:
+        predictor = windowed(predictor, windows)
     if pad_to is not None:
-        predict_labels = padded(predict_labels, pad_to, description.pad_value)
+        predictor = with_padding(predictor, pad_to, description.pad_value)
     examples = ExampleCollector()
     metrics = evaluate_model(
-        predict_labels,
+        predictor.labels,
         source.batches,
         class_names=description.class_names,
         ignore_label=source.ignore_label,
@@ -140,6 +142,8 @@ def evaluate(
         "flip": flip,
         "dataset": source.dataset,
         "split": source.split,
+        "window": None if windows is None else list(windows.size),
+        "overlap": None if windows is None else list(windows.overlap),
     }
     if name is None:
         name = result_name(metrics, trained_stride=subject.trained_stride)
@@ -198,7 +202,10 @@ def _check_place(results: Path, name: str | None, output_dir: str | Path | None)
 
 
 def result_name(metrics: Mapping[str, Any], *, trained_stride: int | None) -> str:
-    """The folder of a result: dataset-split[-osN][-ms][-flip], or images[...] for folders."""
+    """The folder of a result: dataset-split[-osN][-ms][-flip][-windowHxW].
+
+    Of two folders of images: images[...].
+    """
     data = "images" if metrics["dataset"] is None else f"{metrics['dataset']}-{metrics['split']}"
     parts = [data]
     if metrics["output_stride"] != trained_stride:
@@ -207,6 +214,8 @@ def result_name(metrics: Mapping[str, Any], *, trained_stride: int | None) -> st
         parts.append("ms")
     if metrics["flip"]:
         parts.append("flip")
+    if metrics["window"] is not None:
+        parts.append("window" + "x".join(map(str, metrics["window"])))
     return "-".join(parts)
 
 

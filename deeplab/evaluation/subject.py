@@ -1,23 +1,26 @@
-"""What is measured: the model of a folder, or an exported file."""
+"""What is evaluated and predicts: the model of a folder, or an exported file.
+
+An exported file needs no TensorFlow here, so that this module imports none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import numpy as np
-import tensorflow as tf
-
-from deeplab.evaluation.inference import label_function
-from deeplab.evaluation.original_protocol import original_label_function
-from deeplab.model_dir import ModelDescription, find_checkpoint, load_model, read_description
-from deeplab.runtimes import inference
+from deeplab.errors import DeepLabError
+from deeplab.keras_backend import require_channels_last, require_tensorflow
+from deeplab.runtimes.inference import check_scales, open_predictor
 from deeplab.runtimes.metadata import Metadata
-from deeplab.runtimes.runtime import open_runtime, read_metadata
+from deeplab.runtimes.predictor import Predictor
+from deeplab.runtimes.runtime import RUNTIMES, read_metadata
 
-Description = ModelDescription | Metadata
-PredictLabels = Callable[[tf.Tensor], Any]
+if TYPE_CHECKING:
+    from deeplab.model_dir import ModelDescription
+
+Description: TypeAlias = "ModelDescription | Metadata"
 
 
 class Subject(NamedTuple):
@@ -26,65 +29,77 @@ class Subject(NamedTuple):
     Attributes:
         name: for the title of the report.
         description: what is known of its classes and images.
+        is_export: whether it is an exported file.
         step: of its weights; None if it is not known.
         output_stride: of the network; None if it is not known.
         trained_stride: the one it was trained with; None if it is not known.
-        load: makes the function from images float32 [B, H, W, C], 0..255, to class ids [B, H, W].
+        load: opens it.
     """
 
     name: str
     description: Description
+    is_export: bool
     step: int | None
     output_stride: int | None
     trained_stride: int | None
-    load: Callable[[], PredictLabels]
+    load: Callable[[], Predictor]
 
 
-def of_model_dir(
-    model_dir: str | Path,
-    checkpoint: str,
-    output_stride: int | None,
+def find_subject(
     *,
-    eval_scales: Sequence[float],
-    flip: bool,
-    original_protocol: bool,
+    model_dir: str | Path | None = None,
+    saved_model: str | Path | None = None,
+    litert: str | Path | None = None,
+    onnx: str | Path | None = None,
+    checkpoint: str = "latest",
+    output_stride: int | None = None,
+    eval_scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    original_protocol: bool = False,
 ) -> Subject:
-    """The model of a folder; arguments are those of `evaluate`.
+    """Finds the network that the arguments of `evaluate` and `predict` name.
 
     Raises:
-        DeepLabError: if there is no such model or checkpoint.
+        DeepLabError: if they name none or several, there is no such model, checkpoint or export,
+            or something is asked for that it does not have.
     """
-    description = read_description(model_dir)
-    stored = find_checkpoint(model_dir, checkpoint)
+    check_scales(eval_scales)
+    exports = {"saved_model": saved_model, "litert": litert, "onnx": onnx}
+    given = [(kind, Path(path)) for kind, path in exports.items() if path is not None]
+    if len(given) > 1:
+        raise DeepLabError(f"give one of {' and '.join(kind for kind, _ in given)}")
+    if bool(given) == (model_dir is not None):
+        raise DeepLabError(f"give a model_dir or one of {', '.join(RUNTIMES)}, one of them alone")
+    if model_dir is not None:
+        require_tensorflow()
+        from deeplab.evaluation.model_subject import of_model_dir
 
-    def load() -> PredictLabels:
-        model = load_model(model_dir, output_stride=output_stride, checkpoint=checkpoint)
-        make_function = original_label_function if original_protocol else label_function
-        return make_function(model, eval_scales=eval_scales, flip=flip)
-
-    trained_stride = description.config.output_stride
-    return Subject(
-        Path(model_dir).resolve().name,
-        description,
-        stored.step,
-        output_stride or trained_stride,
-        trained_stride,
-        load,
-    )
-
-
-def of_export(kind: str, path: Path, *, eval_scales: Sequence[float], flip: bool) -> Subject:
-    """An exported file, one of `RUNTIMES`; it sees images in whole levels, as where it is used.
-
-    Raises:
-        DeepLabError: if it is no export.
-    """
+        require_channels_last()
+        return of_model_dir(
+            model_dir,
+            checkpoint,
+            output_stride,
+            eval_scales=eval_scales,
+            flip=flip,
+            original_protocol=original_protocol,
+        )
+    kind, path = given[0]
+    if output_stride is not None:
+        raise DeepLabError(
+            f"output_stride {output_stride} needs a model_dir: a {kind} file has the one it was "
+            "exported with"
+        )
+    if checkpoint != "latest":
+        raise DeepLabError(f"checkpoint {checkpoint} needs a model_dir: a {kind} file is one")
+    if original_protocol:
+        raise DeepLabError(f"original_protocol needs a model_dir: a {kind} file does not have it")
     metadata = read_metadata(kind, path)
-
-    def load() -> PredictLabels:
-        runtime = open_runtime(kind, path)
-        labels = inference.label_function(runtime, eval_scales=eval_scales, flip=flip)
-        return lambda images: labels(np.rint(np.clip(images, 0, 255)).astype(np.uint8))
-
-    stride = metadata.output_stride
-    return Subject(path.resolve().name, metadata, metadata.step, stride, stride, load)
+    return Subject(
+        name=path.resolve().name,
+        description=metadata,
+        is_export=True,
+        step=metadata.step,
+        output_stride=metadata.output_stride,
+        trained_stride=metadata.output_stride,
+        load=partial(open_predictor, kind, path, eval_scales=eval_scales, flip=flip),
+    )

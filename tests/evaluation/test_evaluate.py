@@ -210,6 +210,8 @@ def test_evaluate_writes_the_contract(trained: Path, capsys: pytest.CaptureFixtu
         "flip",
         "dataset",
         "split",
+        "window",
+        "overlap",
     ]
     facts = {key: metrics[key] for key in list(metrics)[9:]}
     assert facts == {
@@ -220,6 +222,8 @@ def test_evaluate_writes_the_contract(trained: Path, capsys: pytest.CaptureFixtu
         "flip": False,
         "dataset": "folder",
         "split": "val",
+        "window": None,
+        "overlap": None,
     }
     output = capsys.readouterr()
     assert "cat" in output.out and "mIoU" in output.out
@@ -229,14 +233,17 @@ def test_evaluate_writes_the_contract(trained: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.slow
 @pytest.mark.usefixtures("results")
 def test_results_are_named_by_the_settings_and_replaced(trained: Path):
-    old = trained / "eval" / "folder-train-os8-ms-flip"
+    old = trained / "eval" / "folder-train-os8-ms-flip-window32x24"
     old.mkdir(parents=True)
     (old / "left over").touch()
     settings: dict[str, Any] = {"model_dir": trained, "split": "training", "progress": False}
-    deeplab.evaluate(**settings, output_stride=8, eval_scales=(0.5,), flip=True)
+    metrics = deeplab.evaluate(
+        **settings, output_stride=8, eval_scales=(0.5,), flip=True, window=(32, 24)
+    )
+    assert (metrics["window"], metrics["overlap"]) == ([32, 24], [8, 6])
     deeplab.evaluate(**settings, output_stride=16, name="mine")
     names = sorted(path.name for path in (trained / "eval").iterdir())
-    assert names == ["folder-train-os8-ms-flip", "mine"]
+    assert names == [old.name, "mine"]
     assert sorted(path.name for path in old.iterdir()) == ["metrics.json", "report.html"]
 
 

@@ -246,13 +246,19 @@ def test_nothing_to_do_is_an_error(tmp_path: Path, given: str, monkeypatch: pyte
         find_images(["empty"])
 
 
-def refused(message: str, **settings: Any) -> None:
-    """The refusal comes before a model is looked at."""
-    with pytest.raises(DeepLabError, match=message):
-        deeplab.predict(model_dir="/nowhere", progress=False, **settings)
+@pytest.fixture
+def refused(color_export: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Asks for a refusal, which comes before the network is loaded."""
+    monkeypatch.setattr("deeplab.runtimes.inference.open_runtime", None)
+
+    def refused(message: str, **settings: Any) -> None:
+        with pytest.raises(DeepLabError, match=message):
+            deeplab.predict(saved_model=color_export, progress=False, **settings)
+
+    return refused
 
 
-def test_colliding_names_are_refused(tmp_path: Path):
+def test_colliding_names_are_refused(refused: Callable[..., None], tmp_path: Path):
     for name in ("one/x.png", "two/x.png", "three/y.png", "three/y.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -266,7 +272,7 @@ def test_colliding_names_are_refused(tmp_path: Path):
     assert not output.exists()
 
 
-def test_an_image_is_never_replaced(tmp_path: Path):
+def test_an_image_is_never_replaced(refused: Callable[..., None], tmp_path: Path):
     (tmp_path / "x.png").touch()
     (tmp_path / "x_index.png").touch()
     refused(
@@ -283,7 +289,9 @@ def test_existing_results_need_overwrite(color_export: Path, tmp_path: Path):
     output.mkdir()
     (output / "x_color.png").write_text("old")
     settings: dict[str, Any] = {"inputs": [photo], "output_dir": output}
-    refused(r"1 results exist already, the first is .*x_color\.png; use --overwrite", **settings)
+    message = r"1 results exist already, the first is .*x_color\.png; use --overwrite"
+    with pytest.raises(DeepLabError, match=message):
+        deeplab.predict(saved_model=color_export, progress=False, **settings)
     assert written_below(output) == ["x_color.png"]
     deeplab.predict(saved_model=color_export, overwrite=True, progress=False, **settings)
     assert opened(output / "x_color.png").size == (6, 5)

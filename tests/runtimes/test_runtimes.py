@@ -18,10 +18,13 @@ from source_folders import make_folder, random_image, save
 import deeplab
 from deeplab.errors import DeepLabError
 from deeplab.evaluation import label_function
+from deeplab.evaluation.subject import find_subject
 from deeplab.export.export import export_formats
 from deeplab.models import resize_bilinear
-from deeplab.runtimes import inference, resize
+from deeplab.runtimes import resize
+from deeplab.runtimes.inference import open_predictor
 from deeplab.runtimes.runtime import RUNTIMES, open_runtime, read_metadata
+from deeplab.runtimes.windows import Windows, windowed
 
 pytest.importorskip("tf2onnx")
 pytest.importorskip("onnxruntime")
@@ -64,10 +67,10 @@ def smooth_image(height: int, width: int) -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", RUNTIMES)
 def test_scales_and_flip_are_those_of_the_model(folder: Path, kind: str) -> None:
-    runtime = open_runtime(kind, file_of(folder, kind))
     settings = {"eval_scales": (0.75, 1.0, 1.5), "flip": True}
     images = smooth_image(60, 81)
-    found = inference.label_function(runtime, **settings)(images)
+    predictor = open_predictor(kind, file_of(folder, kind), **settings)
+    found = predictor.labels(images)
     model = deeplab.load_model(folder / "model")
     expected = label_function(model, **settings)(tf.cast(images, tf.float32)).numpy()
     assert len(np.unique(expected)) > 1
@@ -85,10 +88,10 @@ def test_resizing_is_that_of_the_network(method: str, target: tuple[int, int]) -
 
 
 def test_scales_need_an_export_of_any_size(folder: Path) -> None:
-    runtime = open_runtime("litert", folder / "fixed" / "model.tflite")
-    inference.label_function(runtime, flip=True)(smooth_image(20, 30))
+    file = folder / "fixed" / "model.tflite"
+    open_predictor("litert", file, flip=True).labels(smooth_image(20, 30))
     with pytest.raises(DeepLabError, match=r"images of 48x64 .* alone: eval_scales \[0\.5\]"):
-        inference.label_function(runtime, eval_scales=(0.5,))
+        open_predictor("litert", file, eval_scales=(0.5,))
 
 
 @pytest.mark.parametrize("kind", ["litert", "onnx"])
@@ -108,9 +111,9 @@ sys.exit(code)
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
-    runtime = open_runtime(kind, file_of(folder, kind))
+    predictor = open_predictor(kind, file_of(folder, kind), flip=True)
     with Image.open(tmp_path / "out" / "a_index.png") as ids:
-        assert np.array_equal(ids, inference.label_function(runtime, flip=True)(image)[0])
+        assert np.array_equal(ids, predictor.labels(image)[0])
 
 
 def test_a_photo_larger_than_the_fixed_size_is_named_and_passed_over(
@@ -130,6 +133,22 @@ def test_a_photo_larger_than_the_fixed_size_is_named_and_passed_over(
     assert len(list(out.iterdir())) == 3
     code, output, errors = run_command(*words, "--eval_scales=0.5", "--overwrite")
     assert code == 1 and errors.count("\n") == 1 and "export of any size" in errors
+    code, _, errors = run_command(*words, "--window=49,64", "--overwrite")
+    assert (code, errors) == (1, "deeplab: window 49x64 is larger than the network takes: 48x64\n")
+    assert run_command(*words, "--window=48,64", "--overwrite")[::2] == (0, "")
+    assert len(list(out.iterdir())) == 6
+
+
+@pytest.mark.parametrize("kind", RUNTIMES)
+def test_windows_of_a_file_are_those_of_the_model(folder: Path, kind: str) -> None:
+    images = smooth_image(60, 81)
+    windows = Windows((40, 33), (10, 8))
+    file = windowed(open_predictor(kind, file_of(folder, kind), flip=True), windows)
+    model = windowed(find_subject(model_dir=folder / "model", flip=True).load(), windows)
+    found, expected = file.probabilities(images), model.probabilities(images)
+    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-5)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert (file.labels(images) == found.argmax(-1)).all()
 
 
 @pytest.mark.parametrize("kind", RUNTIMES)
@@ -158,8 +177,11 @@ def test_what_an_exported_file_cannot_be_asked_for(folder: Path, tmp_path: Path)
     for settings, message in (
         ({"output_dir": tmp_path, "output_stride": 8}, "output_stride 8 needs a model_dir"),
         ({"output_dir": tmp_path, "checkpoint": "best"}, "checkpoint best needs a model_dir"),
-        ({}, "needs an output_dir"),
-        ({"output_dir": tmp_path, "original_protocol": True}, "has no original_protocol"),
+        ({}, "model.onnx is an exported file: it needs an output_dir"),
+        (
+            {"output_dir": tmp_path, "original_protocol": True},
+            "original_protocol needs a model_dir",
+        ),
         ({"output_dir": tmp_path}, "knows no data set: give --images"),
     ):
         with pytest.raises(DeepLabError, match=message):
