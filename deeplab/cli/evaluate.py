@@ -33,6 +33,7 @@ def _run(values: flags.FlagValues) -> int:
     import_tensorflow(verbose=values.v > 0)
     from deeplab.configuration import read_data_config
     from deeplab.evaluation import evaluate
+    from deeplab.evaluation.slices import read_merged_classes
 
     evaluate(
         model_dir=model_folder.resolve(values.model_dir),
@@ -56,6 +57,10 @@ def _run(values: flags.FlagValues) -> int:
         data_dir=values.data_dir,
         source_dir=values.source_dir,
         output_dir=values.output_dir,
+        calibration=values.calibration,
+        group_by=values.group_by,
+        merge_classes=read_merged_classes(values.merge_classes),
+        compare=values.compare,
     )
     return 0
 
@@ -91,8 +96,19 @@ COMMAND = Command(
             "name",
             "folder of the results in MODEL_DIR/eval; without it, made of data set and settings",
         ),
+        shared_flags.path("output_dir", "folder of the results, instead of one in MODEL_DIR/eval"),
+        shared_flags.switch("calibration", "ask, too, how far the probabilities can be trusted"),
+        shared_flags.word(
+            "group_by",
+            "regular expression: results by its first group in the images' ids, such as '^(.+?)_'",
+        ),
+        shared_flags.paths(
+            "merge_classes",
+            "results over a super-category, name=class,class; or a JSON or YAML file of several",
+        ),
         shared_flags.path(
-            "output_dir", "folder of metrics.json and report.html, instead of one in MODEL_DIR/eval"
+            "compare",
+            "metrics.json of another evaluation of the same images, or the folder of another model",
         ),
         *shared_flags.DATA,
     ),

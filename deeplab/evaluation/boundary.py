@@ -2,43 +2,57 @@
 
 The DeepLab papers measure segmentation near object boundaries on a "trimap": the void pixels that
 annotators leave between objects are dilated by some pixels, and the mIoU is taken inside (arXiv
-1802.02611, section 4.2 and figure 5). Many data sets have no void pixels there, so here a boundary
-is any change of the label, an ignored label being a label like any other: the band of width w
-holds the pixels that have a pixel of another label at most w rows and at most w columns away
-(Chebyshev distance). Where objects are separated by void pixels this is the dilation of the paper.
-The edge of the image is no boundary.
+1802.02611, section 4.2 and figure 5; here `void_distance`). Many data sets have no void pixels
+there, so a boundary is also taken as any change of the label, an ignored label being a label like
+any other: the band of width w holds the pixels that have a pixel of another label at most w rows
+and at most w columns away (Chebyshev distance; `boundary_distance`). The edge of the image is no
+boundary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
+
+Integers = npt.NDArray[np.integer]
+Booleans = npt.NDArray[np.bool_]
+Distances = npt.NDArray[np.int32]
+
+# Farther than any pixel of an image.
+FAR = np.iinfo(np.int32).max
 
 
-def boundary_distance(labels: npt.NDArray[np.integer], limit: int) -> npt.NDArray[np.uint8]:
+def boundary_distance(labels: Integers) -> Distances:
     """Chebyshev distance of each pixel to the nearest pixel of another label.
 
     Args:
         labels: [H, W], with ignored pixels as they are.
-        limit: the largest distance of interest, in pixels, 1..254.
 
     Returns:
-        uint8 [H, W], 1..limit; limit + 1 stands for everything farther away.
+        int32 [H, W], 1 or more; `FAR` if there is one label only.
     """
-    if not 1 <= limit <= 254:
-        raise ValueError(f"limit must be 1..254 pixels, got {limit}")
-    distance = np.full(labels.shape, limit + 1, np.uint8)
-    # A pixel is within w of another label exactly if it is within w - 1 of a pixel that touches
-    # another label, so each further pixel of width is one dilation by a 3x3 square.
-    band = _touches_other_label(labels)
-    for width in range(1, limit + 1):
-        np.minimum(distance, np.where(band, np.uint8(width), distance), out=distance)
-        if width < limit:
-            band = _dilate(band)
-    return distance
+    # A pixel is as far from another label as from a pixel that touches one, and one pixel more.
+    distance = _distance_to(touches_other_label(labels))
+    return np.where(distance == FAR, FAR, distance + 1)
 
 
-def _touches_other_label(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+def void_distance(labels: Integers, ignore_label: int) -> Distances:
+    """Chebyshev distance of each pixel to the nearest ignored one.
+
+    Args:
+        labels: [H, W].
+        ignore_label: the id of ignored pixels.
+
+    Returns:
+        int32 [H, W], 0 for ignored pixels; `FAR` if there is none.
+    """
+    return _distance_to(labels == ignore_label)
+
+
+def touches_other_label(labels: Integers) -> Booleans:
     """Whether any of the eight neighbors has another label, bool [H, W]."""
     touches = np.zeros(labels.shape, np.bool_)
     for first, second in _NEIGHBOR_SLICES:
@@ -48,15 +62,25 @@ def _touches_other_label(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.bool
     return touches
 
 
-def _dilate(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Dilation by a 3x3 square, as two passes of three pixels."""
-    wide = mask.copy()
-    wide[:, 1:] |= mask[:, :-1]
-    wide[:, :-1] |= mask[:, 1:]
-    both = wide.copy()
-    both[1:] |= wide[:-1]
-    both[:-1] |= wide[1:]
-    return both
+def rings(distance: Distances, widths: Sequence[int]) -> npt.NDArray[np.intp]:
+    """Which of the rings between successive band widths each pixel lies in.
+
+    Args:
+        distance: any shape, 0 or more.
+        widths: of the bands, in pixels, ascending.
+
+    Returns:
+        0..len(widths) of the same shape; the last one is beyond all bands.
+    """
+    ring = np.searchsorted(widths, np.arange(widths[-1] + 2))
+    return ring[np.minimum(distance, widths[-1] + 1)]
+
+
+def _distance_to(mask: Booleans) -> Distances:
+    if not mask.any():
+        return np.full(mask.shape, FAR, np.int32)
+    distance: Distances = ndimage.distance_transform_cdt(~mask, "chessboard")
+    return distance
 
 
 _ALL, _FROM_SECOND, _BUT_LAST = slice(None), slice(1, None), slice(None, -1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import heapq
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from deeplab.evaluation.metrics import Counts, Integers, miou
 from deeplab.page import lot, thumbnail
-
-Integers = npt.NDArray[np.integer]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,14 +23,21 @@ class Scored:
         image: uint8 [H, W, 3], RGB; of more channels the first three.
         labels: [H, W], class ids and the ignore label.
         predictions: [H, W], class ids.
-        accuracy: share of its labeled pixels that are right, 0..1; NaN if none is labeled.
+        counts: its confusion matrix, int64 [C, C].
+        confidence: the probability of the predicted class, float32 [H, W]; None: not asked for.
     """
 
     image_id: str
     image: npt.NDArray[np.uint8]
     labels: Integers
     predictions: Integers
-    accuracy: float
+    counts: Counts
+    confidence: npt.NDArray[np.float32] | None = None
+
+    @cached_property
+    def miou(self) -> float:
+        """Mean IoU over the classes in its label or prediction; NaN if nothing is labeled."""
+        return miou(self.counts)
 
 
 class ExampleCollector:
@@ -40,19 +47,19 @@ class ExampleCollector:
         """Starts empty.
 
         Args:
-            worst: how many of the images with the lowest accuracy to keep.
+            worst: how many of the images with the lowest mean IoU to keep.
             random: how many others to keep; which ones depends on their names alone, so that the
                 reports of two evaluations show the same images.
             longest_side: size of a thumbnail, pixels; smaller images stay as they are.
         """
-        self._worst = _Best(worst, lambda scored: scored.accuracy)
+        self._worst = _Best(worst, lambda scored: scored.miou)
         self._random = _Best(random + worst, lambda scored: lot(scored.image_id))
         self._num_random = random
         self._longest_side = longest_side
 
     def add(self, scored: Scored) -> None:
-        """Looks at one image; one without labeled pixels has no accuracy and is left out."""
-        if np.isnan(scored.accuracy):
+        """Looks at one image; one without labeled pixels has no IoU and is left out."""
+        if np.isnan(scored.miou):
             return
         keepers = [keep for keep in (self._worst, self._random) if keep.wants(scored)]
         if keepers:
@@ -65,7 +72,7 @@ class ExampleCollector:
 
     @property
     def worst(self) -> list[Scored]:
-        """Lowest accuracy first."""
+        """Lowest mean IoU first."""
         return self._worst.items
 
     @property

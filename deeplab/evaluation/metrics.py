@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplab.errors import DeepLabError
-from deeplab.evaluation.boundary import boundary_distance
+from deeplab.evaluation.boundary import boundary_distance, rings
 
 BOUNDARY_WIDTHS = (1, 2, 3, 5, 10)
 
@@ -78,15 +78,13 @@ class Tally:
         if image_id in self._seen:
             raise DeepLabError(f"image {image_id} came twice: every image is counted once")
         valid = self._validate(image_id, labels, predictions)
-        distance = boundary_distance(labels, self.widths[-1])[valid]
-        ring = np.searchsorted(self.widths, distance)  # [pixels], 0..len(widths)
-        pairs = labels[valid].astype(np.int64) * self.num_classes + predictions[valid]
-        squared = self.num_classes**2
-        counts = np.bincount(ring * squared + pairs, minlength=self._rings.size)
-        rings = counts.astype(np.int64).reshape(self._rings.shape)
-        self._rings += rings
+        ring = rings(boundary_distance(labels)[valid], self.widths)
+        counts = ring_matrices(
+            ring, labels[valid], predictions[valid], len(self.widths) + 1, self.num_classes
+        )
+        self._rings += counts
         self._seen.add(image_id)
-        return rings.sum(axis=0)
+        return counts.sum(axis=0)
 
     def counted(self) -> dict[str, Any]:
         """What was counted so far, as plain lists, for `add_counted` of another process' tally."""
@@ -128,6 +126,28 @@ class Tally:
         return valid
 
 
+def ring_matrices(
+    ring: npt.NDArray[np.intp],
+    labels: Integers,
+    predictions: Integers,
+    num_rings: int,
+    num_classes: int,
+) -> Counts:
+    """Confusion matrices of the pixels of each ring, int64 [num_rings, C, C].
+
+    Args:
+        ring: [pixels], below `num_rings`; so are the class ids of the next two `num_classes`.
+        labels: [pixels].
+        predictions: [pixels].
+        num_rings: how many matrices.
+        num_classes: their number of rows.
+    """
+    cells = (ring * num_classes + labels) * num_classes + predictions
+    shape = num_rings, num_classes, num_classes
+    counts = np.bincount(cells, minlength=int(np.prod(shape)))
+    return counts.astype(np.int64, copy=False).reshape(shape)
+
+
 def confusion_matrix(
     labels: Integers, predictions: Integers, num_classes: int, ignore_label: int
 ) -> Counts:
@@ -142,28 +162,44 @@ def confusion_matrix(
 
 def class_iou(matrix: Counts) -> Rates:
     """Intersection over union per class, [C]; NaN where neither label nor prediction has it."""
-    hits = np.diagonal(matrix)
-    return _ratio(hits, matrix.sum(axis=1) + matrix.sum(axis=0) - hits)
+    return iou_of_sums(np.stack([np.diagonal(matrix), matrix.sum(axis=1), matrix.sum(axis=0)]))
+
+
+def iou_of_sums(sums: npt.NDArray[Any]) -> Rates:
+    """Intersection over union from right, labeled and predicted pixels, [..., 3, C] -> [..., C]."""
+    right, labeled, predicted = np.moveaxis(sums, -2, 0)
+    return ratio(right, labeled + predicted - right)
 
 
 def class_accuracy(matrix: Counts) -> Rates:
     """Share of each class' label pixels that are right, [C]; NaN where no label has it."""
-    return _ratio(np.diagonal(matrix), matrix.sum(axis=1))
+    return ratio(np.diagonal(matrix), matrix.sum(axis=1))
+
+
+def class_precision(matrix: Counts) -> Rates:
+    """Share of each class' predicted pixels that are right, [C]; NaN where none is predicted."""
+    return ratio(np.diagonal(matrix), matrix.sum(axis=0))
+
+
+def class_f1(matrix: Counts) -> Rates:
+    """Harmonic mean of precision and recall (the accuracy of a class), [C]; NaN as the IoU."""
+    iou = class_iou(matrix)
+    return 2 * iou / (1 + iou)
 
 
 def class_share(matrix: Counts) -> Rates:
     """Share of the labeled pixels that each class takes, [C]; NaN if nothing is labeled."""
-    return _ratio(matrix.sum(axis=1), matrix.sum())
+    return ratio(matrix.sum(axis=1), matrix.sum())
 
 
 def pixel_accuracy(matrix: Counts) -> float:
     """Share of the labeled pixels that are right; NaN if nothing is labeled."""
-    return float(_ratio(np.trace(matrix), matrix.sum()))
+    return float(ratio(np.trace(matrix), matrix.sum()))
 
 
 def miou(matrix: Counts) -> float:
     """Mean IoU over the classes with a non-empty union, as tf.metrics.mean_iou; else NaN."""
-    return _mean(class_iou(matrix))
+    return mean_of(class_iou(matrix))
 
 
 def summarize(tally: Tally, class_names: Sequence[str]) -> dict[str, Any]:
@@ -181,44 +217,66 @@ def summarize(tally: Tally, class_names: Sequence[str]) -> dict[str, Any]:
             f"{tally.num_classes} classes need as many different names, got "
             f"{len(class_names)} names ({len(set(class_names))} different)"
         )
-    matrix = tally.matrix
-    iou = class_iou(matrix)
-    present = matrix.sum(axis=1) > 0
     return {
-        "miou": _number(miou(matrix)),
-        "miou_present": _number(_mean(iou[present])),
-        "miou_all": float(np.mean(np.nan_to_num(iou))),
-        "pixel_accuracy": _number(pixel_accuracy(matrix)),
-        "mean_accuracy": _number(_mean(class_accuracy(matrix))),
-        "frequency_weighted_iou": _number(
-            float(np.sum((class_share(matrix) * iou)[present])) if present.any() else np.nan
-        ),
-        "per_class_iou": {
-            name: _number(value) for name, value in zip(class_names, iou, strict=True)
-        },
-        "confusion_matrix": matrix.tolist(),
+        **rates_of(tally.matrix, class_names),
         "boundary_iou": {
-            str(width): _number(miou(band)) for width, band in tally.band_matrices.items()
+            str(width): number(miou(band)) for width, band in tally.band_matrices.items()
         },
         "num_images": tally.num_images,
     }
 
 
-def _ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> Rates:
+def rates_of(matrix: Counts, class_names: Sequence[str]) -> dict[str, Any]:
+    """The part of metrics.json that follows from one confusion matrix, which comes with it.
+
+    Args:
+        matrix: [C, C].
+        class_names: one per class id.
+    """
+    iou = class_iou(matrix)
+    present = matrix.sum(axis=1) > 0
+    return {
+        "miou": number(miou(matrix)),
+        "miou_present": number(mean_of(iou[present])),
+        "miou_all": float(np.mean(np.nan_to_num(iou))),
+        "pixel_accuracy": number(pixel_accuracy(matrix)),
+        "mean_accuracy": number(mean_of(class_accuracy(matrix))),
+        "frequency_weighted_iou": number(
+            float(np.sum((class_share(matrix) * iou)[present])) if present.any() else np.nan
+        ),
+        "per_class_iou": by_class(class_names, iou),
+        "precision": by_class(class_names, class_precision(matrix)),
+        "recall": by_class(class_names, class_accuracy(matrix)),
+        "f1": by_class(class_names, class_f1(matrix)),
+        "confusion_matrix": matrix.tolist(),
+    }
+
+
+def by_class(class_names: Sequence[str], rates: Rates) -> dict[str, float | None]:
+    """A rate [C] as metrics.json has it."""
+    return {name: number(value) for name, value in zip(class_names, rates, strict=True)}
+
+
+def number(value: float) -> float | None:
+    """JSON knows no NaN: null says that there was nothing to measure."""
+    return None if np.isnan(value) else float(value)
+
+
+def ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> Rates:
     """Part / whole in double precision, NaN where the whole is 0."""
     part, whole = np.broadcast_arrays(np.asarray(part, np.float64), whole)
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
-def _mean(rates: Rates) -> float:
+def mean_of(rates: Rates) -> float:
     """Mean of what is not NaN; NaN if nothing is left."""
-    known = rates[~np.isnan(rates)]
-    return float(known.mean()) if known.size else float("nan")
+    return float(means_of(rates))
 
 
-def _number(value: float) -> float | None:
-    """JSON knows no NaN: null says that there was nothing to measure."""
-    return None if np.isnan(value) else float(value)
+def means_of(rates: Rates) -> Rates:
+    """Mean over the last axis of what is not NaN; NaN where nothing is left."""
+    known = ~np.isnan(rates)
+    return ratio(np.where(known, rates, 0).sum(axis=-1), known.sum(axis=-1))
 
 
 def _list_ids(ids: Integers, limit: int = 10) -> str:

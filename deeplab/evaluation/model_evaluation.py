@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.examples import Scored
-from deeplab.evaluation.metrics import Tally, pixel_accuracy, summarize
+from deeplab.evaluation.metrics import Integers, Tally, summarize
 from deeplab.out_of_memory import explained, inference_advice
 from deeplab.progress import track
+
+
+class Predicted(NamedTuple):
+    """Predictions with what the network thinks of them.
+
+    Attributes:
+        labels: class ids [B, H, W].
+        confidence: their probabilities, float32 [B, H, W].
+    """
+
+    labels: Integers
+    confidence: npt.NDArray[np.float32]
 
 
 def evaluate_model(
@@ -29,9 +42,9 @@ def evaluate_model(
     """Measures a network on labeled images.
 
     Args:
-        predict_labels: images float32 [B, H, W, C], 0..255 -> class ids int32 [B, H, W]; see
-            `label_function`. Compiled once, it can be measured again and again while the network
-            learns.
+        predict_labels: images float32 [B, H, W, C], 0..255 -> class ids int32 [B, H, W], or
+            `Predicted`; see `label_function`. Compiled once, it can be measured again and again
+            while the network learns.
         batches: finite, of "image" float32 [B, H, W, C], "label" int32 [B, H, W] and "id" string
             [B]. Images of a batch have one size, batches may differ.
         class_names: one per class id.
@@ -55,9 +68,11 @@ def evaluate_model(
             try:
                 size = "x".join(map(str, batch["image"].shape[:3]))
                 with explained(f"predicting {size} pixels", inference_advice):
-                    predictions = np.asarray(predict_labels(batch["image"]))
+                    predicted = predict_labels(batch["image"])
             except DeepLabError as error:
                 raise DeepLabError(f"image {ids[0]}: {error}") from error
+            confidence = predicted.confidence if isinstance(predicted, Predicted) else None
+            predictions = np.asarray(predicted if confidence is None else predicted.labels)
             labels = batch["label"].numpy()
             for index, image_id in enumerate(ids):
                 counts = tally.add(image_id, labels[index], predictions[index])
@@ -70,7 +85,8 @@ def evaluate_model(
                             pixels.astype(np.uint8),
                             labels[index],
                             predictions[index],
-                            pixel_accuracy(counts),
+                            counts,
+                            None if confidence is None else confidence[index],
                         )
                     )
             reporter.advance(len(labels))

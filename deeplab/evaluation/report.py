@@ -175,7 +175,7 @@ def _pictures(item: Scored, class_colors: Sequence[Color], ignore_label: int) ->
     )
     return {
         "image_id": item.image_id,
-        "accuracy": percentage(item.accuracy),
+        "miou": rate(item.miou),
         # Enlarged by the page, such images are better seen as the pixels they are.
         "small": max(item.labels.shape) < 200,
         "pictures": [jpeg(item.image), png(masks[0]), png(masks[1]), jpeg(masks[2])],

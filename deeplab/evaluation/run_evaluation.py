@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,15 +9,24 @@ from typing import Any
 
 from deeplab.data import DataConfig
 from deeplab.errors import DeepLabError
-from deeplab.evaluation.examples import ExampleCollector
-from deeplab.evaluation.labeled_images import from_data_set, from_folders
-from deeplab.evaluation.model_evaluation import evaluate_model
+from deeplab.evaluation.comparison import check_comparable, compared
+from deeplab.evaluation.measure import measure
+from deeplab.evaluation.per_image import FILE_NAME as PER_IMAGE
+from deeplab.evaluation.plan import Asked, Network, Place, View, result_name
 from deeplab.evaluation.report import render_report
-from deeplab.evaluation.subject import find_subject
+from deeplab.evaluation.result_files import (
+    METRICS,
+    REPORT,
+    Result,
+    is_result,
+    read_result,
+    write_result,
+)
+from deeplab.evaluation.slices import MergedClasses
+from deeplab.evaluation.subject import Subject
 from deeplab.evaluation.table import render_table
-from deeplab.files import check_writable, make_directory, new_directory, write_text
-from deeplab.runtimes.predictor import with_padding
-from deeplab.runtimes.windows import make_windows, windowed
+from deeplab.files import check_writable, make_directory, new_directory
+from deeplab.model_dir import has_description
 
 
 def evaluate(
@@ -44,9 +52,13 @@ def evaluate(
     data_dir: str | Path | None = None,
     source_dir: str | Path | None = None,
     output_dir: str | Path | None = None,
+    calibration: bool = False,
+    group_by: str | None = None,
+    merge_classes: MergedClasses | None = None,
+    compare: str | Path | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Measures a model on labeled images; writes metrics.json and report.html.
+    """Measures a model on labeled images; writes metrics.json, per_image.npz and report.html.
 
     The images are those of a data set, the one the model was trained with unless `data` names
     another, or those of two folders. The result goes to MODEL_DIR/eval/NAME/, where it replaces
@@ -81,8 +93,16 @@ def evaluate(
             settings.
         data_dir: prepared data sets; None: as trained.
         source_dir: raw files of the data set; None: as trained.
-        output_dir: folder that gets the two files, such as for a model that is only read; other
+        output_dir: folder that gets the three files, such as for a model that is only read; other
             files in it stay. None: MODEL_DIR/eval/NAME.
+        calibration: whether to ask how far the probabilities can be trusted, see
+            `calibration.py`.
+        group_by: a regular expression that groups images by a part of their ids, see
+            `slices.by_name`; None: no groups.
+        merge_classes: names of super-categories and the classes of each, to be measured as well.
+        compare: another evaluation of the same images, to be put beside this one: a metrics.json
+            with its per_image.npz, the folder of the two, or the folder of a model, which is
+            evaluated in the same way if it was not. None: none.
         progress: whether to show how far it is, and the table at the end, on standard output.
 
     Returns:
@@ -92,96 +112,106 @@ def evaluate(
         DeepLabError: if the model, the data or a setting cannot be used, or the folder of the
             result cannot be written, which is tried first.
     """
+    network = Network(model_dir, saved_model, litert, onnx, checkpoint)
+    view = View(output_stride, eval_scales, flip, window, overlap, original_protocol, pad_to)
+    place = Place(images, labels, classes, data, split, data_dir, source_dir)
+    asked = Asked(calibration, group_by, merge_classes or {})
+    return _evaluate(network, view, place, asked, name, output_dir, compare, progress)
+
+
+def _evaluate(
+    network: Network,
+    view: View,
+    place: Place,
+    asked: Asked,
+    name: str | None,
+    output_dir: str | Path | None,
+    compare_with: str | Path | None,
+    progress: bool,
+) -> dict[str, Any]:
     if name is not None and (not name or name.startswith(".") or Path(name).name != name):
         raise DeepLabError(f"name {name!r} must be the name of a folder, without separators")
     if name is not None and output_dir is not None:
         raise DeepLabError(f"name {name!r} is a folder of MODEL_DIR/eval: give no output_dir")
-    subject = find_subject(
-        model_dir=model_dir,
-        saved_model=saved_model,
-        litert=litert,
-        onnx=onnx,
-        checkpoint=checkpoint,
-        output_stride=output_stride,
-        eval_scales=eval_scales,
-        flip=flip,
-        original_protocol=original_protocol,
-    )
-    windows = make_windows(window, overlap, output_stride=subject.output_stride)
+    subject = view.find(network)
+    facts = view.facts(subject)
     if subject.is_export and output_dir is None:
         raise DeepLabError(f"{subject.name} is an exported file: it needs an output_dir")
-    results = Path(model_dir or "") / "eval"
+    results = Path(network.model_dir or "") / "eval"
     description = subject.description
+    asked.check(description.class_names)
     _check_place(results, name, output_dir)
-    _check_source(images, labels, classes, names_data=split is not None or data is not None)
-    if images is not None and labels is not None:
-        source = from_folders(description, images, labels, classes)
-    else:
-        source = from_data_set(description, data, split, data_dir=data_dir, source_dir=source_dir)
+    source = place.find(description)
     if progress and source.mask_ignored:
         print(f"ignored in the masks: {_named(source.mask_ignored, description.class_names)}")
-    predictor = subject.load()
-    if windows is not None:
-        predictor = windowed(predictor, windows)
-    if pad_to is not None:
-        predictor = with_padding(predictor, pad_to, description.pad_value)
-    examples = ExampleCollector()
-    metrics = evaluate_model(
-        predictor.labels,
-        source.batches,
-        class_names=description.class_names,
-        ignore_label=source.ignore_label,
-        num_images=source.num_images,
-        progress=progress,
-        on_image=examples.add,
+    facts |= {"dataset": source.dataset, "split": source.split}
+    other = None
+    if compare_with is not None:
+        other = _other(Path(compare_with), network.checkpoint, view, place, facts, name, progress)
+        check_comparable(other, description.class_names)
+    metrics, counts, examples = measure(
+        view.open(subject), source, description, asked, progress=progress
     )
-    metrics |= {
-        "checkpoint_step": subject.step,
-        "output_stride": subject.output_stride,
-        "eval_scales": [float(scale) for scale in eval_scales],
-        "flip": flip,
-        "dataset": source.dataset,
-        "split": source.split,
-        "window": None if windows is None else list(windows.size),
-        "overlap": None if windows is None else list(windows.overlap),
-    }
-    if name is None:
-        name = result_name(metrics, trained_stride=subject.trained_stride)
-        name += "-original" if original_protocol else ""
+    metrics |= facts
+    title = _name(subject, view, facts) if name is None else name
+    if other is not None:
+        metrics["comparison"] = compared(metrics, counts, other)
     report = render_report(
         metrics,
         examples,
-        title=f"{subject.name}: {name}",
+        title=f"{subject.name}: {title}",
         class_colors=description.colors,
         ignore_label=source.ignore_label,
     )
     if progress:  # before it is written: it may have taken hours, and disks fill up meanwhile
         print(render_table(metrics), flush=True)
-    folder = results / name if output_dir is None else Path(output_dir)
+    folder = results / title if output_dir is None else Path(output_dir)
     # Only a folder of our own is replaced as a whole.
     opened = new_directory(folder) if output_dir is None else nullcontext(make_directory(folder))
-    with opened as place:
-        write_text(place / "metrics.json", metrics_json(metrics))
-        write_text(place / "report.html", report)
+    with opened as temporary:
+        write_result(temporary, metrics, counts, report)
     if progress:
-        print(f"wrote {folder / 'metrics.json'} and report.html")
+        print(f"wrote {folder / METRICS}, {PER_IMAGE} and {REPORT}")
     return metrics
 
 
-def _check_source(
-    images: str | Path | None,
-    labels: str | Path | None,
-    classes: str | Path | None,
-    *,
-    names_data: bool,
-) -> None:
-    """Images come from two folders or from a data set."""
-    if (images is None) != (labels is None):
-        raise DeepLabError("images and labels are two folders that belong together; one is missing")
-    if images is not None and names_data:
-        raise DeepLabError("images and labels take the place of a data set: give no split of one")
-    if images is None and classes is not None:
-        raise DeepLabError(f"classes {classes} says what masks mean: give images and labels too")
+def _name(subject: Subject, view: View, facts: Mapping[str, Any]) -> str:
+    name = result_name(facts, trained_stride=subject.trained_stride)
+    return f"{name}-original" if view.original_protocol else name
+
+
+def _other(
+    path: Path,
+    checkpoint: str,
+    view: View,
+    place: Place,
+    facts: Mapping[str, Any],
+    name: str | None,
+    progress: bool,
+) -> Result:
+    """The evaluation to compare with: a metrics.json, its folder, or that of a model.
+
+    A model is evaluated first if it was not, or not in the same way.
+
+    Raises:
+        DeepLabError: if it is none of that, or the model cannot be evaluated.
+    """
+    if not has_description(path):
+        if path.is_dir() and not (path / METRICS).is_file():
+            raise DeepLabError(f"compare {path} is neither a model folder nor has a {METRICS}")
+        return read_result(path / METRICS if path.is_dir() else path)
+    network = Network(path, checkpoint=checkpoint if checkpoint in ("latest", "best") else "latest")
+    subject = view.find(network)
+    wanted = {**facts, **view.facts(subject)}
+    folder = path / "eval" / (name or _name(subject, view, wanted))
+    if is_result(folder):
+        found = read_result(folder / METRICS)
+        if all(found.metrics.get(key) == value for key, value in wanted.items()):
+            return found
+    if progress:
+        print(f"evaluating {path} to compare with", flush=True)
+    _evaluate(network, view, place, Asked(), name, None, None, progress)
+    return read_result(folder / METRICS)
 
 
 def _check_place(results: Path, name: str | None, output_dir: str | Path | None) -> None:
@@ -201,38 +231,7 @@ def _check_place(results: Path, name: str | None, output_dir: str | Path | None)
         raise DeepLabError(f"{error}; --output_dir names another one") from error
 
 
-def result_name(metrics: Mapping[str, Any], *, trained_stride: int | None) -> str:
-    """The folder of a result: dataset-split[-osN][-ms][-flip][-windowHxW].
-
-    Of two folders of images: images[...].
-    """
-    data = "images" if metrics["dataset"] is None else f"{metrics['dataset']}-{metrics['split']}"
-    parts = [data]
-    if metrics["output_stride"] != trained_stride:
-        parts.append(f"os{metrics['output_stride']}")
-    if metrics["eval_scales"] != [1.0]:
-        parts.append("ms")
-    if metrics["flip"]:
-        parts.append("flip")
-    if metrics["window"] is not None:
-        parts.append("window" + "x".join(map(str, metrics["window"])))
-    return "-".join(parts)
-
-
 def _named(ids: Iterable[int], class_names: Sequence[str]) -> str:
     """Ids for a message, with the classes that they are else."""
     names = dict(enumerate(class_names))
     return ", ".join(f"{id_} ({names[id_]})" if id_ in names else str(id_) for id_ in ids)
-
-
-def metrics_json(metrics: Mapping[str, Any]) -> str:
-    """The text of metrics.json: a line per entry, and one per row of the confusion matrix."""
-    entries = []
-    for key, value in metrics.items():
-        if key == "confusion_matrix":
-            rows = ",\n    ".join(json.dumps(row) for row in value)
-            text = f"[\n    {rows}\n  ]"
-        else:
-            text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-        entries.append(f"  {json.dumps(key)}: {text}")
-    return "{\n" + ",\n".join(entries) + "\n}\n"

@@ -109,9 +109,12 @@ def test_the_labels_of_a_model_made_under_a_strategy():
     assert metrics == measure([data])
 
 
-def scored(name: str, accuracy: float, size: tuple[int, int] = (4, 5)) -> Scored:
-    ids = np.zeros(size, np.int32)
-    return Scored(name, np.zeros((*size, 3), np.uint8), ids, ids, accuracy)
+def scored(name: str, miou: float) -> Scored:
+    ids = np.zeros((4, 5), np.int32)
+    counts = np.zeros((2, 2), np.int64)
+    if not np.isnan(miou):
+        counts[0] = round(40 * miou), round(40 * (1 - miou))  # and the other class has none right
+    return Scored(name, np.zeros((4, 5, 3), np.uint8), ids, ids, counts)
 
 
 def test_examples_are_the_worst_and_some_others_in_whatever_order_they_come():
@@ -136,7 +139,7 @@ def test_thumbnails_invent_no_class():
     ids = np.random.default_rng(0).choice([0, 2, 255], (301, 500)).astype(np.int32)
     image = np.zeros((301, 500, 3), np.uint8)
     collector = ExampleCollector(longest_side=100)
-    collector.add(Scored("x", image, ids, ids, 1.0))
+    collector.add(Scored("x", image, ids, ids, np.eye(3, dtype=np.int64)))
     (small,) = collector.worst
     assert small.image.shape == (60, 100, 3)
     assert small.labels.shape == small.predictions.shape == (60, 100)
@@ -191,7 +194,11 @@ def results(imported: Path, trained: Path) -> Iterator[None]:
 def test_evaluate_writes_the_contract(trained: Path, capsys: pytest.CaptureFixture[str]):
     metrics = deeplab.evaluate(model_dir=trained)
     folder = trained / "eval" / "folder-val"
-    assert sorted(path.name for path in folder.iterdir()) == ["metrics.json", "report.html"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "metrics.json",
+        "per_image.npz",
+        "report.html",
+    ]
     assert json.loads((folder / "metrics.json").read_text()) == metrics
     assert list(metrics) == [
         "miou",
@@ -201,30 +208,42 @@ def test_evaluate_writes_the_contract(trained: Path, capsys: pytest.CaptureFixtu
         "mean_accuracy",
         "frequency_weighted_iou",
         "per_class_iou",
+        "precision",
+        "recall",
+        "f1",
         "confusion_matrix",
         "boundary_iou",
         "num_images",
+        "boundary_f",
+        "trimap_iou",
+        "intervals",
+        "by_size",
         "checkpoint_step",
         "output_stride",
         "eval_scales",
         "flip",
-        "dataset",
-        "split",
         "window",
         "overlap",
+        "pad_to",
+        "dataset",
+        "split",
     ]
-    facts = {key: metrics[key] for key in list(metrics)[9:]}
+    facts = {key: metrics[key] for key in list(metrics)[17:]}
     assert facts == {
-        "num_images": 3,
         "checkpoint_step": 7,
         "output_stride": 16,
         "eval_scales": [1.0],
         "flip": False,
-        "dataset": "folder",
-        "split": "val",
         "window": None,
         "overlap": None,
+        "pad_to": None,
+        "dataset": "folder",
+        "split": "val",
     }
+    with np.load(folder / "per_image.npz") as counts:
+        assert counts["ids"].tolist() == ["val/0", "val/1", "val/2"]
+        assert counts["sizes"].tolist() == [[20, 24], [21, 24], [22, 24]]
+        assert counts["confusion"].sum(axis=0).tolist() == metrics["confusion_matrix"]
     output = capsys.readouterr()
     assert "cat" in output.out and "mIoU" in output.out
     assert output.err == ""
@@ -244,7 +263,11 @@ def test_results_are_named_by_the_settings_and_replaced(trained: Path):
     deeplab.evaluate(**settings, output_stride=16, name="mine")
     names = sorted(path.name for path in (trained / "eval").iterdir())
     assert names == [old.name, "mine"]
-    assert sorted(path.name for path in old.iterdir()) == ["metrics.json", "report.html"]
+    assert sorted(path.name for path in old.iterdir()) == [
+        "metrics.json",
+        "per_image.npz",
+        "report.html",
+    ]
 
 
 def val_masks(source: Path) -> list[npt.NDArray[np.int64]]:
@@ -360,6 +383,7 @@ def test_another_folder_for_the_results_keeps_what_is_in_it(
     metrics = deeplab.evaluate(model_dir=trained, output_dir=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
         "metrics.json",
+        "per_image.npz",
         "report.html",
         "thesis.txt",
     }
@@ -394,6 +418,44 @@ def test_the_table_is_there_if_the_results_cannot_be_written_in_the_end(
     assert "mIoU" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("results")
+def test_everything_that_can_be_asked_beside_another_model(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    shutil.copytree(trained, tmp_path / "other", ignore=shutil.ignore_patterns("eval"))
+    asked: dict[str, Any] = {
+        "calibration": True,
+        "group_by": r"/(\d)",
+        "merge_classes": {"animal": ["cat", "dog"]},
+    }
+    metrics = deeplab.evaluate(model_dir=trained, compare=tmp_path / "other", **asked)
+    assert f"evaluating {tmp_path / 'other'} to compare with" in capsys.readouterr().out
+    assert metrics["comparison"]["checkpoint_step"] == 7
+    pixels = sum(row["pixels"] for row in metrics["calibration"]["curve"])
+    assert pixels == np.sum(metrics["confusion_matrix"])
+    right = sum(row["pixels"] * (row["accuracy"] or 0) for row in metrics["calibration"]["curve"])
+    assert right == pytest.approx(np.trace(metrics["confusion_matrix"]))
+    assert list(metrics["by_group"]) == ["0", "1", "2"]
+    assert list(metrics["merged"]["per_class_iou"]) == ["background", "animal"]
+    stored = tmp_path / "other" / "eval" / "folder-val" / "metrics.json"
+    before = stored.stat().st_mtime_ns
+    found = deeplab.evaluate(model_dir=trained, compare=tmp_path / "other")
+    assert stored.stat().st_mtime_ns == before
+    assert found["comparison"]["other"] == str(stored)
+    assert found["comparison"]["miou"]["difference"] == 0
+
+
+def test_nothing_to_compare_with(trained: Path, tmp_path: Path):
+    for path, message in (
+        (tmp_path, "neither a model folder nor has a metrics.json"),
+        (tmp_path / "x.json", "no metrics.json that can be read"),
+    ):
+        with pytest.raises(DeepLabError, match=message):
+            deeplab.evaluate(model_dir=trained, compare=path)
+    assert not (trained / "eval").exists()
+
+
 def test_a_model_without_data_set_says_what_is_missing(imported: Path):
     with pytest.raises(DeepLabError, match="knows no data set: give --images and --labels"):
         deeplab.evaluate(model_dir=imported)
@@ -409,6 +471,8 @@ def test_a_model_without_data_set_says_what_is_missing(imported: Path):
         ({"name": "mine", "output_dir": "x"}, "name 'mine'.*output_dir"),
         ({"split": "holidays"}, "unknown split .*holidays"),
         ({"eval_scales": (0.0,)}, "eval_scales must be"),
+        ({"group_by": "("}, "no regular expression"),
+        ({"merge_classes": {"pet": ["cat", "rat"]}}, "unknown class 'rat'"),
     ],
 )
 def test_bad_settings_leave_nothing_behind(trained: Path, settings: dict[str, Any], message: str):

@@ -12,8 +12,8 @@ from html_page import Page
 from deeplab.data.colors import IGNORE_COLOR, color_image, error_image, overlay
 from deeplab.evaluation.examples import ExampleCollector, Scored
 from deeplab.evaluation.metrics import Tally, summarize
+from deeplab.evaluation.plan import result_name
 from deeplab.evaluation.report import render_report
-from deeplab.evaluation.run_evaluation import result_name
 from deeplab.evaluation.table import render_table
 
 FACTS: dict[str, Any] = {
@@ -23,6 +23,7 @@ FACTS: dict[str, Any] = {
     "flip": True,
     "dataset": "shapes",
     "split": "validation",
+    "window": None,
 }
 
 
@@ -39,7 +40,7 @@ def evaluation(names: list[str], size: tuple[int, int] = (30, 40)) -> tuple[dict
         image = generator.integers(0, 256, (*size, 3), np.uint8)
         name = f"street <{index}>"
         counts = tally.add(name, labels, predictions)
-        examples.add(Scored(name, image, labels, predictions, np.trace(counts) / counts.sum()))
+        examples.add(Scored(name, image, labels, predictions, counts))
     return summarize(tally, names) | FACTS, examples
 
 

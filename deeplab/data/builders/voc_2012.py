@@ -10,15 +10,14 @@ color map.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import tensorflow_datasets as tfds
 
 from deeplab.data.builders.folder import Folder
 from deeplab.data.colors import Color, default_colors
-from deeplab.data.files.masks import require_scipy
 from deeplab.data.sources.classes import ClassList
 from deeplab.data.sources.folder import existing_folder, read_names
 from deeplab.data.sources.pairs import MissingFiles, Pair, Source, find_files
@@ -62,15 +61,6 @@ class Voc2012(Folder):
     license: ClassVar[str] = (
         "photographs of Flickr under its terms of use, for research; not part of this package"
     )
-
-    def _split_generators(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        for pair in self.source.splits.get("trainaug", ()):
-            if pair.label.suffix == ".mat":
-                require_scipy(pair.label)  # before thousands of images are prepared
-                break
-        return super()._split_generators(dl_manager)
 
 
 def scan_voc(path: Path) -> Source:
@@ -190,7 +180,7 @@ SPEC = DatasetSpec(
     how_to_get=(
         "unpack VOCtrainval_11-May-2012.tar of http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ and "
         "pass --source_dir=DIR, where DIR holds VOCdevkit/VOC2012; for trainaug unpack SBD's "
-        "benchmark.tgz beside it and pip install 'deeplab[sbd]'"
+        "benchmark.tgz beside it"
     ),
     citation=Voc2012.citation,
     split_sizes=SPLIT_SIZES,
@@ -198,7 +188,7 @@ SPEC = DatasetSpec(
     split_hints={
         "trainaug": (
             "unpack benchmark.tgz of the Semantic Boundaries Dataset (benchmark_RELEASE/dataset "
-            "with cls/, img/, train.txt, val.txt) beside VOCdevkit and pip install 'deeplab[sbd]', "
+            "with cls/, img/, train.txt, val.txt) beside VOCdevkit, "
             f"or put a merged folder {_MERGED} of index PNGs into VOC2012, and pass --source_dir"
         )
     },

@@ -8,7 +8,6 @@ works on gray PNG whose levels are the class ids.
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -235,14 +234,6 @@ def _way_out(pixels: npt.NDArray[np.uint8], colors: ClassColors) -> str:
     )
 
 
-def require_scipy(path: Path) -> None:
-    """Raises DeepLabError, which names one of the .mat files, if SciPy is missing."""
-    if importlib.util.find_spec("scipy") is None:
-        raise DeepLabError(
-            f"{path} is a MATLAB file, and reading it needs SciPy: pip install 'deeplab[sbd]'"
-        )
-
-
 def read_sbd_mask(path: Path) -> Labels:
     """Reads a mask of the Semantic Boundaries Dataset, a MATLAB file of its folder cls/.
 
@@ -252,9 +243,9 @@ def read_sbd_mask(path: Path) -> Labels:
         Class ids of PASCAL VOC, uint8 [H, W].
 
     Raises:
-        DeepLabError: if SciPy is missing, or the file is no such mask.
+        DeepLabError: if the file is no such mask.
     """
-    require_scipy(path)
+    # Most data sets do without, and importing it takes a while.
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 

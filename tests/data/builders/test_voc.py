@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -69,19 +68,6 @@ def test_without_sbd_the_other_splits_work(tmp_path: Path) -> None:
     make_sbd(source)  # later
     assert load("voc_2012", tmp_path, source, "trainaug").splits["trainaug"] == 7
     assert "holds 2 copies" in refusal("voc_2012", tmp_path, None)
-
-
-def test_without_scipy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = make_sbd(make_voc(tmp_path / "source"))
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "scipy" else find(name)
-    )
-    message = refusal("voc_2012", tmp_path, source, "trainaug")
-    assert "is a MATLAB file" in message and message.endswith("pip install 'deeplab[sbd]'")
-    assert not (tmp_path / "data").exists()
-    shutil.rmtree(source / "benchmark_RELEASE")
-    assert load("voc_2012", tmp_path, source, "train").splits["train"] == 3
 
 
 def test_a_merged_folder_takes_the_place_of_sbd(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import pickle
 import shutil
@@ -34,8 +33,6 @@ _OF_DUMMIES = {"duplicate_across_splits", "palette_mask", "single_class"}
 def test_a_check_counts_what_is_trained_on(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name == "voc_2012" and importlib.util.find_spec("scipy") is None:
-        pytest.skip("its dummy has masks of SBD, which need SciPy")
     expect_dummies(monkeypatch, name)
     source = make_source(monkeypatch, name, tmp_path)
     folders = {"data_dir": str(tmp_path / "data"), "source_dir": source and str(source)}
