@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import metadata
 from typing import NamedTuple
 
@@ -27,8 +27,6 @@ SHOWN = (
 )
 # Those whose own requirements are checked too.
 _CHECKED = (PACKAGE, "tensorflow", "keras", "tensorflow-datasets")
-
-Versions = Mapping[str, str | None]
 
 
 class Clash(NamedTuple):
