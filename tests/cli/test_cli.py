@@ -347,4 +347,5 @@ def test_eval_scales_with_commas_and_repeated() -> None:
 
 @pytest.mark.parametrize(("text", "expected"), [("513", (513, 513)), ("361,481", (361, 481))])
 def test_size(text: str, expected: tuple[int, int]) -> None:
-    assert shared_flags.size(text, "--pad_to") == expected
+    values = cli.COMMANDS["evaluate"].parse(["--model_dir=x", f"--pad_to={text}"])
+    assert shared_flags.size(values, "pad_to") == expected
