@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from deeplab.models import DeepLabModel, ModelConfig, build_model, rematerialized
+from deeplab.models import DeepLabModel, ModelConfig, build_model, rematerialized, variables_by_path
 from deeplab.training.config import TrainConfig
 from deeplab.training.jit_compile import compiles
 from deeplab.training.losses import make_loss
@@ -44,6 +44,26 @@ class Learner:
     def step(self) -> int:
         """Steps done."""
         return int(self.optimizer.step.numpy())
+
+    def checkpoint_groups(self) -> dict[str, dict[str, Any]]:
+        """All variables that a step reads or moves, by group and path.
+
+        A resumed run needs the same: weights, optimizer, the state of dropout.
+        """
+        groups = {
+            "model": variables_by_path(self.model),
+            "optimizer": self.optimizer.variables_by_path(),
+            "random": {
+                layer.name.replace(".", "/"): layer.seed_generator.state
+                for layer in self.model.layers
+                if getattr(layer, "seed_generator", None) is not None
+            },
+        }
+        if self.average:
+            groups["ema"] = variables_by_path(self.average.model)
+        if self.loss_scale:
+            groups["loss_scale"] = self.loss_scale.variables_by_path()
+        return groups
 
     def train_step(self, ignore_label: int) -> Callable[[Any], StepResult]:
         """The step of the settings, see `make_train_step`.

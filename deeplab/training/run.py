@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 from deeplab.data import PreparedDataset, TrainingStream
-from deeplab.models import DeepLabModel, variables_by_path
+from deeplab.models import DeepLabModel
 from deeplab.training.distribution.workers import Workers
 from deeplab.training.learner import Learner
 
@@ -42,20 +41,3 @@ class Run(Learner):
     def weights_group(self) -> str:
         """The group of a checkpoint that holds the weights of `evaluated_model`."""
         return "ema" if self.average else "model"
-
-    def checkpoint_groups(self) -> dict[str, dict[str, Any]]:
-        """All that a resumed run needs: weights, optimizer and the state of dropout."""
-        groups = {
-            "model": variables_by_path(self.model),
-            "optimizer": self.optimizer.variables_by_path(),
-            "random": {
-                layer.name.replace(".", "/"): layer.seed_generator.state
-                for layer in self.model.layers
-                if getattr(layer, "seed_generator", None) is not None
-            },
-        }
-        if self.average:
-            groups["ema"] = variables_by_path(self.average.model)
-        if self.loss_scale:
-            groups["loss_scale"] = self.loss_scale.variables_by_path()
-        return groups
