@@ -12,7 +12,7 @@ setup(
     package_data={
         "deeplab": ["py.typed", "*.jinja"],
         "deeplab.data.checking": ["*.jinja"],
-        "deeplab.evaluation": ["*.jinja"],
+        "deeplab.evaluation": ["*.jinja", "*.js"],
         "deeplab.export.web": ["page/*"],
         "deeplab.gin_files": ["**/*.gin"],
     },

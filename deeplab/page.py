@@ -22,18 +22,19 @@ def render_page(package: str, name: str, values: Mapping[str, Any]) -> str:
 
     Args:
         package: where the template lies, such as "deeplab.evaluation".
-        name: the template's file; it extends "page.html.jinja".
+        name: the template's file; it extends "page.html.jinja" and may include files beside it.
         values: what the template uses; "title" and "facts" (texts) are in every page.
     """
-    texts = {
-        _BASE: importlib.resources.files("deeplab").joinpath(_BASE),
-        name: importlib.resources.files(package).joinpath(name),
-    }
+
+    def read(wanted: str) -> str:
+        folder = importlib.resources.files("deeplab" if wanted == _BASE else package)
+        return folder.joinpath(wanted).read_text("utf-8")
+
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
-        loader=jinja2.DictLoader({key: text.read_text("utf-8") for key, text in texts.items()}),
+        loader=jinja2.FunctionLoader(read),
     )
     return environment.get_template(name).render(values)
 
@@ -75,8 +76,8 @@ def jpeg(image: npt.NDArray[np.uint8]) -> str:
 
 
 def png(image: npt.NDArray[np.uint8]) -> str:
-    """A picture [H, W, 3] as the address of an <img>, without losses."""
-    return _inline(image, "png", optimize=True)
+    """A picture [H, W, 3] or [H, W] as the address of an <img>, without losses."""
+    return _inline(image, "png")
 
 
 def css(color: tuple[int, int, int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from deeplab.evaluation.bootstrap import intervals
@@ -13,7 +14,6 @@ from deeplab.evaluation.model_evaluation import Predicted, evaluate_model
 from deeplab.evaluation.per_image import PerImage, PerImageCounts
 from deeplab.evaluation.plan import Asked
 from deeplab.evaluation.slices import by_name, by_size, of_merged
-from deeplab.evaluation.subject import Description
 from deeplab.evaluation.trimap import Trimap
 from deeplab.runtimes.predictor import Predictor
 
@@ -35,7 +35,7 @@ class Measured(NamedTuple):
 def measure(
     predictor: Predictor,
     source: LabeledImages,
-    description: Description,
+    class_names: Sequence[str],
     asked: Asked,
     *,
     progress: bool,
@@ -45,17 +45,16 @@ def measure(
     Args:
         predictor: the network.
         source: the images.
-        description: of the network.
+        class_names: one per class id.
         asked: what else is wanted.
         progress: whether to show how far it is.
 
     Raises:
         DeepLabError: see `evaluate_model`, and if `asked` cannot be answered.
     """
-    names = description.class_names
-    trimap = Trimap(len(names), source.ignore_label)
-    boundary_f = BoundaryF(names, source.ignore_label)
-    per_image = PerImageCounts(len(names))
+    trimap = Trimap(len(class_names), source.ignore_label)
+    boundary_f = BoundaryF(class_names, source.ignore_label)
+    per_image = PerImageCounts(len(class_names))
     examples = ExampleCollector()
     calibration = Calibration(source.ignore_label) if asked.calibration else None
     collect = [trimap.add, boundary_f.add, per_image.add, examples.add]
@@ -72,7 +71,7 @@ def measure(
     metrics = evaluate_model(
         predictor.labels if calibration is None else with_confidence,
         source.batches,
-        class_names=names,
+        class_names=class_names,
         ignore_label=source.ignore_label,
         num_images=source.num_images,
         progress=progress,
@@ -82,10 +81,10 @@ def measure(
     metrics |= boundary_f.metrics() | trimap.metrics()
     if calibration is not None:
         metrics |= calibration.metrics()
-    metrics["intervals"] = intervals(images.sums, names)
-    metrics["by_size"] = by_size(images, names)
+    metrics["intervals"] = intervals(images.sums, class_names)
+    metrics["by_size"] = by_size(images, class_names)
     if asked.group_by is not None:
-        metrics["by_group"] = by_name(images, names, asked.group_by)
+        metrics["by_group"] = by_name(images, class_names, asked.group_by)
     if asked.merge_classes:
-        metrics["merged"] = of_merged(images, names, asked.merge_classes)
+        metrics["merged"] = of_merged(images, class_names, asked.merge_classes)
     return Measured(metrics, images, examples)

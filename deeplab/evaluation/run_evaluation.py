@@ -150,7 +150,7 @@ def _evaluate(
         other = _other(Path(compare_with), network.checkpoint, view, place, facts, name, progress)
         check_comparable(other, description.class_names)
     metrics, counts, examples = measure(
-        view.open(subject), source, description, asked, progress=progress
+        view.open(subject), source, description.class_names, asked, progress=progress
     )
     metrics |= facts
     title = _name(subject, view, facts) if name is None else name

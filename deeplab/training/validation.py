@@ -51,7 +51,7 @@ class Validation:
     def evaluate(self, step: int, progress: Progress) -> None:
         """One evaluation at a step. Several workers share the images."""
         run = self._run
-        examples = ExampleCollector(worst=0, random=_PANEL_IMAGES)
+        examples = ExampleCollector(ranked=0, random=_PANEL_IMAGES)
         split = run.dataset.find_split(run.config.data.eval_split, run.dataset.eval_split)
         try:
             metrics = evaluate_model(

@@ -117,22 +117,32 @@ def scored(name: str, miou: float) -> Scored:
     return Scored(name, np.zeros((4, 5, 3), np.uint8), ids, ids, counts)
 
 
-def test_examples_are_the_worst_and_some_others_in_whatever_order_they_come():
-    images = [scored(f"image{i}", i / 40) for i in range(40)]
-    images.append(scored("unlabeled", float("nan")))
-    chosen = []
-    for order in (images, images[::-1]):
-        collector = ExampleCollector(worst=3, random=4)
-        for image in order:
-            collector.add(image)
-        chosen.append(
-            [[item.image_id for item in kept] for kept in (collector.worst, collector.random)]
-        )
-    assert chosen[0] == chosen[1]
-    worst, random = chosen[0]
-    assert worst == ["image0", "image1", "image2"]
+def kept(images: list[Scored], **settings: int) -> list[list[str]]:
+    collector = ExampleCollector(**settings)
+    for image in images:
+        collector.add(image)
+    groups = [*collector.ranked, collector.random]
+    return [[item.image_id for item in group] for group in groups]
+
+
+def test_examples_are_the_worst_the_middle_and_the_best():
+    images = [scored(f"image{i:02d}", i / 40) for i in range(39)]
+    shuffled = [images[i] for i in np.random.default_rng(0).permutation(39)]
+    unlabeled = scored("unlabeled", float("nan"))
+    worst, median, best, random = kept([unlabeled, *shuffled], ranked=3, random=4)
+    assert worst == ["image00", "image01", "image02"]
+    assert median == ["image18", "image19", "image20"]
+    assert best == ["image38", "image37", "image36"]
     assert len(random) == 4
-    assert not set(worst) & set(random)
+    assert kept(images[::-1], random=4)[3] == random  # in whatever order they come
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 4, 7])
+def test_a_few_images_are_shown_once_each(count: int):
+    images = [scored(f"image{i}", i / 40) for i in range(count)]
+    worst, median, best, _ = kept(images, ranked=3)
+    assert sorted([*worst, *median, *best]) == [image.image_id for image in images]
+    assert not count or worst[0] == "image0"
 
 
 def test_thumbnails_invent_no_class():
@@ -140,7 +150,7 @@ def test_thumbnails_invent_no_class():
     image = np.zeros((301, 500, 3), np.uint8)
     collector = ExampleCollector(longest_side=100)
     collector.add(Scored("x", image, ids, ids, np.eye(3, dtype=np.int64)))
-    (small,) = collector.worst
+    ((small,), _, _) = collector.ranked
     assert small.image.shape == (60, 100, 3)
     assert small.labels.shape == small.predictions.shape == (60, 100)
     assert set(np.unique(small.labels)) <= {0, 2, 255}

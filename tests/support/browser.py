@@ -68,6 +68,17 @@ class Browser:
         [found] = self.do("/elements", using="css selector", value=css)
         self.do(f"/element/{next(iter(found.values()))}/value", text=str(path))
 
+    def press(self, key: str) -> None:
+        """Presses a key where the focus is."""
+        keys = [{"type": kind, "value": key} for kind in ("keyDown", "keyUp")]
+        self.do("/actions", actions=[{"type": "key", "id": "keyboard", "actions": keys}])
+
+    def resize(self, width: int, height: int) -> None:
+        """Shows the page as on a screen of this size."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": True}
+        command = "Emulation.setDeviceMetricsOverride"
+        self.do("/goog/cdp/execute", cmd=command, params=metrics)
+
     def screenshot(self) -> bytes:
         """A PNG file of what is to be seen."""
         return base64.b64decode(self._ask("GET", f"{self._session}/screenshot"))
