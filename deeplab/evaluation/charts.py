@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,11 @@ import pygal
 import pygal.style
 
 from deeplab.evaluation.table import rate
+
+# Its hook for maps that come as packages of their own makes Python 3.11 warn at later imports.
+sys.meta_path[:] = [
+    finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)
+]
 
 # Units of the drawing, which the page scales: small enough that a telephone shows the letters.
 _WIDTH = 400
