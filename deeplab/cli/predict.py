@@ -18,7 +18,7 @@ def _run(values: flags.FlagValues) -> int:
 
     # Nothing else needs it: a LiteRT or ONNX file is segmented without.
     if values.model_dir or values.saved_model:
-        import_tensorflow(verbose=values.v > 0)
+        import_tensorflow(verbose=values.v > 0, alone=values.model_dir is None)
     from deeplab.evaluation.prediction import predict
 
     summary = predict(

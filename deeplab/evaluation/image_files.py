@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import glob
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -52,13 +54,8 @@ def find_images(
     Raises:
         DeepLabError: if one of the inputs holds no image, or a folder cannot be read.
     """
-    suffixes = {
-        suffix
-        for suffix, kind in Image.registered_extensions().items()
-        if kind in Image.OPEN and kind not in _NOT_DECODED
-    }
-    if channels != 3:
-        suffixes.add(ARRAY_SUFFIX)
+    # One file that is named does not need the answer, for which Pillow imports all its parts.
+    suffixes = functools.cache(partial(_suffixes, channels))
     found: dict[tuple[Path, Path], Input] = {}
     passed_over: dict[Path, None] = {}
     for given in inputs:
@@ -66,7 +63,7 @@ def find_images(
         images: list[Input] = []
         others: list[Input] = []
         for file in _files_of(path, excluded):
-            is_image = file.path == path or file.path.suffix.lower() in suffixes
+            is_image = file.path == path or file.path.suffix.lower() in suffixes()
             (images if is_image else others).append(file)
         if not images:
             why = summary([other.path for other in others]) if others else "nothing is there"
@@ -75,6 +72,16 @@ def find_images(
             found.setdefault((image.path.resolve(), image.relative), image)
         passed_over |= {other.path: None for other in others}
     return list(found.values()), list(passed_over)
+
+
+def _suffixes(channels: int) -> frozenset[str]:
+    """The extensions of images."""
+    decoded = {
+        suffix
+        for suffix, kind in Image.registered_extensions().items()
+        if kind in Image.OPEN and kind not in _NOT_DECODED
+    }
+    return frozenset(decoded if channels == 3 else {*decoded, ARRAY_SUFFIX})
 
 
 def summary(passed_over: Sequence[Path]) -> str:

@@ -109,6 +109,21 @@ def test_help_imports_nothing_slow() -> None:
     assert result.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
+def test_a_saved_model_is_run_without_keras() -> None:
+    code = (
+        "import os, sys; from deeplab.cli.quiet import import_tensorflow;"
+        "import_tensorflow(False, alone=True); import deeplab.runtimes.saved_model;"
+        "import deeplab.evaluation.prediction; assert 'TF_USE_LEGACY_KERAS' not in os.environ;"
+        "slow = {'keras', 'tensorflow_datasets', 'rich', 'yaml'};"
+        "print(sorted(slow & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
 # Bad command lines: exit code 2
 
 

@@ -19,8 +19,6 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import yaml
-
 from deeplab.data.colors import IGNORE_LABEL, WIDE_IGNORE_LABEL, Color, ignore_label_of
 from deeplab.data.files.mask_ids import ClassColors, IdRule
 from deeplab.data.files.text import is_line, parse_json, read_text, shown
@@ -256,6 +254,8 @@ def _of_table(text: str, path: Path) -> _Listed:
 
 def _of_yaml(text: str, path: Path) -> _Listed:
     """Reads the key `names` of a YAML file, whose ids must be 0, 1, 2, ..."""
+    import yaml  # which not every command needs that knows of class lists
+
     try:
         # It makes texts, lists and maps and nothing else: a class may be called `no`, or `1`.
         content = yaml.load(text, Loader=yaml.BaseLoader)

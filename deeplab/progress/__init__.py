@@ -11,13 +11,10 @@ Everything goes to standard output, so that standard error holds nothing but com
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-
-import rich.console
-import rich.progress
-import rich.text
 
 LINE_SECONDS = 10.0
 
@@ -60,70 +57,20 @@ def track(
     if silent:
         yield Progress()
         return
-    console = rich.console.Console()
-    if not sys.stdout.isatty() or console.is_dumb_terminal:
+    if not sys.stdout.isatty() or os.environ.get("TERM", "").lower() in ("dumb", "unknown"):
         lines = _Lines(description, total, unit, start)
         yield lines
         lines.finish()
         return
-    bar = _BarAndNotes(
-        rich.progress.TextColumn("{task.description}"),
-        rich.progress.BarColumn(bar_width=None),
-        rich.progress.MofNCompleteColumn(),
-        _RateColumn(),
-        rich.progress.TimeRemainingColumn(),
-        console=console,
-        # What is redirected ends up on the console, i.e. on standard output.
-        redirect_stderr=sys.stderr.isatty(),
-    )
-    with bar:
-        yield _Bar(bar, bar.add_task(description, total=total, completed=start, unit=unit))
+    from deeplab.progress.bar import bar  # rich, which takes a while to import
+
+    with bar(description, total, unit, start) as shown:
+        yield shown
 
 
 def warn(text: str) -> None:
     """Prints a warning on standard error; a bar on the terminal survives it."""
     print(f"warning: {text}", file=sys.stderr, flush=True)
-
-
-class _BarAndNotes(rich.progress.Progress):
-    """A bar with a line of notes below it, as many of them as fit."""
-
-    notes: Sequence[str] = ()
-
-    def get_renderables(self) -> Iterator[rich.console.RenderableType]:
-        yield from super().get_renderables()
-        if self.notes:
-            yield rich.text.Text(fitting(self.notes, self.console.width), no_wrap=True)
-
-
-def fitting(notes: Sequence[str], width: int) -> str:
-    """The first of the notes in one line, as many as fit into `width` characters."""
-    line = ""
-    for note in notes:
-        longer = f"{line}  {note}" if line else note
-        if len(longer) > width:
-            break
-        line = longer
-    return line
-
-
-class _Bar(Progress):
-    def __init__(self, bar: _BarAndNotes, task: rich.progress.TaskID) -> None:
-        self._bar = bar
-        self._task = task
-
-    def advance(self, count: int = 1, notes: Sequence[str] = ()) -> None:
-        self._bar.notes = notes
-        self._bar.update(self._task, advance=count)
-
-    def message(self, text: str) -> None:
-        self._bar.console.print(text, markup=False, highlight=False)
-
-
-class _RateColumn(rich.progress.ProgressColumn):
-    def render(self, task: rich.progress.Task) -> rich.progress.Text:
-        speed = task.finished_speed or task.speed
-        return rich.progress.Text(_rate(speed, task.fields["unit"]) if speed else "", style="cyan")
 
 
 class _Lines(Progress):
@@ -162,13 +109,13 @@ class _Lines(Progress):
         parts = [f"{self._description} {count} {self._unit}"]
         if since is not None:
             speed = (self._done - since[0]) / max(now - since[1], 1e-9)
-            parts.append(_rate(speed, self._unit))
+            parts.append(rate(speed, self._unit))
             if self._total is not None and self._done < self._total:
                 parts.append(f"{_duration((self._total - self._done) / speed)} left")
         print(", ".join([*parts, *self._notes]), flush=True)
 
 
-def _rate(speed: float, unit: str) -> str:
+def rate(speed: float, unit: str) -> str:
     """Units a second, or seconds a unit when they are slow."""
     if speed >= 1:
         return f"{speed:.1f} {unit}/s"
