@@ -17,6 +17,10 @@ def _run(values: flags.FlagValues) -> int:
         raise UsageError("flag --name does not go with --output_dir")
     if values.classes and not values.images:
         raise UsageError("flag --classes needs --images")
+    if values.timeout and not values.watch:
+        raise UsageError("flag --timeout needs --watch")
+    if values.watch and not values.model_dir:
+        raise UsageError("flag --watch needs --model_dir")
     if not values.model_dir:
         shared_flags.require_for_export(values, "output_dir")
         shared_flags.require_for_export(values, "gin_file", "images")
@@ -34,6 +38,7 @@ def _run(values: flags.FlagValues) -> int:
     from deeplab.configuration import read_data_config
     from deeplab.evaluation import evaluate
     from deeplab.evaluation.slices import read_merged_classes
+    from deeplab.evaluation.watch import TIMEOUT
 
     evaluate(
         model_dir=model_folder.resolve(values.model_dir),
@@ -61,6 +66,8 @@ def _run(values: flags.FlagValues) -> int:
         group_by=values.group_by,
         merge_classes=read_merged_classes(values.merge_classes),
         compare=values.compare,
+        watch=values.watch,
+        timeout=values.timeout or TIMEOUT,
     )
     return 0
 
@@ -109,6 +116,14 @@ COMMAND = Command(
         shared_flags.path(
             "compare",
             "metrics.json of another evaluation of the same images, or the folder of another model",
+        ),
+        shared_flags.switch(
+            "watch",
+            "evaluate each checkpoint of a run that trains elsewhere, with EVAL_STEPS = 0; keep "
+            "the best in checkpoints/best",
+        ),
+        shared_flags.integer(
+            "timeout", None, "seconds that --watch waits for a new checkpoint; without it, 3600", 1
         ),
         *shared_flags.DATA,
     ),

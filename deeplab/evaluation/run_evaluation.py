@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from deeplab.evaluation.result_files import (
 from deeplab.evaluation.slices import MergedClasses
 from deeplab.evaluation.subject import Subject
 from deeplab.evaluation.table import render_table
+from deeplab.evaluation.watch import TIMEOUT
+from deeplab.evaluation.watch import watch as watched
 from deeplab.files import check_writable, make_directory, new_directory
 from deeplab.model_dir import has_description
 
@@ -56,6 +59,8 @@ def evaluate(
     group_by: str | None = None,
     merge_classes: MergedClasses | None = None,
     compare: str | Path | None = None,
+    watch: bool = False,
+    timeout: float = TIMEOUT,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Measures a model on labeled images; writes metrics.json, per_image.npz and report.html.
@@ -103,10 +108,13 @@ def evaluate(
         compare: another evaluation of the same images, to be put beside this one: a metrics.json
             with its per_image.npz, the folder of the two, or the folder of a model, which is
             evaluated in the same way if it was not. None: none.
+        watch: whether to evaluate each new checkpoint of a run that is being trained, and to keep
+            the best as its "best", until the last one; see `watch.py`.
+        timeout: how long to wait for the next checkpoint then, in seconds.
         progress: whether to show how far it is, and the table at the end, on standard output.
 
     Returns:
-        What metrics.json holds.
+        What metrics.json holds; of the best checkpoint with `watch`.
 
     Raises:
         DeepLabError: if the model, the data or a setting cannot be used, or the folder of the
@@ -116,7 +124,20 @@ def evaluate(
     view = View(output_stride, eval_scales, flip, window, overlap, original_protocol, pad_to)
     place = Place(images, labels, classes, data, split, data_dir, source_dir)
     asked = Asked(calibration, group_by, merge_classes or {})
-    return _evaluate(network, view, place, asked, name, output_dir, compare, progress)
+
+    def measured(network: Network, progress: bool) -> dict[str, Any]:
+        return _evaluate(network, view, place, asked, name, output_dir, compare, progress)
+
+    if not watch:
+        return measured(network, progress)
+    if model_dir is None or checkpoint != "latest":
+        raise DeepLabError("watch takes each checkpoint of a model_dir as it comes: name none")
+    return watched(
+        Path(model_dir),
+        lambda prefix: measured(Network(model_dir, checkpoint=prefix), False),
+        timeout=timeout,
+        report=partial(print, flush=True) if progress else lambda line: None,
+    )
 
 
 def _evaluate(

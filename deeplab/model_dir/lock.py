@@ -16,11 +16,15 @@ FILE_NAME = ".lock"
 
 
 @contextlib.contextmanager
-def exclusive(model_dir: str | Path) -> Iterator[None]:
+def exclusive(model_dir: str | Path, work: str = "trains") -> Iterator[None]:
     """Holds the lock of a folder; the operating system frees it when the process ends.
 
     A file system that cannot lock is warned of, and the work goes on. After an error that left
     nothing else in the folder, the lock's file goes as well.
+
+    Args:
+        model_dir: the folder.
+        work: what the process does there, for the message.
 
     Raises:
         DeepLabError: if another process holds it, or the folder cannot be written.
@@ -30,7 +34,7 @@ def exclusive(model_dir: str | Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise _taken(model_dir) from error
+            raise _taken(model_dir, work) from error
         except OSError as error:
             warn(
                 f"{path} cannot be locked ({error.strerror}): nothing will keep a second process "
@@ -38,7 +42,7 @@ def exclusive(model_dir: str | Path) -> Iterator[None]:
             )
         if not _is_still(file, path):
             # Whoever held it removed the file between our opening and locking it.
-            raise _taken(model_dir)
+            raise _taken(model_dir, work)
         try:
             yield
         except BaseException:
@@ -61,7 +65,7 @@ def _is_still(file: TextIO, path: Path) -> bool:
         return False
 
 
-def _taken(model_dir: str | Path) -> DeepLabError:
+def _taken(model_dir: str | Path, work: str) -> DeepLabError:
     return DeepLabError(
-        f"another process trains in {model_dir}; wait for it or choose another --model_dir"
+        f"another process {work} in {model_dir}; wait for it or choose another --model_dir"
     )

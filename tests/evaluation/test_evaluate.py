@@ -456,6 +456,27 @@ def test_everything_that_can_be_asked_beside_another_model(
     assert found["comparison"]["miou"]["difference"] == 0
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("results")
+def test_a_watch_files_and_keeps_what_it_measures(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+):
+    description = read_description(trained)
+    training = {**description.training, "train_steps": 7, "eval_steps": 0}
+    write_description(trained, dataclasses.replace(description, training=training))
+    try:
+        metrics = deeplab.evaluate(model_dir=trained, watch=True)
+        stored = trained / "eval" / "folder-val" / "metrics.json"
+        assert json.loads(stored.read_text()) == metrics
+        line = f"step 7: mIoU {metrics['miou']:.4f}"
+        assert capsys.readouterr().out.startswith(line)
+        best = deeplab.evaluate(model_dir=trained, checkpoint="best", progress=False)
+        assert best["confusion_matrix"] == metrics["confusion_matrix"]
+    finally:
+        write_description(trained, description)
+        shutil.rmtree(trained / "checkpoints" / "best", ignore_errors=True)
+
+
 def test_nothing_to_compare_with(trained: Path, tmp_path: Path):
     for path, message in (
         (tmp_path, "neither a model folder nor has a metrics.json"),
