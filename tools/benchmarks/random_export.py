@@ -34,7 +34,11 @@ def write_model(folder: Path, backbone: str, num_classes: int = 21) -> None:
 
 
 def write_exports(
-    folder: Path, backbone: str, formats: Sequence[str], fixed_size: tuple[int, int] | None = None
+    folder: Path,
+    backbone: str,
+    formats: Sequence[str],
+    fixed_size: tuple[int, int] | None = None,
+    calibration_images: Path | None = None,
 ) -> dict[str, Path]:
     """Exports below `folder`: format -> the file, or the folder of a SavedModel."""
     if not (folder / "model").exists():
@@ -43,7 +47,11 @@ def write_exports(
     for name in formats:
         target = folder / (f"{name}_fixed" if fixed_size else name)
         deeplab.export(
-            model_dir=folder / "model", export_dir=target, format=name, fixed_size=fixed_size
+            model_dir=folder / "model",
+            export_dir=target,
+            format=name,
+            fixed_size=fixed_size,
+            calibration_images=calibration_images if name == "litert_int8" else None,
         )
         files = [*target.glob("model.onnx"), *target.glob("model.tflite")]
         found[name] = files[0] if files else target
