@@ -102,7 +102,8 @@ def test_every_path_flag_knows_the_home(tmp_path: Path, monkeypatch: pytest.Monk
     assert known == {
         *("gin_file", "checkpoint", "input", "model_dir", "data_dir", "source_dir", "init_from"),
         *("images", "labels", "classes", "output_dir", "saved_model", "export_dir"),
-        *("classify", "litert", "onnx", "calibration_images", "web_runtime"),
+        *("classify", "litert", "onnx", "calibration_images", "web_runtime", "compare"),
+        "merge_classes",
     }
     values = _parsed("train", "--data_dir=gs://bucket/~", "--gin_file=runs/x.gin")
     assert values["data_dir"] == "gs://bucket/~" and values["model_dir"] is None
