@@ -24,6 +24,7 @@ _PUBLIC = {
     "deeplab.models": (
         "BACKBONES",
         "ModelConfig",
+        "QuantConfig",
         "build_model",
         "deeplab_v3_plus",
         "intermediates",
@@ -41,6 +42,7 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
+    "QuantConfig",
     "ScheduleConfig",
     "TrainConfig",
     "build_model",
@@ -60,7 +62,7 @@ if TYPE_CHECKING:
     from deeplab.evaluation import evaluate, predict
     from deeplab.export.export import export
     from deeplab.interop import import_weights, load_model
-    from deeplab.models import BACKBONES, ModelConfig, build_model, intermediates
+    from deeplab.models import BACKBONES, ModelConfig, QuantConfig, build_model, intermediates
     from deeplab.models.deeplab_v3_plus import deeplab_v3_plus
     from deeplab.training import LossConfig, OptimizerConfig, ScheduleConfig, TrainConfig
     from deeplab.training.train import train

@@ -29,7 +29,7 @@ from deeplab import checks
 from deeplab.data import DATASETS, AugmentConfig, DataConfig
 from deeplab.data.files.text import read_text
 from deeplab.errors import DeepLabError, unknown_name
-from deeplab.models import ModelConfig
+from deeplab.models import ModelConfig, QuantConfig
 from deeplab.training.config import OptimizerConfig, ScheduleConfig, TrainConfig
 from deeplab.training.losses import LossConfig
 
@@ -38,6 +38,7 @@ CONFIGURABLES: dict[str, type] = {
     for configurable in (
         TrainConfig,
         ModelConfig,
+        QuantConfig,
         DataConfig,
         LossConfig,
         AugmentConfig,

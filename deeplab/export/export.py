@@ -9,9 +9,11 @@ from deeplab import files
 from deeplab.errors import DeepLabError, unknown_name
 from deeplab.evaluation.inference import is_plain
 from deeplab.export.formats import FORMATS, Format, is_export
-from deeplab.export.source import ANY_SIZE, open_source
+from deeplab.export.source import ANY_SIZE, Source, open_source
 from deeplab.export.verify import Verification
 from deeplab.model_dir import ModelDescription, read_description
+from deeplab.models import float_network
+from deeplab.progress import warn
 from deeplab.runtimes.inference import check_scales
 
 
@@ -148,7 +150,21 @@ def export_formats(
         places = {name: folder / name if len(formats) > 1 else folder for name in formats}
         for place in places.values():
             place.mkdir(exist_ok=True)
-        return {name: FORMATS[name].write(source, place) for name, place in places.items()}
+        sources = _of_formats(source, formats)
+        return {name: FORMATS[name].write(sources[name], place) for name, place in places.items()}
+
+
+def _of_formats(source: Source, formats: Sequence[str]) -> dict[str, Source]:
+    """What each format is written from: of a quantized network most have the float weights."""
+    in_float = [name for name in formats if not FORMATS[name].is_calibrated]
+    sources = dict.fromkeys(formats, source)
+    if source.model.model_config.quantization is None or not in_float:
+        return sources
+    warn(
+        f"{', '.join(in_float)}: the float weights of a network that was trained quantized, "
+        "another function than evaluate measures; litert_int8 has the quantized one"
+    )
+    return sources | dict.fromkeys(in_float, source._replace(model=float_network(source.model)))
 
 
 def _refuse(
@@ -165,6 +181,12 @@ def _check_calibration(
     description: ModelDescription, images: str | Path | None, formats: Sequence[str]
 ) -> None:
     calibrated = [name for name in formats if FORMATS[name].is_calibrated]
+    if calibrated and description.config.quantization is not None:
+        if images is not None:
+            raise DeepLabError(
+                f"calibration_images {images}: the ranges of this network were trained"
+            )
+        return
     if calibrated and images is None and description.training is None:
         raise DeepLabError(
             f"{calibrated[0]} needs images like those that it will see, and this model knows no "

@@ -81,8 +81,22 @@ def fitted(image: np.ndarray, size: tuple[int, int], pad_value: Sequence[float])
     return pad(image[:, :height, :width], size, np.rint(pad_value))
 
 
-def _of_run(description: ModelDescription, split: str, count: int) -> tuple[str, list[np.ndarray]]:
-    """The first images of a split that the run's settings name."""
+def labeled_images(
+    description: ModelDescription, split: str, count: int
+) -> tuple[str, tf.data.Dataset]:
+    """The first images of a split that the run's settings name, with their labels.
+
+    Args:
+        description: of the model.
+        split: "train_split" or "eval_split".
+        count: how many images, if there are so many.
+
+    Returns:
+        Where they come from, and batches of one image, as `evaluate_model` takes them.
+
+    Raises:
+        DeepLabError: if the model was not trained here, or the data is not there.
+    """
     if description.training is None:
         raise DeepLabError("this model was not trained here and knows no data set")
     data = description.training["data"]
@@ -97,4 +111,9 @@ def _of_run(description: ModelDescription, split: str, count: int) -> tuple[str,
     )
     default = dataset.eval_split if split == "eval_split" else dataset.train_split
     batches = evaluation_batches(dataset, 1, named or default).take(count)
-    return f"data set {dataset.name}", [np.rint(batch["image"].numpy()) for batch in batches]
+    return f"data set {dataset.name}", batches
+
+
+def _of_run(description: ModelDescription, split: str, count: int) -> tuple[str, list[np.ndarray]]:
+    origin, batches = labeled_images(description, split, count)
+    return origin, [np.rint(batch["image"].numpy()) for batch in batches]

@@ -18,7 +18,7 @@ import tensorflow as tf
 from deeplab import files
 from deeplab.data import DataConfig
 from deeplab.errors import DeepLabError
-from deeplab.export import record
+from deeplab.export import accuracy, record
 from deeplab.export.dilation import with_dilated_convolutions
 from deeplab.export.freeze import as_function, frozen_graph
 from deeplab.export.graph import needed, node_name
@@ -35,7 +35,7 @@ from deeplab.export.verify import (
     verify_runtime,
 )
 from deeplab.extras import needs_extra
-from deeplab.models import DeepLabModel, ModelConfig
+from deeplab.models import DeepLabModel, ModelConfig, with_fixed_ranges
 from deeplab.runtimes.metadata import NAME
 from deeplab.runtimes.runtime import open_runtime
 from deeplab.stderr import stderr_held_back
@@ -93,18 +93,24 @@ def write(source: Source, folder: Path, *, format: str) -> Verification:
     stated = metadata(source)
     stated["preprocessing"]["size"] = "any" if size == ANY_SIZE else list(size)
     origin, images = None, None
-    if variant.is_calibrated:
+    quantization = source.model.model_config.quantization
+    if variant.is_calibrated and quantization is not None:
+        origin = f"training, {quantization.observe_steps} steps"
+    elif variant.is_calibrated:
         origin, images = calibration_images(source.description, source.calibration_images)
         height, width = size
         if height is not None and width is not None:
             pad_value = source.description.pad_value
             images = [fitted(image, (height, width), pad_value) for image in images]
-    content = _converted(source.model, size, variant.types, images)
+    content = _converted(source.model, size, variant, images)
     content, operations = _with_metadata(content, json.dumps(stated))
     path = folder / FILE
     files.write_bytes(path, content)
     files.write_text(folder / LABELS, "\n".join(stated["classes"]) + "\n")
-    verification = verify_runtime(source, open_runtime("litert", path), variant.tolerance)
+    runtime = open_runtime("litert", path)
+    verification = verify_runtime(source, runtime, variant.tolerance)
+    if variant.is_calibrated:
+        verification = verification._replace(accuracy=accuracy.measure(source, runtime))
     shape = ",".join("any" if side is None else str(side) for side in size)
     record.write(
         folder,
@@ -131,13 +137,16 @@ def _size(source: Source) -> tuple[int | None, int | None]:
 def _converted(
     model: DeepLabModel,
     size: tuple[int | None, int | None],
-    types: tuple[tf.DType, ...] | None,
+    variant: Variant,
     calibration: Sequence[np.ndarray] | None,
 ) -> bytes:
+    network = model
+    if model.model_config.quantization is not None:
+        network = with_fixed_ranges(model)
     batch = None if size == ANY_SIZE else 1
     images = tf.TensorSpec([batch, *size, model.input_channels], tf.float32, name="images")
     pixels = tf.TensorSpec(images.shape, tf.uint8, name="images")
-    frozen = frozen_graph(lambda x: model(x, training=False), images)
+    frozen = frozen_graph(lambda x: network(x, training=False), images)
     dilated = with_dilated_convolutions(frozen.graph, explicit_pads=False)
     ends = map(node_name, (frozen.input, *frozen.outputs))
     module = tf.Module()
@@ -164,9 +173,9 @@ def _converted(
         tf.saved_model.save(module, folder, signatures=signatures)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[*signatures])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if types is not None:
+        if variant.types is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.target_spec.supported_types = list(types)
+            converter.target_spec.supported_types = list(variant.types)
         if calibration is not None:
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.representative_dataset = lambda: (

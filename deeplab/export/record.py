@@ -15,7 +15,7 @@ import rich.table
 
 import deeplab
 from deeplab import files
-from deeplab.export.verify import Verification
+from deeplab.export.verify import Accuracy, Verification
 
 FILE = "export.json"
 
@@ -38,6 +38,7 @@ def write(folder: Path, verification: Verification, *, file: str, **entries: Any
             "difference": verification.difference,
             "changed_pixels": verification.changed_pixels,
         },
+        "miou": verification.accuracy and verification.accuracy._asdict(),
         "time": {
             "milliseconds": verification.milliseconds,
             "size": verification.timed_size,
@@ -56,6 +57,9 @@ def table(folders: Mapping[str, str | Path], verifications: Mapping[str, Verific
     lines.add_column("format")
     for heading in ("size", "difference", "pixels changed", "time per image"):
         lines.add_column(heading, justify="right")
+    # Where numbers are so coarse that the differences alone do not tell how good a file is.
+    if "litert_int8" in verifications:
+        lines.add_column("mIoU (model)", justify="right")
     for name, verification in verifications.items():
         changed, milliseconds = verification.changed_pixels, verification.milliseconds
         lines.add_row(
@@ -64,11 +68,19 @@ def table(folders: Mapping[str, str | Path], verifications: Mapping[str, Verific
             f"{verification.difference:.1e}",
             "" if changed is None else f"{changed:.3%}",
             "" if milliseconds is None else _time(milliseconds, verification.timed_size),
+            *([_miou(verification.accuracy)] if name == "litert_int8" else []),
         )
     console = rich.console.Console(width=100, color_system=None, legacy_windows=False)
     with console.capture() as captured:
         console.print(lines)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _miou(accuracy: Accuracy | None) -> str:
+    if accuracy is None:
+        return "not measured"
+    export, model = (f"{value:.2%}" if value is not None else "-" for value in accuracy[:2])
+    return f"{export} ({model}), {accuracy.num_images} images"
 
 
 def _time(milliseconds: float, size: tuple[int, int] | None) -> str:

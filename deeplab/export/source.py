@@ -63,7 +63,10 @@ class Source(NamedTuple):
 
     def metrics(self) -> dict[str, Any] | None:
         """Numbers of the newest plain evaluation of these weights, if there was one."""
-        step, stride = self.checkpoint.step, self.model.model_config.output_stride
+        config = self.model.model_config
+        if config.quantization != self.description.config.quantization:
+            return None
+        step, stride = self.checkpoint.step, config.output_stride
         paths = self.model_dir.glob("eval/*/metrics.json")
         for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
             metrics = json.loads(path.read_text(encoding="utf-8"))

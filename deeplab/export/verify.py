@@ -39,6 +39,22 @@ INT8_WEIGHTS = Tolerance(2.0, 0.05)
 INT8 = Tolerance(10.0, 0.1)
 
 
+class Accuracy(NamedTuple):
+    """Mean IoU of an export beside that of the model, on the same images.
+
+    Attributes:
+        export: 0..1; None if no pixel of the images has a label.
+        model: likewise.
+        images: where they come from.
+        num_images: how many.
+    """
+
+    export: float | None
+    model: float | None
+    images: str
+    num_images: int
+
+
 class Verification(NamedTuple):
     """What was compared and how far apart it was.
 
@@ -51,6 +67,8 @@ class Verification(NamedTuple):
         milliseconds: that the classes of one image take, the fastest of a few calls after the
             first; None where that was not measured.
         timed_size: height and width of that image.
+        accuracy: of an export whose numbers are so coarse that differences alone do not tell how
+            good it is; None where that was not measured.
     """
 
     images: str
@@ -60,6 +78,7 @@ class Verification(NamedTuple):
     compared: str = "logits"
     milliseconds: float | None = None
     timed_size: tuple[int, int] | None = None
+    accuracy: Accuracy | None = None
 
     def __str__(self) -> str:
         """For the user."""

@@ -9,6 +9,7 @@ from deeplab.models.deeplab_v3_plus import (
     at_output_stride,
     build_model,
     deeplab_v3_plus,
+    float_network,
     intermediates,
     scale_logits,
     with_input_channels,
@@ -17,6 +18,7 @@ from deeplab.models.deeplab_v3_plus import (
 from deeplab.models.inflate import inflated, is_inflatable
 from deeplab.models.memory import RESERVED, TrainingMemory, training_memory
 from deeplab.models.multiply_adds import multiply_adds, parameters
+from deeplab.models.quantization import QuantConfig, with_fixed_ranges
 from deeplab.models.rematerialization import rematerialized
 from deeplab.models.resize import ALIGN_CORNERS, RESIZES, resize_bilinear, source_positions
 from deeplab.models.variables import decayed_variables, variables_by_path
@@ -32,12 +34,14 @@ __all__ = [
     "BatchNorm",
     "DeepLabModel",
     "ModelConfig",
+    "QuantConfig",
     "at_output_stride",
     "build_classifier",
     "build_model",
     "classifier_variables",
     "decayed_variables",
     "deeplab_v3_plus",
+    "float_network",
     "inflated",
     "intermediates",
     "is_inflatable",
@@ -49,6 +53,7 @@ __all__ = [
     "source_positions",
     "training_memory",
     "variables_by_path",
+    "with_fixed_ranges",
     "with_input_channels",
     "with_num_classes",
 ]

@@ -11,6 +11,7 @@ from deeplab.errors import DeepLabError, unknown_name
 from deeplab.models.aspp import GATES
 from deeplab.models.backbones import BACKBONES, TAPS, Backbone
 from deeplab.models.dense_prediction_cell import CELL_OUTPUT_STRIDES, Branch, check_branches
+from deeplab.models.quantization import QuantConfig
 from deeplab.models.resize import ALIGN_CORNERS, RESIZES
 
 OUTPUT_STRIDES = (8, 16, 32)
@@ -78,6 +79,8 @@ class ModelConfig:
             each step; None: the original's of this backbone. The original's values need tens of
             thousands of steps; shorter runs set both (0.95 for hundreds, 0.99 for thousands).
         head_batch_norm_momentum: the same for ASPP and decoder; None: 0.9997.
+        quantization: quantization-aware training of the network, which then computes as an 8-bit
+            file will, in training and ever after; None: none.
 
     Raises:
         DeepLabError: for a wrong type, a value out of range, an unknown backbone, or values that
@@ -116,6 +119,7 @@ class ModelConfig:
     dropout_rate: float = 0.1
     backbone_batch_norm_momentum: float | None = None
     head_batch_norm_momentum: float | None = None
+    quantization: QuantConfig | None = None
 
     def __post_init__(self) -> None:
         """Checks every value."""
@@ -132,6 +136,7 @@ class ModelConfig:
         for name in ("backbone_batch_norm_momentum", "head_batch_norm_momentum"):
             if getattr(self, name) is not None:
                 checks.number(name, getattr(self, name), minimum=0, below=1)
+        self._check_quantization()
 
     def _check_backbone(self, backbone: Backbone) -> None:
         checks.one_of_numbers("output_stride", self.output_stride, OUTPUT_STRIDES)
@@ -244,6 +249,12 @@ class ModelConfig:
         checks.one_of("pyramid_merge", self.pyramid_merge, PYRAMID_MERGES)
         checks.one_of("resize", self.resize, RESIZES)
 
+    def _check_quantization(self) -> None:
+        if not isinstance(self.quantization, QuantConfig | None):
+            raise DeepLabError(f"quantization must be a QuantConfig, not {self.quantization!r}")
+        if self.quantization is not None and self.image_pyramid != (1.0,):
+            raise DeepLabError("quantization does not work with an image_pyramid")
+
     def at_output_stride(self, output_stride: int) -> Self:
         """The same variables at another output stride; explicit rates scale with it.
 
@@ -325,6 +336,9 @@ class ModelConfig:
         unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
         if unknown:
             raise DeepLabError(f"unknown model settings {', '.join(unknown)}")
+        quantization = values.get("quantization")
+        if quantization is not None:
+            values = {**values, "quantization": QuantConfig(**quantization)}
         return cls(**values)
 
 

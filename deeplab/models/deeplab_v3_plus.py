@@ -27,6 +27,7 @@ from deeplab.models.decoder import (
 )
 from deeplab.models.dense_prediction_cell import dense_prediction_cell
 from deeplab.models.layers import Activation, Tensor
+from deeplab.models.quantization import copy_weights, quantized
 from deeplab.models.resize import ResizeLike, scaled_size
 
 _HEAD_NORM = BatchNormSettings(epsilon=1e-5, momentum=0.9997)
@@ -146,6 +147,9 @@ def _build(config: ModelConfig, image_size: tuple[int | None, int | None]) -> De
         endpoints = _network(images, config)
     else:
         endpoints = _pyramid(images, config)
+    if config.quantization is not None:
+        network = quantized(keras.Model(images, endpoints), config.quantization)
+        images, endpoints = network.input, network.output
     resize = ResizeLike(method=config.resize, dtype="float32", name="logits.resize")
     x = resize(endpoints["logits_low_resolution"], images)
     endpoints["logits"] = x
@@ -359,6 +363,13 @@ def at_output_stride(model: DeepLabModel, output_stride: int) -> DeepLabModel:
     """A copy of a network at another output stride, with the same weights."""
     copy = build_model(model.model_config.at_output_stride(output_stride))
     copy.set_weights(model.get_weights())
+    return copy
+
+
+def float_network(model: DeepLabModel) -> DeepLabModel:
+    """A copy of a quantized network with the same weights, of which none is rounded."""
+    copy = build_model(dataclasses.replace(model.model_config, quantization=None))
+    copy_weights(model, copy)
     return copy
 
 

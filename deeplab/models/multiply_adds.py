@@ -16,6 +16,7 @@ import keras
 
 from deeplab.models.config import ModelConfig
 from deeplab.models.deeplab_v3_plus import DeepLabModel, build_model
+from deeplab.models.quantization import RANGES
 from deeplab.models.resize import scaled_size
 from deeplab.models.variables import variables_by_path
 
@@ -45,9 +46,14 @@ def multiply_adds(config: ModelConfig, *, height: int, width: int) -> dict[str, 
 
 
 def parameters(model: DeepLabModel) -> dict[str, int]:
-    """Numbers in the variables, moving statistics included; keys as in `multiply_adds`."""
+    """Numbers in the variables, moving statistics included; keys as in `multiply_adds`.
+
+    Ranges of features are left out.
+    """
     counts: Counter[str] = Counter()
     for path, variable in variables_by_path(model).items():
+        if path.split("/")[0] == RANGES:
+            continue
         counts[_part(path)] += math.prod(variable.shape)
     return {part: counts[part] for part in PARTS if part in counts}
 

@@ -247,6 +247,7 @@ class TrainConfig:
             raise DeepLabError(
                 f"jit_compile must be 'auto', True or False, not {self.jit_compile!r}"
             )
+        self._check_quantization()
         if self.steps_per_loop is not None:
             checks.integer("steps_per_loop", self.steps_per_loop, minimum=1)
         checks.integer("eval_steps", self.eval_steps, minimum=0)
@@ -262,6 +263,22 @@ class TrainConfig:
             raise DeepLabError(
                 f"crop_size {self.data.crop_size} is smaller than the output stride "
                 f"{self.model.output_stride}: nothing would be left of the image"
+            )
+
+    def _check_quantization(self) -> None:
+        quantization = self.model.quantization
+        if quantization is None:
+            return
+        if self.precision != "float32":
+            raise DeepLabError(f"quantization needs precision 'float32', not {self.precision!r}")
+        if self.rematerialize:
+            raise DeepLabError("rematerialize does not work with quantization")
+        passes = self.train_steps * self.accumulation_steps
+        if passes <= quantization.observe_steps:
+            raise DeepLabError(
+                f"nothing would be trained with rounded features: observe_steps is "
+                f"{quantization.observe_steps}, and train_steps {self.train_steps} make {passes} "
+                "passes through the network"
             )
 
     def to_dict(self) -> dict[str, Any]:
