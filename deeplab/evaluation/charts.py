@@ -115,6 +115,7 @@ def _settings(**settings: Any) -> dict[str, Any]:
         width=_WIDTH,
         disable_xml_declaration=True,
         legend_at_bottom=True,
+        truncate_legend=-1,
         margin=6,
         show_x_guides=False,
         dots_size=3,

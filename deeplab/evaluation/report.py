@@ -123,9 +123,9 @@ def _charts(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         _class_rows(metrics),
         is_open=True,
     )
-    curves = {"any change of the label": metrics["boundary_iou"]}
+    curves = {"all label boundaries": metrics["boundary_iou"]}
     if metrics.get("trimap_iou"):
-        curves["trimap (the void dilated)"] = metrics["trimap_iou"]
+        curves["dilated void (trimap)"] = metrics["trimap_iou"]
     widths = sorted({width for curve in curves.values() for width in curve}, key=int)
     yield _chart(
         "At the boundaries",
