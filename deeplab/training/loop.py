@@ -27,6 +27,7 @@ from deeplab.training.monitoring.input_wait import InputWait
 from deeplab.training.monitoring.memory_advice import training_explained
 from deeplab.training.monitoring.profile import profiled
 from deeplab.training.monitoring.run_log import RunLog
+from deeplab.training.monitoring.start_clock import StartClock
 from deeplab.training.monitoring.watch import Watch
 from deeplab.training.run import Run
 from deeplab.training.step import StepResult
@@ -51,8 +52,10 @@ def training_batches(run: Run) -> Iterator[Any]:
     )
 
 
-def run_loop(run: Run, batches: Iterator[Any]) -> None:
+def run_loop(run: Run, batches: Iterator[Any], clock: StartClock) -> None:
     """Trains from the present step, where the batches begin, to the last one.
+
+    After the first step it prints where the time of `clock` went.
 
     Ctrl-C and SIGTERM save a checkpoint before they go on their way; with several workers all of
     them stop at the same step.
@@ -75,7 +78,7 @@ def run_loop(run: Run, batches: Iterator[Any]) -> None:
             steps = _steps_on_device(run, log, watch, batches, progress)
         else:
             steps = _single_steps(run, log, watch, wait, progress)
-        step = run.step
+        start = step = run.step
         try:
             with run.workers.signals_noted(), profiled(steps, run, watch.check) as make_steps:
                 if validation and is_evaluation_missing(config, run.model_dir, step):
@@ -83,7 +86,10 @@ def run_loop(run: Run, batches: Iterator[Any]) -> None:
                     _stop_if_told(run, step)
                 while step < config.train_steps:
                     _stop_if_told(run, step)
-                    step = make_steps(step)
+                    made_before, step = step, make_steps(step)
+                    if made_before == start:
+                        clock.lap("tracing and the first step")
+                        progress.message(clock.line())
                     if step % config.checkpoint_steps == 0 or step == config.train_steps:
                         watch.check()
                         _save(run, log)

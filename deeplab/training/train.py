@@ -38,6 +38,7 @@ from deeplab.training.initial_weights import IMPORT_REPORT, set_initial_weights
 from deeplab.training.jit_compile import compiles
 from deeplab.training.learner import make_learner
 from deeplab.training.loop import run_loop, training_batches
+from deeplab.training.monitoring.start_clock import StartClock
 from deeplab.training.optimization.schedules import is_zero
 from deeplab.training.run import Run
 from deeplab.training.run_settings import (
@@ -85,6 +86,7 @@ def train(
             ends with code 1 instead: nothing else ends that wait. After any error of a job of
             several workers the process ends without waiting for TensorFlow's servers.
     """
+    clock = StartClock()
     found_cluster = resolve_cluster(cluster)
     check_strategy(strategy, found_cluster)
     model_dir = Path(model_dir).absolute()
@@ -136,6 +138,7 @@ def train(
                             f"{model_dir} has been trained for {latest.step} steps: nothing to do"
                         )
                         return
+                clock.lap("data")
                 run = Run(
                     **vars(make_learner(config, model_config, tf_strategy)),
                     model_dir=model_dir,
@@ -143,7 +146,9 @@ def train(
                     stream=stream,
                     workers=workers,
                 )
+                clock.lap("network")
                 start = set_initial_weights(run, latest, init_from)
+                clock.lap("weights")
                 if is_zero(config.schedule, base_learning_rate=config.optimizer.base_learning_rate):
                     print("learning rate 0: trainable weights stay as they are", flush=True)
                 # Before anything is written: images that are kept in memory may be damaged, and an
@@ -151,7 +156,7 @@ def train(
                 batches = training_batches(run)
                 if run.is_chief:
                     write_settings(run, settings, start, recorded_files or {}, latest)
-                run_loop(run, batches)
+                run_loop(run, batches, clock)
 
 
 def _is_finished(

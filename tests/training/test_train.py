@@ -65,7 +65,10 @@ def test_resumed_run_equals_an_uninterrupted_one(
         deeplab.train(CONFIG, model_dir=parts, **folders)
     assert find_checkpoint(parts).step == 3
     deeplab.train(CONFIG, model_dir=parts, **folders)
-    assert "resuming from step 3" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "resuming from step 3" in output
+    for part in ("first step after ", "s: data ", "s, network ", "s, weights ", "s, tracing "):
+        assert part in output
 
     expected, resumed = weights(trained), weights(parts)
     assert expected.keys() == resumed.keys()
