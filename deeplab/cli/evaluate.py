@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from absl import flags
 
 from deeplab.cli import model_folder, shared_flags
@@ -21,6 +23,8 @@ def _run(values: flags.FlagValues) -> int:
         raise UsageError("flag --timeout needs --watch")
     if values.watch and not values.model_dir:
         raise UsageError("flag --watch needs --model_dir")
+    if values.group_by is not None:
+        _require_regular_expression(values.group_by)
     if not values.model_dir:
         shared_flags.require_for_export(values, "output_dir")
         shared_flags.require_for_export(values, "gin_file", "images")
@@ -70,6 +74,13 @@ def _run(values: flags.FlagValues) -> int:
         timeout=values.timeout or TIMEOUT,
     )
     return 0
+
+
+def _require_regular_expression(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"flag --group_by={pattern}: no regular expression: {error}") from error
 
 
 COMMAND = Command(

@@ -7,6 +7,7 @@ The interval of a difference comes from the bootstrap over images, the same draw
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,28 +21,25 @@ from deeplab.evaluation.result_files import Result
 _IMAGES = 20
 
 
-def check_comparable(
-    other: Result, class_names: Sequence[str], ids: Sequence[str] | None = None
-) -> None:
-    """Makes sure that another evaluation is of the same classes and images.
+def check_classes(path: Path, theirs: Sequence[str], ours: Sequence[str]) -> None:
+    """Makes sure that another evaluation or model has our classes.
 
     Args:
-        other: that evaluation.
-        class_names: ours.
-        ids: of our images; None: they are not known yet.
+        path: of the other, for the message.
+        theirs: its class names.
+        ours: those to be found there, in this order.
 
     Raises:
-        DeepLabError: if not.
+        DeepLabError: if it has others.
     """
-    theirs = list(other.metrics["per_class_iou"])
-    if theirs != list(class_names):
-        different = [
-            name for name in (*class_names, *theirs) if (name in theirs) != (name in class_names)
-        ]
-        what = f"the first is {different[0]!r}" if different else "in another order"
-        raise DeepLabError(f"{other.path} is of other classes than this evaluation: {what}")
-    if ids is None:
+    if list(theirs) == list(ours):
         return
+    different = [name for name in (*ours, *theirs) if (name in theirs) != (name in ours)]
+    what = f"the first is {different[0]!r}" if different else "in another order"
+    raise DeepLabError(f"{path} is of other classes than this evaluation: {what}")
+
+
+def _check_images(other: Result, ids: Sequence[str]) -> None:
     only = set(ids) ^ set(other.images.ids)
     if only:
         first = min(only)
@@ -69,7 +67,8 @@ def compared(metrics: Mapping[str, Any], images: PerImage, other: Result) -> dic
         DeepLabError: if it is of others.
     """
     names = list(metrics["per_class_iou"])
-    check_comparable(other, names, images.ids)
+    check_classes(other.path, list(other.metrics["per_class_iou"]), names)
+    _check_images(other, images.ids)
     theirs = other.images.in_order_of(images.ids)
     bounds = difference_intervals(images.sums, theirs.sums, names)
     ours, others = images.miou, theirs.miou

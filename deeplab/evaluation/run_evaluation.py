@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 
 from deeplab.data import DataConfig
 from deeplab.errors import DeepLabError
-from deeplab.evaluation.comparison import check_comparable, compared
+from deeplab.evaluation.comparison import check_classes, compared
 from deeplab.evaluation.measure import measure
 from deeplab.evaluation.per_image import FILE_NAME as PER_IMAGE
 from deeplab.evaluation.plan import Asked, Network, Place, View, result_name
@@ -29,7 +30,7 @@ from deeplab.evaluation.table import render_table
 from deeplab.evaluation.watch import TIMEOUT
 from deeplab.evaluation.watch import watch as watched
 from deeplab.files import check_writable, make_directory, new_directory
-from deeplab.model_dir import has_description
+from deeplab.model_dir import has_description, read_description
 
 
 def evaluate(
@@ -155,7 +156,6 @@ def _evaluate(
     if name is not None and output_dir is not None:
         raise DeepLabError(f"name {name!r} is a folder of MODEL_DIR/eval: give no output_dir")
     subject = view.find(network)
-    facts = view.facts(subject)
     if subject.is_export and output_dir is None:
         raise DeepLabError(f"{subject.name} is an exported file: it needs an output_dir")
     results = Path(network.model_dir or "") / "eval"
@@ -165,13 +165,18 @@ def _evaluate(
     source = place.find(description)
     if progress and source.mask_ignored:
         print(f"ignored in the masks: {_named(source.mask_ignored, description.class_names)}")
-    facts |= {"dataset": source.dataset, "split": source.split}
-    other = None
-    if compare_with is not None:
-        other = _other(Path(compare_with), network.checkpoint, view, place, facts, name, progress)
-        check_comparable(other, description.class_names)
+    other = None if compare_with is None else _stored(Path(compare_with), description.class_names)
+    predictor = view.open(subject)
+    if predictor.fixed_size is not None and view.window is None:
+        # Smaller images are padded to it.
+        view = dataclasses.replace(view, pad_to=predictor.fixed_size)
+    facts = view.facts(subject) | {"dataset": source.dataset, "split": source.split}
+    if compare_with is not None and other is None:
+        step = network.checkpoint if network.checkpoint in ("latest", "best") else "latest"
+        model = Network(compare_with, checkpoint=step)
+        other = _of_model(model, view, place, facts, name, progress)
     metrics, counts, examples = measure(
-        view.open(subject), source, description.class_names, asked, progress=progress
+        predictor, source, description.class_names, asked, progress=progress
     )
     metrics |= facts
     title = _name(subject, view, facts) if name is None else name
@@ -201,36 +206,44 @@ def _name(subject: Subject, view: View, facts: Mapping[str, Any]) -> str:
     return f"{name}-original" if view.original_protocol else name
 
 
-def _other(
-    path: Path,
-    checkpoint: str,
+def _stored(path: Path, class_names: Sequence[str]) -> Result | None:
+    """The evaluation that a metrics.json or its folder holds; None for a model folder.
+
+    Raises:
+        DeepLabError: if it is none of that, or has other classes.
+    """
+    if has_description(path):
+        check_classes(path, read_description(path).class_names, class_names)
+        return None
+    if path.is_dir() and not (path / METRICS).is_file():
+        raise DeepLabError(f"compare {path} is neither a model folder nor has a {METRICS}")
+    found = read_result(path / METRICS if path.is_dir() else path)
+    check_classes(found.path, list(found.metrics["per_class_iou"]), class_names)
+    return found
+
+
+def _of_model(
+    network: Network,
     view: View,
     place: Place,
     facts: Mapping[str, Any],
     name: str | None,
     progress: bool,
 ) -> Result:
-    """The evaluation to compare with: a metrics.json, its folder, or that of a model.
-
-    A model is evaluated first if it was not, or not in the same way.
+    """The evaluation of a model to compare with, made if it was not, or not in the same way.
 
     Raises:
-        DeepLabError: if it is none of that, or the model cannot be evaluated.
+        DeepLabError: if it cannot be made.
     """
-    if not has_description(path):
-        if path.is_dir() and not (path / METRICS).is_file():
-            raise DeepLabError(f"compare {path} is neither a model folder nor has a {METRICS}")
-        return read_result(path / METRICS if path.is_dir() else path)
-    network = Network(path, checkpoint=checkpoint if checkpoint in ("latest", "best") else "latest")
     subject = view.find(network)
     wanted = {**facts, **view.facts(subject)}
-    folder = path / "eval" / (name or _name(subject, view, wanted))
+    folder = Path(network.model_dir or "") / "eval" / (name or _name(subject, view, wanted))
     if is_result(folder):
         found = read_result(folder / METRICS)
         if all(found.metrics.get(key) == value for key, value in wanted.items()):
             return found
     if progress:
-        print(f"evaluating {path} to compare with", flush=True)
+        print(f"evaluating {network.model_dir} to compare with", flush=True)
     _evaluate(network, view, place, Asked(), name, None, None, progress)
     return read_result(folder / METRICS)
 

@@ -11,7 +11,7 @@ import pytest
 from scored_images import counts_of, random_images
 
 from deeplab.errors import DeepLabError
-from deeplab.evaluation.comparison import check_comparable, compared
+from deeplab.evaluation.comparison import compared
 from deeplab.evaluation.examples import Scored
 from deeplab.evaluation.metrics import rates_of
 from deeplab.evaluation.per_image import PerImage
@@ -92,11 +92,11 @@ def test_other_images_are_refused(better: Any, tmp_path: Path):
         (["a", "b", "c", "never", "more"], "the first is 'more'"),
     ],
 )
-def test_other_classes_are_refused(tmp_path: Path, names: list[str], message: str):
-    images = random_images(2, 3, unused=len(names) - 3)
+def test_other_classes_are_refused(better: Any, tmp_path: Path, names: list[str], message: str):
+    images = random_images(12, 3, unused=len(names) - 3)
     other = written(tmp_path / "other", images, names)
     with pytest.raises(DeepLabError, match=f"metrics.json is of other classes.*{message}"):
-        check_comparable(other, NAMES)
+        compared(*better, other)
 
 
 def test_files_that_are_no_result(tmp_path: Path):

@@ -323,18 +323,20 @@ def test_an_exported_file_gives_what_its_model_gives(trained: Path, tmp_path: Pa
     deeplab.export(model_dir=trained, export_dir=tmp_path / "export", format="onnx")
     training = read_description(trained).training
     folders = {name: training[name] for name in ("data_dir", "source_dir")}
+    expected = deeplab.evaluate(model_dir=trained, output_dir=tmp_path / "model", progress=False)
     found = deeplab.evaluate(
         onnx=tmp_path / "export" / "model.onnx",
         data=deeplab.DataConfig(**training["data"]),
         output_dir=tmp_path / "file",
+        compare=tmp_path / "model",
         progress=False,
         **folders,
     )
-    expected = deeplab.evaluate(model_dir=trained, output_dir=tmp_path / "model", progress=False)
     for name in ("dataset", "split", "num_images", "checkpoint_step", "output_stride"):
         assert found[name] == expected[name]
     counts = [np.array(metrics["confusion_matrix"]) for metrics in (found, expected)]
     assert np.abs(counts[0] - counts[1]).sum() <= 4  # near ties
+    assert found["comparison"]["miou"]["other"] == expected["miou"]
 
 
 def test_another_class_list_says_what_is_ignored(trained: Path, tmp_path: Path):
@@ -478,9 +480,11 @@ def test_a_watch_files_and_keeps_what_it_measures(
 
 
 def test_nothing_to_compare_with(trained: Path, tmp_path: Path):
+    make_model_dir(tmp_path / "pets", class_names=("background", "cat", "fox"), **TINY)
     for path, message in (
         (tmp_path, "neither a model folder nor has a metrics.json"),
         (tmp_path / "x.json", "no metrics.json that can be read"),
+        (tmp_path / "pets", "pets is of other classes than this evaluation: the first is 'dog'"),
     ):
         with pytest.raises(DeepLabError, match=message):
             deeplab.evaluate(model_dir=trained, compare=path)
