@@ -30,6 +30,7 @@ from deeplab.models import (
     variables_by_path,
     with_input_channels,
 )
+from deeplab.runtimes.padding import pad
 from deeplab.runtimes.runtime import open_runtime
 from deeplab.training.initial_weights import initialize_from
 
@@ -220,3 +221,18 @@ def test_arrays_are_no_images_for_a_model_of_three_channels(tmp_path: Path) -> N
         deeplab.predict(
             inputs=[f"{tmp_path}/*.npy"], output_dir=tmp_path / "out", model_dir=tmp_path / "model"
         )
+
+
+@pytest.mark.slow
+def test_a_litert_file_of_more_channels_for_one_size(run: TrainedRun, tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert")
+    size, images = (40, 48), run.pixels["val/c"][None]
+    deeplab.export(
+        model_dir=run.model_dir, export_dir=tmp_path / "x", format="litert", fixed_size=size
+    )
+    runtime = open_runtime("litert", tmp_path / "x" / "model.tflite")
+    assert runtime.metadata.input_channels == images.shape[-1]
+    seen = pad(images, size, read_description(run.model_dir).pad_value).astype(np.float32)
+    height, width = images.shape[1:3]
+    expected = load_model(run.model_dir)(seen).numpy()[:, :height, :width]
+    np.testing.assert_allclose(runtime.logits(images), expected, atol=2e-3 * expected.std())
