@@ -142,9 +142,10 @@ def make_train_step(
         return StepResult(value, penalty, norm, learning_rate, scale, skipped)
 
     if jit_compile:
-        replica_step = tf.function(replica_step, jit_compile=True)
+        replica_step = tf.function(replica_step, jit_compile=True, autograph=False)
 
-    @tf.function
+    # All its branches and loops are Python's; looking for others is a third of the tracing.
+    @tf.function(autograph=False)
     def train_step(batch: Any) -> StepResult:
         # XLA knows no strings, and so not the names of the images.
         seen = {key: batch[key] for key in ("image", "label")}

@@ -185,12 +185,12 @@ def _litert(name: str, folder: Path, images: np.ndarray) -> Run:
 OURS: dict[str, Callable[[Path, np.ndarray], Run]] = {
     "SavedModel": _saved_model,
     "`model.export` of Keras": _keras_export,
-    "ONNX, ONNX Runtime": lambda folder, images: _onnx_runtime(
+    "ONNX Runtime": lambda folder, images: _onnx_runtime(
         folder / "onnx/model.onnx", {"images": images}, "classes"
     ),
-    "ONNX, OpenVINO": lambda folder, images: _openvino(folder / "onnx/model.onnx", images),
+    "OpenVINO": lambda folder, images: _openvino(folder / "onnx/model.onnx", images),
     "LiteRT": functools.partial(_litert, "litert"),
-    "LiteRT, int8": functools.partial(_litert, "litert_int8"),
+    "LiteRT int8": functools.partial(_litert, "litert_int8"),
 }
 
 
@@ -249,11 +249,11 @@ def _smp_onnx(images: np.ndarray, encoder: str) -> Path:
 
 PEERS: dict[str, Callable[[str, np.ndarray], Run]] = {
     "smp": functools.partial(_torch, channels_last=False),
-    "smp, channels last": functools.partial(_torch, channels_last=True),
-    "smp, ONNX Runtime": lambda encoder, images: _onnx_runtime(
+    "smp channels_last": functools.partial(_torch, channels_last=True),
+    "smp in ONNX Runtime": lambda encoder, images: _onnx_runtime(
         _smp_onnx(images, encoder), {"images": images}, "classes"
     ),
-    "smp, OpenVINO": lambda encoder, images: _openvino(_smp_onnx(images, encoder), images),
+    "smp in OpenVINO": lambda encoder, images: _openvino(_smp_onnx(images, encoder), images),
 }
 
 

@@ -164,7 +164,7 @@ SYSTEMS: dict[str, tuple[Callable[[str, np.ndarray, np.ndarray], Step], str]] = 
     "deeplab": (_deeplab, "tensorflow"),
     "Keras": (_keras, "tensorflow"),
     "smp": (_smp, "torch"),
-    "smp, channels last": (_smp_channels_last, "torch"),
+    "smp channels_last": (_smp_channels_last, "torch"),
 }
 
 
