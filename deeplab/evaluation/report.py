@@ -18,12 +18,13 @@ from deeplab.data.colors import Color
 from deeplab.evaluation import charts
 from deeplab.evaluation.examples import ExampleCollector, Scored
 from deeplab.evaluation.metrics import class_share
-from deeplab.evaluation.table import comparison_cells, interval, percentage, rate
+from deeplab.evaluation.table import comparison_cells, interval, lowest, percentage, rate
 from deeplab.page import css, jpeg, png, render_page
 
 # Above this many classes the cells of the confusion matrix are too small for numbers.
 _LARGEST_TABLE = 32
 _MISTAKES = 12
+_GROUPS = 60
 
 _SECTIONS = (
     ("Worst images", "The lowest mean IoU first."),
@@ -193,6 +194,9 @@ def _chart(
 
 
 def _group_chart(key: str, title: str, text: str, groups: Mapping[str, Any]) -> dict[str, Any]:
+    shown = lowest({name: row["miou"] for name, row in groups.items()}, _GROUPS)
+    text += f" The {len(shown)} lowest of {len(groups)}." if len(groups) > len(shown) else ""
+    groups = {name: groups[name] for name in shown}
     headings = ["group", "images", "mIoU", "pixel accuracy"]
     rows = [
         [name, str(row["num_images"]), rate(row["miou"]), rate(row["pixel_accuracy"])]

@@ -12,6 +12,7 @@ from deeplab.evaluation.metrics import class_accuracy, class_share
 from deeplab.table import WIDTH, class_table
 
 _IMAGES = 5
+_GROUPS = 30
 
 
 def render_table(metrics: Mapping[str, Any]) -> str:
@@ -43,8 +44,18 @@ def _lines(metrics: Mapping[str, Any]) -> Iterator[str]:
             yield _of_groups(text, {name: row["miou"] for name, row in groups.items()})
 
 
+def lowest(rates: Mapping[str, float | None], count: int) -> list[str]:
+    """Their names, in their order if that are all, else those of the lowest, ascending."""
+    if len(rates) <= count:
+        return list(rates)
+    ordered = sorted(rates.items(), key=lambda item: np.inf if item[1] is None else item[1])
+    return [name for name, _ in ordered[:count]]
+
+
 def _of_groups(text: str, rates: Mapping[str, float | None]) -> str:
-    line = "  ".join([text, *(f"{name} {rate(value)}" for name, value in rates.items())])
+    names = lowest(rates, _GROUPS)
+    text += f" (lowest of {len(rates)})" if len(rates) > len(names) else ""
+    line = "  ".join([text, *(f"{name} {rate(rates[name])}" for name in names)])
     return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_long_words=False)
 
 

@@ -151,6 +151,22 @@ def test_every_chart_is_a_table_too():
         assert f"{value:.4f}" in html
 
 
+def test_of_many_groups_the_lowest_are_shown():
+    metrics, examples = evaluation(NAMES, count=70, group_by=r"\d+")
+    assert len(metrics["by_group"]) == 70
+    scores = {name: row["miou"] for name, row in metrics["by_group"].items()}
+    html = page_of(metrics, examples)
+    assert "The 60 lowest of 70." in html
+    first, *_, last = sorted(scores, key=lambda name: scores[name])
+    rows = re.findall(r'<th scope="row">([^<]*)</th><td>1</td>', html)
+    assert len(rows) == 60 and rows[0] == first and last not in rows
+    table = render_table(metrics)
+    assert max(map(len, table.splitlines())) <= 80
+    assert f"by group, mIoU (lowest of 70)  {first} {scores[first]:.4f}" in " ".join(
+        table.split("\n")
+    )
+
+
 def test_report_draws_the_confusion_of_many_classes():
     names = [f"class {i}" for i in range(151)]
     metrics, examples = evaluation(names)
