@@ -156,7 +156,7 @@ def _charts(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         ("by_size", "By image size", "Thirds of the images by their number of pixels."),
         ("by_group", "By group", "Images grouped by a part of their names."),
     ):
-        if metrics.get(key):
+        if len(metrics.get(key) or {}) > 1:
             yield _group_chart(key, title, text, metrics[key])
     if metrics.get("merged"):
         merged = metrics["merged"]

@@ -28,21 +28,22 @@ MergedClasses = Mapping[str, Sequence[str]]
 def by_size(images: PerImage, class_names: Sequence[str]) -> dict[str, Any]:
     """Results of the smallest, middle and largest third of the images, by their number of pixels.
 
-    Images of one size stay together, so that a data set of one size has one group.
+    Images of one size stay together, such as all of a data set, which are one group then.
 
     Returns:
         {"small": {"pixels": [least, most], ...}, "medium": ..., "large": ...}, each with what
-        `_of_group` gives; without those that are empty.
+        `_of_group` gives, without those that are empty; or {"all": ...}.
     """
     pixels = images.sizes.astype(np.int64).prod(axis=1)
     thirds = np.quantile(pixels, [1 / 3, 2 / 3], method="inverted_cdf")
     group = np.searchsorted(thirds, pixels)
+    names = SIZES if group.any() else ("all",)
     return {
         name: {
             "pixels": [int(pixels[group == index].min()), int(pixels[group == index].max())],
             **_of_group(images, group == index, class_names),
         }
-        for index, name in enumerate(SIZES)
+        for index, name in enumerate(names)
         if (group == index).any()
     }
 

@@ -50,7 +50,9 @@ def evaluation(
         wrong = generator.integers(0, len(names), size)
         predictions = np.where(generator.random(size) < 0.3, wrong, labels)
         labels[:2] = 255
-        image = generator.integers(0, 256, (*size, 3))
+        rows = size[0] - index % 3
+        labels, predictions = labels[:rows], predictions[:rows]
+        image = generator.integers(0, 256, (*labels.shape, 3))
         image[..., 0] = predictions  # where the network below finds them
         batches.append(
             {

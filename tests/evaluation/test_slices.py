@@ -38,7 +38,7 @@ def test_thirds_by_size():
 
 def test_images_of_one_size_are_one_group():
     found = by_size(counts_of(random_images(5, 4), 4), NAMES)
-    assert {name: row["num_images"] for name, row in found.items()} == {"small": 5}
+    assert {name: row["num_images"] for name, row in found.items()} == {"all": 5}
 
 
 def named(*names: str) -> list:
