@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,7 +52,7 @@ def evaluate_model(
         ignore_label: the label id of pixels that do not count.
         num_images: how many images will come; they are counted against it at the end.
         progress: whether to show how far it is.
-        on_image: called with every image and its prediction.
+        on_image: called with every image and its prediction, in order, from a thread of its own.
         merge: this process' counts -> those of all processes that share the images.
 
     Returns:
@@ -62,7 +63,33 @@ def evaluate_model(
             images than `num_images`, or none.
     """
     tally = Tally(len(class_names), ignore_label)
-    with track("evaluating", num_images, unit="images", silent=not progress) as reporter:
+
+    def count(ids: Sequence[str], batch: Mapping[str, tf.Tensor], predicted: Any) -> None:
+        confidence = predicted.confidence if isinstance(predicted, Predicted) else None
+        predictions = np.asarray(predicted if confidence is None else predicted.labels)
+        labels = batch["label"].numpy()
+        for index, image_id in enumerate(ids):
+            counts = tally.add(image_id, labels[index], predictions[index])
+            if on_image is not None:
+                colors = batch["image"][index][..., :3].numpy()
+                pixels = np.clip(np.rint(colors), 0, 255)
+                on_image(
+                    Scored(
+                        image_id,
+                        pixels.astype(np.uint8),
+                        labels[index],
+                        predictions[index],
+                        counts,
+                        None if confidence is None else confidence[index],
+                    )
+                )
+
+    # A batch is counted while the network sees the next one: a GPU leaves the processor idle.
+    with (
+        track("evaluating", num_images, unit="images", silent=not progress) as reporter,
+        ThreadPoolExecutor(1) as counter,
+    ):
+        counted: Future[None] | None = None
         for batch in batches:
             ids = [raw.decode("utf-8", "replace") for raw in batch["id"].numpy()]
             try:
@@ -71,25 +98,12 @@ def evaluate_model(
                     predicted = predict_labels(batch["image"])
             except DeepLabError as error:
                 raise DeepLabError(f"image {ids[0]}: {error}") from error
-            confidence = predicted.confidence if isinstance(predicted, Predicted) else None
-            predictions = np.asarray(predicted if confidence is None else predicted.labels)
-            labels = batch["label"].numpy()
-            for index, image_id in enumerate(ids):
-                counts = tally.add(image_id, labels[index], predictions[index])
-                if on_image is not None:
-                    colors = batch["image"][index][..., :3].numpy()
-                    pixels = np.clip(np.rint(colors), 0, 255)
-                    on_image(
-                        Scored(
-                            image_id,
-                            pixels.astype(np.uint8),
-                            labels[index],
-                            predictions[index],
-                            counts,
-                            None if confidence is None else confidence[index],
-                        )
-                    )
-            reporter.advance(len(labels))
+            if counted is not None:
+                counted.result()
+            counted = counter.submit(count, ids, batch, predicted)
+            reporter.advance(len(ids))
+        if counted is not None:
+            counted.result()
     if merge is not None:
         tally = merge(tally)
     if not tally.num_images or num_images not in (None, tally.num_images):
