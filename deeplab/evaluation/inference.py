@@ -1,9 +1,10 @@
 """From images to probabilities and class ids: several scales and mirrored copies.
 
 A network is anything that maps images float32 [B, H, W, 3] (RGB, 0..255, any H and W) to logits
-float32 [B, H, W, C], such as a Keras model. One that takes another number of channels says so by an
-attribute `input_channels`, one whose logits are resized in another way than the original's by an
-attribute `resize`, a key of `models.RESIZES`. Exported files are run by `runtimes/`.
+float32 [B, h, w, C] of any resolution: they are resized once, from that to the image's. One that
+takes another number of channels says so by an attribute `input_channels`, one whose logits are
+resized in another way than the original's by an attribute `resize`, a key of `models.RESIZES`. A
+model of this package is run as its `InferenceNetwork`. Exported files are run by `runtimes/`.
 
 Averaging over scales and mirrored copies follows the original (predict_labels_multi_scale in
 model.py): every copy's logits are resized to the image, softmax, mean over the copies. Images and
@@ -17,11 +18,10 @@ import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import keras
 import tensorflow as tf
 
 from deeplab.evaluation.argmax import argmax, resized_argmax
-from deeplab.models import ALIGN_CORNERS, DeepLabModel, resize_bilinear
+from deeplab.models import ALIGN_CORNERS, DeepLabModel, InferenceNetwork, resize_bilinear
 from deeplab.runtimes.inference import check_scales
 
 Network = Callable[[tf.Tensor], tf.Tensor]
@@ -35,7 +35,9 @@ def label_function(
     It is traced once and runs at any size: keep it for as long as the network is used.
 
     Args:
-        network: images -> logits, see the module's text.
+        network: images -> logits, see the module's text. Of a model of this package, the weights
+            are those that it has at the first call; to follow a model that learns, give its
+            `InferenceNetwork`, and refresh that.
         eval_scales: sizes at which each image is seen, as factors of its own; above 0.
         flip: whether each of them is seen mirrored as well.
 
@@ -46,7 +48,7 @@ def label_function(
         DeepLabError: if the scales are not positive numbers.
     """
     check_scales(eval_scales)
-    channels = input_channels(network)
+    network = runnable(network)
     if not is_plain(eval_scales, flip):
         mean_probabilities = mean_probability_function(network, eval_scales, flip)
 
@@ -55,13 +57,13 @@ def label_function(
 
     else:
         # One copy needs no softmax, which changes no argmax.
-        low_resolution, method = _at_any_resolution(network), _resize(network)
+        method = _resize(network)
 
         def labels(images: tf.Tensor) -> tf.Tensor:
             height, width = tf.unstack(tf.shape(images)[1:3])
-            return resized_argmax(low_resolution(images), height, width, method=method)
+            return resized_argmax(network(images), height, width, method=method)
 
-    return tf.function(labels, input_signature=[_images(channels)])
+    return tf.function(labels, input_signature=[_images(network)])
 
 
 def probability_function(
@@ -72,15 +74,16 @@ def probability_function(
     Arguments and errors are those of `label_function`.
     """
     check_scales(eval_scales)
+    network = runnable(network)
     return tf.function(
         mean_probability_function(network, eval_scales, flip),
-        input_signature=[_images(input_channels(network))],
+        input_signature=[_images(network)],
     )
 
 
-def input_channels(network: Network) -> int:
-    """Channels of the images that a network takes."""
-    return getattr(network, "input_channels", 3)
+def runnable(network: Network) -> Network:
+    """What is run for a network: of a model of this package its `InferenceNetwork`."""
+    return InferenceNetwork(network) if isinstance(network, DeepLabModel) else network
 
 
 def _resize(network: Network) -> str:
@@ -88,8 +91,8 @@ def _resize(network: Network) -> str:
     return getattr(network, "resize", ALIGN_CORNERS)
 
 
-def _images(channels: int) -> tf.TensorSpec:
-    return tf.TensorSpec([None, None, None, channels], tf.float32)
+def _images(network: Network) -> tf.TensorSpec:
+    return tf.TensorSpec([None, None, None, getattr(network, "input_channels", 3)], tf.float32)
 
 
 def is_plain(eval_scales: Sequence[float], flip: bool) -> bool:
@@ -115,7 +118,6 @@ def mean_probability_function(
     """
     copies = list(itertools.product(eval_scales, (False, True) if flip else (False,)))
     resized = partial(resize_bilinear, method=_resize(network))
-    network = _at_any_resolution(network)
 
     def probabilities(images: tf.Tensor) -> tf.Tensor:
         height, width = tf.unstack(tf.shape(images)[1:3])
@@ -139,17 +141,6 @@ def mean_probability_function(
         return total / len(copies)
 
     return probabilities
-
-
-def _at_any_resolution(network: Network) -> Network:
-    """A network whose logits may be smaller than the image, if it has such logits.
-
-    So they are resized once, from the grid of the features to that of the image, instead of to
-    the size at which the network sees the image and back.
-    """
-    if isinstance(network, DeepLabModel):
-        return keras.Model(network.input, network.endpoints["logits_low_resolution"])
-    return network
 
 
 def scale_dimension(size: tf.Tensor, scale: float) -> tf.Tensor:

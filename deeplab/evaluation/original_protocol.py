@@ -15,13 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import keras
 import tensorflow as tf
 
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.argmax import argmax
 from deeplab.evaluation.inference import mean_probability_function
-from deeplab.models import ALIGN_CORNERS, DeepLabModel, resize_bilinear
+from deeplab.models import ALIGN_CORNERS, DeepLabModel, InferenceNetwork, resize_bilinear
 from deeplab.runtimes.inference import check_scales
 
 
@@ -58,7 +57,7 @@ def original_prediction_function(
             f"the original protocol resizes with {ALIGN_CORNERS!r}, as the original's networks do; "
             f"this network has resize {model.resize!r}"
         )
-    network = keras.Model(model.input, model.endpoints["logits_low_resolution"])
+    network = InferenceNetwork(model)
 
     def single(images: tf.Tensor) -> Prediction:
         height, width = tf.unstack(tf.shape(images)[1:3])
@@ -74,7 +73,7 @@ def original_prediction_function(
         return Prediction(labels[..., 0], resize_bilinear(tf.nn.softmax(logits), height, width))
 
     mean_probabilities = mean_probability_function(
-        network, eval_scales, flip, logits_stride=model.logits_stride
+        network, eval_scales, flip, logits_stride=network.logits_stride
     )
 
     def several(images: tf.Tensor) -> Prediction:

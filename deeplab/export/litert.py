@@ -35,7 +35,13 @@ from deeplab.export.verify import (
     verify_runtime,
 )
 from deeplab.extras import needs_extra
-from deeplab.models import DeepLabModel, ModelConfig, with_fixed_ranges
+from deeplab.models import (
+    DeepLabModel,
+    FoldedFunction,
+    InferenceNetwork,
+    ModelConfig,
+    with_fixed_ranges,
+)
 from deeplab.runtimes.metadata import NAME
 from deeplab.runtimes.runtime import open_runtime
 from deeplab.stderr import stderr_held_back
@@ -140,13 +146,14 @@ def _converted(
     variant: Variant,
     calibration: Sequence[np.ndarray] | None,
 ) -> bytes:
-    network = model
+    function = InferenceNetwork(model).full_logits
     if model.model_config.quantization is not None:
-        network = with_fixed_ranges(model)
+        fixed = with_fixed_ranges(model)
+        function = FoldedFunction(fixed.input, fixed.output)
     batch = None if size == ANY_SIZE else 1
     images = tf.TensorSpec([batch, *size, model.input_channels], tf.float32, name="images")
     pixels = tf.TensorSpec(images.shape, tf.uint8, name="images")
-    frozen = frozen_graph(lambda x: network(x, training=False), images)
+    frozen = frozen_graph(function, images)
     dilated = with_dilated_convolutions(frozen.graph, explicit_pads=False)
     ends = map(node_name, (frozen.input, *frozen.outputs))
     module = tf.Module()

@@ -21,7 +21,7 @@ from deeplab.export.metadata import metadata
 from deeplab.export.source import Source
 from deeplab.export.verify import Verification, verify_runtime
 from deeplab.extras import needs_extra
-from deeplab.models import DeepLabModel, ModelConfig
+from deeplab.models import DeepLabModel, InferenceNetwork, ModelConfig
 from deeplab.runtimes.metadata import NAME
 from deeplab.runtimes.runtime import open_runtime
 
@@ -80,8 +80,10 @@ def _converter() -> Any:
 def _graph(model: DeepLabModel) -> FrozenGraph:
     """images uint8 [N,H,W,channels] -> classes and logits, with atrous convolutions as such."""
 
+    network = InferenceNetwork(model)
+
     def outputs(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits = model(tf.cast(images, tf.float32), training=False)
+        logits = network.full_logits(tf.cast(images, tf.float32))
         return {
             "classes": tf.argmax(logits, axis=-1, output_type=tf.int32),
             "logits": logits,

@@ -1,4 +1,4 @@
-"""SavedModel for serving: four signatures on one frozen core, of any number of images."""
+"""SavedModel for serving: four signatures on one network, of any number of images."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ import keras
 import tensorflow as tf
 
 from deeplab.data.files.decode import decode_image
-from deeplab.evaluation.argmax import argmax
+from deeplab.evaluation.argmax import argmax, resized_argmax
 from deeplab.evaluation.inference import Network, is_plain, mean_probability_function
 from deeplab.export.exif import orientation, upright
-from deeplab.export.freeze import freeze
 from deeplab.export.metadata import metadata
 from deeplab.export.source import ANY_SIZE, Size, Source
 from deeplab.export.verify import Verification, verify_runtime
-from deeplab.export.weights import with_variables
-from deeplab.models import DeepLabModel
+from deeplab.models import DeepLabModel, InferenceNetwork, resize_bilinear
 from deeplab.runtimes.runtime import open_runtime
 
 METADATA = "metadata.json"
@@ -34,6 +32,9 @@ CONTENTS = (
     "keras_metadata.pb",
 )
 _RGB, _PNG_CHANNELS = 3, 4
+# Bytes. Some dozen copies of smaller constants do no harm, while each variable is one more thing to
+# restore: all weights of a MobileNetV2 as variables take 0.7 instead of 0.3 s to load.
+_SMALLEST_VARIABLE = 2**14
 _LEAST = 1e-37  # of a probability; its logarithm is a number
 _BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
 
@@ -52,7 +53,7 @@ class ServedModel(tf.Module):
         eval_scales: Sequence[float] = (1.0,),
         flip: bool = False,
     ) -> None:
-        """Freezes the model.
+        """Compiles the model.
 
         Args:
             model: the network.
@@ -66,28 +67,21 @@ class ServedModel(tf.Module):
         self._pad_value = model.model_config.pad_value
         self._images = tf.TensorSpec([None, *size, model.input_channels], tf.float32, name="images")
         self._pixels = tf.TensorSpec(self._images.shape, tf.uint8, name="images")
-        # The signatures call this one function, so that the weights are stored once.
-        if is_plain(eval_scales, flip):
-            self.core = self._frozen(lambda images: model(images, training=False), self._images)
-            self._network: Network = self.core
-        else:
-            low_resolution = keras.Model(model.input, model.endpoints["logits_low_resolution"])
-            any_size = tf.TensorSpec([None, None, None, model.input_channels], name="images")
-            self.core = self._frozen(
-                lambda images: low_resolution(images, training=False), any_size
-            )
+        self._resize = model.resize
+        self._averages = not is_plain(eval_scales, flip)
+        # The signatures call this one function. Its weights are variables, of which there is one
+        # copy however often it is loaded, optimized and called: docs/serving.md has the numbers.
+        any_size = tf.TensorSpec([None, None, None, model.input_channels], name="images")
+        images = any_size if self._averages else self._images
+        network = InferenceNetwork(model, constant_below=_SMALLEST_VARIABLE)
+        self.core = tf.function(network).get_concrete_function(images)
+        self.weights = self.core.graph.variables
 
-            def core(images: tf.Tensor) -> tf.Tensor:
-                return self.core(images)
+        def core(images: tf.Tensor) -> tf.Tensor:
+            return self.core(images)
 
-            core.resize = model.resize  # type: ignore[attr-defined]
-            self._network = averaged(core, eval_scales, flip)
-
-    def _frozen(
-        self, network: Network, images: tf.TensorSpec
-    ) -> tf.types.experimental.ConcreteFunction:
-        core, self.weights = with_variables(freeze(network, images), images)
-        return core
+        core.resize = model.resize  # type: ignore[attr-defined]
+        self._averaged = averaged(core, eval_scales, flip)
 
     def signatures(self) -> dict[str, Any]:
         """Signature name -> function.
@@ -105,7 +99,11 @@ class ServedModel(tf.Module):
 
     def _classes(self, images: tf.Tensor) -> Outputs:
         """uint8 [B,H,W,channels] -> classes int32 [B,H,W]."""
-        return {"classes": argmax(self._network(tf.cast(images, tf.float32)))}
+        images = tf.cast(images, tf.float32)
+        if self._averages:
+            return {"classes": argmax(self._averaged(images))}
+        logits = self.core(images)
+        return {"classes": resized_argmax(logits, *_size(images), method=self._resize)}
 
     def _probabilities(self, images: tf.Tensor) -> Outputs:
         """uint8 [B,H,W,channels] -> probabilities float32 [B,H,W,C] and classes."""
@@ -115,6 +113,12 @@ class ServedModel(tf.Module):
     def _logits(self, images: tf.Tensor) -> Outputs:
         """float32 [B,H,W,channels], 0..255 -> logits float32 [B,H,W,C]."""
         return {"logits": self._network(images)}
+
+    def _network(self, images: tf.Tensor) -> tf.Tensor:
+        """float32 [B,H,W,channels] -> logits float32 [B,H,W,C]."""
+        if self._averages:
+            return self._averaged(images)
+        return resize_bilinear(self.core(images), *_size(images), method=self._resize)
 
     def _image_bytes(self, image_bytes: tf.Tensor) -> Outputs:
         """JPEG or PNG files, string [B], B > 0 -> classes, probabilities and sizes int32 [B,2].
@@ -177,6 +181,11 @@ class ServedModel(tf.Module):
         return self._network(padded[tf.newaxis])[0, :height, :width]
 
 
+def _size(images: tf.Tensor) -> list[tf.Tensor]:
+    """Height and width."""
+    return tf.unstack(tf.shape(images)[1:3])
+
+
 def averaged(network: Network, eval_scales: Sequence[float], flip: bool) -> Network:
     """Images -> the logarithm of the mean of the probabilities of their copies.
 
@@ -202,7 +211,11 @@ def write(source: Source, folder: Path) -> Verification:
         flip=flip,
     )
     save(served, folder, metadata(source))
-    expected = None if is_plain(scales, flip) else averaged(model, scales, flip)
+    expected = None
+    if not is_plain(scales, flip):
+        by_keras = keras.Model(model.input, model.endpoints["logits_low_resolution"])
+        by_keras.resize = model.resize
+        expected = averaged(by_keras, scales, flip)
     return verify_runtime(source, open_runtime("saved_model", folder), expected=expected)
 
 

@@ -15,6 +15,7 @@ from deeplab.models.deeplab_v3_plus import (
     with_input_channels,
     with_num_classes,
 )
+from deeplab.models.inference_network import FoldedFunction, InferenceNetwork
 from deeplab.models.inflate import inflated, is_inflatable
 from deeplab.models.memory import RESERVED, TrainingMemory, training_memory
 from deeplab.models.multiply_adds import multiply_adds, parameters
@@ -33,6 +34,8 @@ __all__ = [
     "Backbone",
     "BatchNorm",
     "DeepLabModel",
+    "FoldedFunction",
+    "InferenceNetwork",
     "ModelConfig",
     "QuantConfig",
     "at_output_stride",

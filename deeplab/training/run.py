@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 
 from deeplab.data import PreparedDataset, TrainingStream
-from deeplab.models import DeepLabModel
+from deeplab.models import DeepLabModel, InferenceNetwork
 from deeplab.training.distribution.workers import Workers
 from deeplab.training.learner import Learner
 
@@ -36,6 +37,16 @@ class Run(Learner):
     def evaluated_model(self) -> DeepLabModel:
         """The model whose weights are to be used: the average, where the run keeps one."""
         return self.average.model if self.average else self.model
+
+    @functools.cached_property
+    def network(self) -> InferenceNetwork:
+        """`model` as it is run, to be refreshed before."""
+        return InferenceNetwork(self.model)
+
+    @functools.cached_property
+    def evaluated_network(self) -> InferenceNetwork:
+        """`evaluated_model` as it is run, to be refreshed before."""
+        return InferenceNetwork(self.average.model) if self.average else self.network
 
     @property
     def weights_group(self) -> str:

@@ -45,12 +45,13 @@ class Validation:
         """Binds it to the model of the run."""
         self._run = run
         self._log = log
-        self._labels = label_function(run.evaluated_model)
+        self._labels = label_function(run.evaluated_network)
         self._collapse = Collapse(run.dataset.class_names)
 
     def evaluate(self, step: int, progress: Progress) -> None:
         """One evaluation at a step. Several workers share the images."""
         run = self._run
+        run.evaluated_network.refresh()
         examples = ExampleCollector(ranked=0, random=_PANEL_IMAGES)
         split = run.dataset.find_split(run.config.data.eval_split, run.dataset.eval_split)
         try:

@@ -69,13 +69,14 @@ class TrainingImages:
         """Binds it to the model of the run."""
         self._run = run
         self._collapse = Collapse(run.dataset.class_names, together=_LOOKS)
-        self._labels = label_function(run.model)
+        self._labels = label_function(run.network)
 
     def look(self, step: int, batch: Mapping[str, Any]) -> None:
         """Takes the batch of every step; warns when the predictions have just collapsed."""
         run = self._run
         if step % (_LOG_ENTRIES * run.config.log_steps):
             return
+        run.network.refresh()
         images, labels = (
             run.strategy.experimental_local_results(batch[name])[0][:1]
             for name in ("image", "label")
