@@ -150,7 +150,7 @@ def _smp(
         loss = loss_of(network(given), wanted)
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return loss.item()
 
     return step
 
