@@ -37,10 +37,10 @@ def main() -> None:
     parser.add_argument("--work_dir", type=Path, required=True, help="for everything that is made")
     parser.add_argument("--pad_to", type=int, default=513, help="side of measured images, pixels")
     parser.add_argument("--crop_size", type=int, default=513, help="side of training crops, pixels")
-    parser.add_argument("--steps", type=int, default=150, help="of each training")
+    parser.add_argument("--steps", type=int, default=80, help="of each training")
     parser.add_argument("--observe_steps", type=int, default=20, help="QuantConfig.observe_steps")
     parser.add_argument("--batch_size", type=int, default=2)
-    parser.add_argument("--learning_rate", type=float, default=1e-4)
+    parser.add_argument("--learning_rate", type=float, default=3e-5)
     arguments = parser.parse_args()
 
     names = sorted(path.stem for path in arguments.labels.glob("*.png"))
@@ -116,8 +116,9 @@ class Fold:
         quantization = None
         if name == "quantized":
             quantization = deeplab.QuantConfig(observe_steps=arguments.observe_steps)
+        model = dataclasses.replace(description.config, quantization=quantization, dropout_rate=0.0)
         config = deeplab.TrainConfig(
-            model=dataclasses.replace(description.config, quantization=quantization),
+            model=model,
             data=deeplab.DataConfig(
                 dataset="folder", crop_size=arguments.crop_size, min_scale=1.0, max_scale=1.0
             ),
