@@ -23,8 +23,12 @@ _PARTIAL = ".partial."
 _TEMPORARY = f".deeplab{_PARTIAL}"
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Replaces the content of `path` atomically.
+@contextlib.contextmanager
+def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives the name of a temporary file beside `path`, to be written, and renames it at the end.
+
+    After an error nothing is left of it. Those of the operating system are taken for errors in
+    writing: what else can fail inside raises others.
 
     Raises:
         DeepLabError: if the folder cannot be written.
@@ -32,17 +36,26 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     target = Path(path)
     temporary = target.with_name(_unused())
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            to_disk(file)
+        yield temporary
         os.replace(temporary, target)
     except OSError as error:
         _remove(temporary)
-        raise DeepLabError(f"cannot write {target}: {error.strerror}") from error
+        raise DeepLabError(f"cannot write {target}: {error.strerror or error}") from error
     except BaseException:
         _remove(temporary)
         raise
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replaces the content of `path` atomically.
+
+    Raises:
+        DeepLabError: if the folder cannot be written.
+    """
+    with new_file(path) as temporary, temporary.open("xb") as file:
+        file.write(data)
+        file.flush()
+        to_disk(file)
 
 
 def to_disk(file: BinaryIO) -> None:

@@ -18,7 +18,7 @@ import deeplab
 from deeplab import files
 from deeplab.cli import main as cli
 from deeplab.cli import shared_flags
-from deeplab.evaluation.image_files import find_images
+from deeplab.evaluation.prediction.inputs import find_images
 from deeplab.interop.tf1.file import open_variables
 from deeplab.model_dir import (
     exclusive,

@@ -16,7 +16,7 @@ __all__ = [
 if TYPE_CHECKING:
     from deeplab.evaluation.inference import label_function, probability_function
     from deeplab.evaluation.model_evaluation import evaluate_model
-    from deeplab.evaluation.prediction import PredictSummary, predict
+    from deeplab.evaluation.prediction.predict import PredictSummary, predict
     from deeplab.evaluation.run_evaluation import evaluate
 
 __getattr__ = lazy_names(
@@ -24,7 +24,7 @@ __getattr__ = lazy_names(
     {
         "deeplab.evaluation.inference": ("label_function", "probability_function"),
         "deeplab.evaluation.model_evaluation": ("evaluate_model",),
-        "deeplab.evaluation.prediction": ("PredictSummary", "predict"),
+        "deeplab.evaluation.prediction.predict": ("PredictSummary", "predict"),
         "deeplab.evaluation.run_evaluation": ("evaluate",),
     },
 )

@@ -11,7 +11,7 @@ import tensorflow as tf
 from deeplab.data import evaluation_batches, load_dataset
 from deeplab.data.files.pixels import read_pixels
 from deeplab.errors import DeepLabError
-from deeplab.evaluation.image_files import find_images
+from deeplab.evaluation.prediction.inputs import find_images
 from deeplab.model_dir import ModelDescription
 from deeplab.runtimes.padding import pad
 

@@ -41,7 +41,7 @@ class Windows:
     """
 
     size: tuple[int, int]
-    overlap: tuple[int, int]
+    overlap: tuple[int, int] = (0, 0)
 
     def cover(self, height: int, width: int) -> bool:
         """Whether one window is the whole image."""
@@ -114,7 +114,7 @@ def windowed(predictor: Predictor, windows: Windows) -> Predictor:
 def check_windows(predictor: Predictor, windows: Windows) -> None:
     """Raises a DeepLabError if the windows are larger than the network takes."""
     fixed = predictor.fixed_size
-    if fixed is not None and not Windows(fixed, (0, 0)).cover(*windows.size):
+    if fixed is not None and not Windows(fixed).cover(*windows.size):
         raise DeepLabError(
             f"window {_text(windows.size)} is larger than the network takes: {_text(fixed)}"
         )

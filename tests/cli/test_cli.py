@@ -114,7 +114,8 @@ def test_a_saved_model_is_run_without_keras() -> None:
     code = (
         "import os, sys; from deeplab.cli.quiet import import_tensorflow;"
         "import_tensorflow(False, alone=True); import deeplab.runtimes.saved_model;"
-        "import deeplab.evaluation.prediction; assert 'TF_USE_LEGACY_KERAS' not in os.environ;"
+        "import deeplab.evaluation.prediction.predict;"
+        "assert 'TF_USE_LEGACY_KERAS' not in os.environ;"
         "slow = {'keras', 'tensorflow_datasets', 'rich', 'yaml'};"
         "print(sorted(slow & set(sys.modules)))"
     )

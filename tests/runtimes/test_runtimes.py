@@ -104,7 +104,7 @@ def test_predicting_does_without_tensorflow(folder: Path, kind: str, tmp_path: P
 import sys
 import deeplab
 from deeplab.cli.main import main
-assert deeplab.predict.__module__ == "deeplab.evaluation.prediction"
+assert deeplab.predict.__module__ == "deeplab.evaluation.prediction.predict"
 code = main({words!r})
 assert not {{"tensorflow", "keras", "tensorflow_datasets"}} & sys.modules.keys()
 sys.exit(code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from color_export import COLOR_CLASSES, export_of
 from image_bytes import orientation
 from model_dirs import COLORS, TINY, make_model_dir
 from PIL import Image
@@ -21,40 +21,10 @@ import deeplab
 from deeplab.data.colors import overlay
 from deeplab.data.files.pixels import read_pixels
 from deeplab.errors import DeepLabError
-from deeplab.evaluation import label_function, prediction
-from deeplab.evaluation.image_files import find_images, summary
+from deeplab.evaluation import label_function
+from deeplab.evaluation.prediction.inputs import find_images, summary
 
-COLOR_CLASSES = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
-
-
-def export_of(
-    network: Callable[[tf.Tensor], tf.Tensor], folder: Path, colors: Sequence[tuple[int, int, int]]
-) -> Path:
-    """A SavedModel of a function from images to logits, with a color per class."""
-
-    class Served(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
-        def logits(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"logits": network(images)}
-
-        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
-        def classes(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-            logits = network(tf.cast(images, tf.float32))
-            return {"classes": tf.argmax(logits, axis=-1, output_type=tf.int32)}
-
-    served = Served()
-    signatures = {"logits": served.logits, "serving_default": served.classes}
-    tf.saved_model.save(served, str(folder), signatures=signatures)
-    metadata = {"classes": [f"class {k}" for k in range(len(colors))], "colors": colors}
-    (folder / "assets" / "metadata.json").write_text(json.dumps(metadata))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def color_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SavedModel that takes the strongest of red, green and blue for the class."""
-    folder = tmp_path_factory.mktemp("predict") / "export [1]"
-    return export_of(lambda images: images, folder, COLOR_CLASSES)
+SUFFIXES = ("_index.png", "_color.png", "_overlay.png")
 
 
 def opened(path: Path) -> Image.Image:
@@ -115,6 +85,27 @@ def test_a_model_folder_predicts_what_the_model_does(tmp_path: Path):
     assert np.array_equal(opened(tmp_path / "out" / "photo_index.png"), expected)
     colors = np.asarray(opened(tmp_path / "out" / "photo_color.png").convert("RGB"))
     assert np.array_equal(colors, np.array(COLORS)[expected])
+
+
+def test_probabilities_and_masks_of_the_same_images(color_export: Path, tmp_path: Path):
+    photo = random_image(9, 13)
+    save(tmp_path / "photo.png", photo)
+    for window in (None, (5, 6)):
+        deeplab.predict(
+            saved_model=color_export,
+            inputs=[tmp_path / "photo.png"],
+            output_dir=tmp_path / "out",
+            save=("probabilities", "index"),
+            window=window,
+            overwrite=True,
+            progress=False,
+        )
+        assert written_below(tmp_path / "out") == ["photo_index.png", "photo_probabilities.npz"]
+        with np.load(tmp_path / "out" / "photo_probabilities.npz") as stored:
+            found = stored["probabilities"]
+        expected = tf.nn.softmax(tf.cast(photo, tf.float32)).numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+        assert np.array_equal(opened(tmp_path / "out" / "photo_index.png"), expected.argmax(-1))
 
 
 def test_scales_and_flip_work_on_an_export(color_export: Path, tmp_path: Path):
@@ -289,12 +280,58 @@ def test_existing_results_need_overwrite(color_export: Path, tmp_path: Path):
     output.mkdir()
     (output / "x_color.png").write_text("old")
     settings: dict[str, Any] = {"inputs": [photo], "output_dir": output}
-    message = r"1 results exist already, the first is .*x_color\.png; use --overwrite"
+    message = r"1 results exist already, the first is .*x_color\.png; use --overwrite, --skip"
     with pytest.raises(DeepLabError, match=message):
         deeplab.predict(saved_model=color_export, progress=False, **settings)
     assert written_below(output) == ["x_color.png"]
     deeplab.predict(saved_model=color_export, overwrite=True, progress=False, **settings)
     assert opened(output / "x_color.png").size == (6, 5)
+
+
+def test_finished_images_are_skipped(color_export: Path, tmp_path: Path) -> None:
+    for name in "abc":
+        save(tmp_path / "photos" / f"{name}.png", random_image(5, 6))
+    output = tmp_path / "out"
+    settings: dict[str, Any] = {"saved_model": color_export, "inputs": [tmp_path / "photos"]}
+    settings |= {"output_dir": output, "skip_existing": True, "progress": False}
+    deeplab.predict(**settings)
+    (output / "b_color.png").unlink()  # as if it had been interrupted
+    (output / "a_index.png").write_text("old")
+    again = deeplab.predict(**settings)
+    assert {path.name for path in again.written} == {f"b{suffix}" for suffix in SUFFIXES}
+    assert (output / "a_index.png").read_text() == "old"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deeplab.runtimes.inference.open_runtime", None)  # nothing is loaded
+        assert deeplab.predict(**settings).written == ()
+    with pytest.raises(DeepLabError, match="overwrite and skip_existing contradict"):
+        deeplab.predict(**settings, overwrite=True)
+
+
+def test_neighbors_of_one_size_are_seen_at_once(tmp_path: Path) -> None:
+    batches: list[int] = []
+
+    def count(images: tf.Tensor) -> tf.Tensor:
+        tf.py_function(lambda size: batches.append(int(size)), [tf.shape(images)[0]], [])
+        return images
+
+    export = export_of(count, tmp_path / "export", COLOR_CLASSES)
+    photos = {}
+    for index, size in enumerate([(5, 6), (5, 6), (5, 6), (6, 5), (5, 6)]):
+        photos[f"{index}"] = random_image(*size)
+        save(tmp_path / "photos" / f"{index}.png", photos[f"{index}"])
+    (tmp_path / "photos" / "0b.png").touch()
+    result = deeplab.predict(
+        saved_model=export,
+        inputs=[tmp_path / "photos"],
+        output_dir=tmp_path / "out",
+        save=["index"],
+        batch_size=2,
+        progress=False,
+    )
+    assert batches == [1, 2, 1, 1]  # what cannot be read stands between the first two
+    assert [path.name for path, _ in result.failures] == ["0b.png"]
+    for path, photo in zip(result.written, photos.values(), strict=True):
+        assert np.array_equal(opened(path), photo.argmax(axis=-1))
 
 
 def test_unreadable_images_are_named_and_skipped(
@@ -336,7 +373,7 @@ def test_a_name_that_the_results_cannot_have_fails_alone(
     result = deeplab.predict(saved_model=color_export, inputs=[photos], output_dir=tmp_path / "out")
     assert [path for path, _ in result.failures] == [photos / f"{n}.png" for n in names[:2]]
     assert written_below(tmp_path / "out") == sorted(
-        f"{name}{suffix}" for name in (names[2], "d") for suffix in prediction.SUFFIXES
+        f"{name}{suffix}" for name in (names[2], "d") for suffix in SUFFIXES
     )
     output = capsys.readouterr()
     for line, name in zip(output.err.splitlines(), names[:2], strict=True):

@@ -1,4 +1,4 @@
-"""Finding the images that `predict` is pointed at."""
+"""Finding the images and videos that `predict` is pointed at."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import Image
 
 from deeplab.data.sources.pairs import ARRAY_SUFFIX, visible_files
 from deeplab.errors import DeepLabError
+from deeplab.evaluation.prediction.videos import is_video
 
 # Pillow recognizes these and decodes none of them by itself.
 _NOT_DECODED = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
@@ -40,7 +41,8 @@ def find_images(
     """The images that files, folders and glob patterns name, in order, none twice.
 
     A folder is searched with all folders below it, as `visible_files`. A file that is named itself
-    is taken whatever its extension. The results of a pattern are named from its first part without
+    is taken whatever its extension. Videos are taken if a pattern ends with their extension: those
+    among photographs are not meant. The results of a pattern are named from its first part without
     a wildcard.
 
     Args:
@@ -63,7 +65,9 @@ def find_images(
         images: list[Input] = []
         others: list[Input] = []
         for file in _files_of(path, excluded):
-            is_image = file.path == path or file.path.suffix.lower() in suffixes()
+            suffix = file.path.suffix.lower()
+            is_meant = file.path == path or (is_video(path) and suffix == path.suffix.lower())
+            is_image = is_meant or suffix in suffixes()
             (images if is_image else others).append(file)
         if not images:
             why = summary([other.path for other in others]) if others else "nothing is there"
